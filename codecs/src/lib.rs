@@ -1,0 +1,5 @@
+//! Callboard's wire formats: bytes to messages and back, without I/O, clocks or unsafe code.
+
+#![forbid(unsafe_code)]
+
+pub mod wpi;
