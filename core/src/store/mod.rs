@@ -1,1 +1,140 @@
-//! The durable store.
+//! The durable store: one aggregate is one record under one key, durable when its [`Ticket`] resolves.
+//!
+//! The fleet keeps its state in memory and never reads the disk to answer a phone. What it changes it
+//! submits here; a single writer gathers the submissions of everybody into groups and makes each group
+//! durable with one flush (group commit), then resolves all tickets of the group together.
+//!
+//! * [`Store`] is the contract; a store of many nodes can take the place of the embedded one.
+//! * [`MemoryStore`] keeps the contract in memory, for tests.
+//!
+//! Everything is bounded: the queue in bytes and in records, a record in bytes, the wait for shutdown in time.
+
+mod config;
+mod error;
+mod memory;
+mod queue;
+mod status;
+mod ticket;
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+pub use config::StoreConfig;
+pub use error::{CommitError, OpenError, StoreError, SubmitError};
+pub use memory::MemoryStore;
+pub use status::{DamagedRecord, Health, ScanReport, StoreStats};
+pub use ticket::Ticket;
+
+/// Longest key, in bytes. Device ids are at most 64; the rest is room for names of templates.
+pub const MAX_KEY_BYTES: usize = 255;
+
+/// One kind of aggregate.
+///
+/// The discriminant is the first byte of the stored key: a number once used is never given to another
+/// table and never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// Facts about the installation itself, such as counters that must survive a restart.
+    Meta = b'm',
+    /// Devices, by device id.
+    Device = b'd',
+    /// Templates, by template id.
+    Template = b't',
+}
+
+impl Table {
+    /// Every table, in the order an export lists them.
+    pub const ALL: [Self; 3] = [Self::Meta, Self::Device, Self::Template];
+
+    /// The table a stored key begins with, if this version knows it.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            b'm' => Some(Self::Meta),
+            b'd' => Some(Self::Device),
+            b't' => Some(Self::Template),
+            _ => None,
+        }
+    }
+
+    /// The name used in exports, logs and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Device => "device",
+            Self::Template => "template",
+        }
+    }
+
+    /// The table of that name (see [`Table::name`]).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+}
+
+/// One record to be written or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The kind of aggregate.
+    pub table: Table,
+    /// 1 to [`MAX_KEY_BYTES`] bytes of text without NUL.
+    pub key: Box<str>,
+    /// The whole new record, at most [`StoreConfig::max_record_bytes`]; `None` deletes it.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Write {
+    /// Sets the record of `key` to `value`.
+    pub fn put(table: Table, key: impl Into<Box<str>>, value: Vec<u8>) -> Self {
+        Self { table, key: key.into(), value: Some(value) }
+    }
+
+    /// Deletes the record of `key`; deleting what is not there is no error.
+    pub fn delete(table: Table, key: impl Into<Box<str>>) -> Self {
+        Self { table, key: key.into(), value: None }
+    }
+}
+
+/// Where aggregates are made durable.
+///
+/// No method but [`Store::scan`] and [`Store::shutdown`] blocks; all may be called from any thread.
+pub trait Store: Send + Sync + 'static {
+    /// Queues `writes` as one atomic unit: after a crash either all of them are there or none.
+    ///
+    /// Submissions that touch one key take effect in the order they were made. A later value of a key
+    /// still queued replaces the earlier one, and the tickets of both resolve together. An error means
+    /// that nothing of the unit was queued.
+    fn submit(&self, writes: Vec<Write>) -> Result<Ticket, SubmitError>;
+
+    /// Like [`Store::submit`], for writes nobody waits for: they may stay queued for up to
+    /// [`StoreConfig::flush_interval`] to share the flush of others. The same bounds apply.
+    fn submit_detached(&self, writes: Vec<Write>) -> Result<(), SubmitError>;
+
+    /// Visits every durable record of `table` in key order until `visit` breaks.
+    ///
+    /// Records still queued are not seen. Records written while the scan runs are seen in their old or
+    /// their new form. Damaged records are skipped and listed in the report. Must not be called from
+    /// an asynchronous task: it waits for the disk.
+    fn scan(
+        &self,
+        table: Table,
+        visit: &mut dyn FnMut(&str, &[u8]) -> ControlFlow<()>,
+    ) -> Result<ScanReport, StoreError>;
+
+    /// Whether commits make progress.
+    fn health(&self) -> Health;
+
+    /// Figures for the status page and for metrics.
+    fn stats(&self) -> StoreStats;
+
+    /// How full the commit queue is, 0.0 to 1.0, by bytes or by records, whichever is fuller. 1.0
+    /// whenever submissions would be refused, whatever the reason.
+    fn load(&self) -> f32;
+
+    /// Refuses new submissions, makes everything queued durable, and closes the store.
+    ///
+    /// Returns [`StoreError::Deadline`] when that takes longer than `deadline`; the work goes on behind.
+    /// A second call waits again and reports the same outcome. Must not be called from an asynchronous
+    /// task.
+    fn shutdown(&self, deadline: Duration) -> Result<(), StoreError>;
+}

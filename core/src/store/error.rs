@@ -1,0 +1,151 @@
+//! What can go wrong with the store, and what the operator can do about it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a submission was refused; nothing of it was queued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue is at its bound: the disk does not keep up. Ask again later.
+    #[error("the commit queue is full ({queued_bytes} bytes in {queued_records} records)")]
+    Full {
+        /// Bytes queued or being flushed.
+        queued_bytes: usize,
+        /// Records queued or being flushed.
+        queued_records: usize,
+    },
+    /// The disk is nearly full. Submissions are taken again when there is space.
+    #[error("the disk of the store is nearly full ({free_bytes} bytes free, {needed_bytes} needed)")]
+    NoSpace {
+        /// Free bytes when last looked.
+        free_bytes: u64,
+        /// Free bytes from which on submissions are taken again.
+        needed_bytes: u64,
+    },
+    /// The database failed; only a restart helps.
+    #[error("the store failed and must be restarted: {0}")]
+    Failed(Arc<str>),
+    /// The store was shut down.
+    #[error("the store is shut down")]
+    Stopped,
+    /// A record, or all records of the unit together, are larger than the bound. Asking again is useless.
+    #[error("the record {key:?} is too large: {bytes} bytes, {limit} allowed")]
+    TooLarge {
+        /// Key of the record (of the first record, when the unit as a whole is too large).
+        key: Box<str>,
+        /// Bytes asked for.
+        bytes: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// A key is empty, longer than [`MAX_KEY_BYTES`](super::MAX_KEY_BYTES) or contains NUL.
+    #[error("the key {0:?} cannot be stored")]
+    BadKey(Box<str>),
+}
+
+/// Why a queued write is not known to be durable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The disk is nearly full. The write stays queued and is made durable when there is space, unless
+    /// the process ends before; do not acknowledge it.
+    #[error("the disk of the store is nearly full; the change is kept in memory only")]
+    NoSpace,
+    /// The database failed. Whether the write survives a restart is unknown.
+    #[error("the store failed: {0}")]
+    Failed(Arc<str>),
+    /// The store ended before the write was flushed.
+    #[error("the store was shut down before the change was durable")]
+    Stopped,
+}
+
+/// Why a scan, a shutdown or a maintenance routine did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database reported an error.
+    #[error("the database failed: {0}")]
+    Database(Arc<str>),
+    /// The store is shut down.
+    #[error("the store is shut down")]
+    Stopped,
+    /// The work was not done in time; it goes on behind.
+    #[error("the store did not finish within {0:?}")]
+    Deadline(Duration),
+    /// Records were still queued when the store stopped, and could not be made durable.
+    #[error("{records} changed records could not be made durable: {reason}")]
+    Unsaved {
+        /// Number of records lost.
+        records: usize,
+        /// Why.
+        reason: CommitError,
+    },
+}
+
+/// Why a store directory was not opened. Nothing in it was changed, unless the text says so.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A value of the configuration is out of its range.
+    #[error("store configuration: {}", .0.join("; "))]
+    Config(Vec<String>),
+    /// A file operation failed.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// Another process uses the directory.
+    #[error("the store in {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// The directory holds something else than a store.
+    #[error("{} is neither empty nor a Callboard store: {found}", .dir.display())]
+    NotAStore {
+        /// The directory.
+        dir: PathBuf,
+        /// What was found.
+        found: String,
+    },
+    /// A newer version of Callboard wrote the data.
+    #[error(
+        "the store in {} has format {found}, this version reads formats up to {supported}: \
+         use the newer version of Callboard (nothing was changed)",
+        .dir.display()
+    )]
+    Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// Format of the data.
+        found: u32,
+        /// Newest format this version reads.
+        supported: u32,
+    },
+    /// The data cannot be read.
+    #[error(
+        "the store in {} is damaged: {reason}. Nothing was deleted. Keep a copy of the directory, run \
+         `callboard store check` on the copy, and restore the last export into a new directory with \
+         `callboard store import`",
+        .dir.display()
+    )]
+    Damaged {
+        /// The directory.
+        dir: PathBuf,
+        /// What the database said.
+        reason: String,
+    },
+    /// Too little free space to open the store without risk.
+    #[error(
+        "the disk of {} is nearly full: {free_bytes} bytes free, {needed_bytes} needed to open the store",
+        .dir.display()
+    )]
+    NoSpace {
+        /// The directory.
+        dir: PathBuf,
+        /// Bytes free.
+        free_bytes: u64,
+        /// Bytes needed.
+        needed_bytes: u64,
+    },
+}
