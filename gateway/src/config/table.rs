@@ -1,0 +1,199 @@
+//! The table of keys: the one place where a key, its type, default, range and description are written.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::key::{Key, config_table, field_type, key_default, key_form, key_name, key_read, key_write};
+use super::origin::Origins;
+use super::value::{Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Unit, rules};
+
+config_table! {
+    /// Doors: where Callboard listens. An empty text closes a door, port 0 lets the system pick one.
+    listen: Listen {
+        /// Phones in default mode: TLS, no client certificate.
+        wpi: door(Ipv4Addr::UNSPECIFIED, 18_443),
+        /// Phones in secure mode: mutual TLS.
+        wpi_secure: door(Ipv4Addr::UNSPECIFIED, 18_444),
+        /// Administration: REST API over HTTPS.
+        admin: door(Ipv4Addr::LOCALHOST, 8_443),
+        /// Metrics and health over plain HTTP.
+        metrics: door(Ipv4Addr::LOCALHOST, 9_464),
+    }
+
+    /// The node itself.
+    node: Node {
+        /// Threads that serve connections; 0 means one per core.
+        worker_threads: count(0 in 0..=256),
+        /// Name shown in the node's status; empty means the host name.
+        name: text("" as rules::HOST_LABEL),
+    }
+
+    /// Certificates and TLS.
+    tls: Tls {
+        /// Names and addresses written into the certificates that Callboard makes for itself.
+        names: list(["callboard", "localhost"] as rules::CERTIFICATE_NAME),
+        /// Organisation written into the certificates that Callboard makes.
+        organisation: text("Callboard" as rules::ORGANISATION),
+        /// Life time of the server certificates that Callboard makes for itself.
+        lifetime: days(825 in 1..=3_650),
+        /// Life time of the internal certificate authority.
+        authority_lifetime: days(7_300 in 1..=36_500),
+        /// Server certificate chain with an RSA key, PEM; empty means the one Callboard makes.
+        rsa_certificate_file: path(),
+        /// Private key of `rsa_certificate_file`, PEM; both or none.
+        rsa_key_file: path(),
+        /// Server certificate chain with a P-256 key, PEM; empty means the one Callboard makes.
+        ecdsa_certificate_file: path(),
+        /// Private key of `ecdsa_certificate_file`, PEM; both or none.
+        ecdsa_key_file: path(),
+        /// Time between two looks at the certificate files; a changed pair is taken without dropping a connection.
+        reload_interval: seconds(10 in 1..=3_600),
+        /// Kind of the key pairs made for phones in secure mode.
+        client_key: choice(KeyKind::Rsa2048),
+        /// Life time of the certificates made for phones in secure mode.
+        client_lifetime: days(1_825 in 1..=3_650),
+        /// Password of the PKCS#12 containers sent to phones that bootstrap without PIN.
+        client_pkcs12_password: secret(),
+        /// Encryption of the PKCS#12 containers sent to phones.
+        client_pkcs12_encryption: choice(Pkcs12Encryption::Legacy3Des),
+        /// Time a TLS handshake may take, waiting for its turn included.
+        handshake_timeout: ms(10_000 in 100..=120_000),
+    }
+
+    /// Bounds of every door: connections, sizes and times.
+    limits: Limits {
+        /// Connections per door; one more is admitted only to be told "later".
+        connections: count(16_000 in 1..=1_000_000),
+        /// Connections beyond `connections` that are told "later" at the same time; one more is closed at once.
+        shed_connections: count(1_000 in 0..=1_000_000),
+        /// Open connections of one source address (IPv6: one /64).
+        connections_per_source: count(2_000 in 1..=1_000_000),
+        /// New connections of one source address in one second (IPv6: one /64).
+        new_connections_per_source_per_second: count(500 in 1..=1_000_000),
+        /// TLS handshakes computed at the same time, per door.
+        concurrent_handshakes: count(256 in 1..=65_536),
+        /// Size of a request head.
+        header_bytes: bytes(16_384 in 4_096..=1_048_576),
+        /// Size of a phone's request body.
+        body_bytes: bytes(2_097_152 in 51_200..=16_777_216),
+        /// Time for a whole request head, from its first byte; also for the first byte after the handshake.
+        header_timeout: ms(10_000 in 100..=600_000),
+        /// Time for a whole request body.
+        body_timeout: ms(30_000 in 100..=600_000),
+        /// Time a peer may take to read a response.
+        write_timeout: ms(30_000 in 100..=600_000),
+        /// Time a connection may rest between two requests.
+        idle_timeout: ms(45_000 in 100..=3_600_000),
+        /// Age at which a connection is closed, at its next pause.
+        connection_lifetime: seconds(3_600 in 1..=604_800),
+        /// Time given to open requests when the server stops.
+        drain_timeout: ms(10_000 in 0..=600_000),
+        /// Connections the system queues per door before they are accepted.
+        backlog: count(4_096 in 1..=65_535),
+    }
+
+    /// Flows: the dialogues with phones.
+    flow: Flow {
+        /// Open flows; a phone beyond is told "later".
+        flows: count(100_000 in 1..=10_000_000),
+        /// Time a flow may rest between two messages of the phone.
+        idle_timeout: seconds(120 in 1..=86_400),
+        /// Age at which a flow is given up.
+        lifetime: seconds(600 in 1..=86_400),
+        /// Time a repeated message is recognised and answered as before.
+        retransmission_window: seconds(600 in 1..=86_400),
+        /// Messages of one device that are remembered to recognise repetitions.
+        retransmission_nonces: count(8 in 1..=64),
+        /// Memory for stored responses to repeated messages.
+        retransmission_cache_bytes: bytes(67_108_864 in 1_048_576..=17_179_869_184),
+        /// Time after a write in which the phone's `local-changes` is taken as its echo and answered without a new write.
+        local_changes_guard: seconds(60 in 0..=86_400),
+        /// Service messages in one flow.
+        max_actions: count(64 in 4..=4_096),
+        /// Fragments of one message of a phone.
+        fragments: count(64 in 1..=4_096),
+        /// Items collected from the fragments of one message.
+        flow_items: count(4_000 in 1..=65_535),
+    }
+
+    /// The WPI protocol.
+    wpi: Wpi {
+        /// Request paths that phones may post to.
+        paths: list(["/DeploymentService/LoginService"] as rules::REQUEST_PATH),
+        /// Items taken from one message; the rest is dropped and counted.
+        items_per_message: count(2_000 in 1..=65_535),
+        /// Size of an item name; longer ones are dropped and counted.
+        name_bytes: bytes(64 in 16..=255),
+        /// Size of an item value; longer ones are dropped and counted.
+        value_bytes: bytes(65_536 in 256..=1_048_576),
+    }
+
+    /// The fleet: devices and templates.
+    fleet: Fleet {
+        /// Known devices; a new phone beyond is told "later".
+        devices: count(1_200_000 in 1..=100_000_000),
+        /// Items kept of one device.
+        items_per_device: count(2_000 in 1..=65_535),
+        /// Size of one device's record.
+        device_bytes: bytes(262_144 in 4_096..=4_194_304),
+        /// Templates.
+        templates: count(1_000 in 1..=100_000),
+        /// Items of one template.
+        items_per_template: count(2_000 in 1..=65_535),
+        /// Templates assigned to one device by hand.
+        templates_per_device: count(32 in 1..=1_024),
+    }
+
+    /// The store on disk.
+    store: Store {
+        /// Bytes written between two flushes; the upper end is the most the embedded store takes without risk.
+        flush_bytes: bytes(524_288 in 65_536..=655_360),
+        /// Longest time between two flushes while records wait.
+        flush_interval: ms(50 in 1..=1_000),
+        /// Bytes that wait to be written; beyond it phones are told "later".
+        queue_bytes: bytes(16_777_216 in 1_048_576..=4_294_967_296),
+        /// Records that wait to be written; beyond it phones are told "later".
+        queue_records: count(65_536 in 16..=16_777_216),
+        /// Page cache of the embedded store.
+        cache_bytes: bytes(33_554_432 in 1_048_576..=17_179_869_184),
+        /// Length of a flush from which the store counts as stalled and the node as not ready.
+        stall_after: ms(5_000 in 100..=600_000),
+        /// Free disk space below which nothing is acknowledged any more; 0 turns the check off.
+        min_free_bytes: bytes(268_435_456 in 0..=1_099_511_627_776),
+    }
+
+    /// Events shown to administrators.
+    events: Events {
+        /// Events kept; the oldest goes first.
+        kept: count(10_000 in 100..=1_000_000),
+    }
+
+    /// The administration API.
+    admin: Admin {
+        /// Most entries on one page of a list.
+        page_limit: count(500 in 1..=10_000),
+        /// Time an answer may take, event streams excepted.
+        request_timeout: ms(30_000 in 100..=600_000),
+        /// Size of a request body.
+        body_bytes: bytes(1_048_576 in 4_096..=67_108_864),
+        /// Event streams open at the same time.
+        event_streams: count(64 in 0..=10_000),
+    }
+
+    /// Secure mode of phones.
+    secure_mode: SecureMode {
+        /// Wrong PINs after which a bootstrapping is given up.
+        max_pin_retries: count(3 in 1..=10),
+        /// Port written to phones as `dls-secure-port`: the one under which they reach `listen.wpi_secure`.
+        secure_port: port(18_444),
+    }
+
+    /// The log, written to standard error.
+    log: Log {
+        /// What is logged: a level, or levels by module.
+        filter: text("info" as rules::LOG_FILTER),
+        /// Form of a line.
+        format: choice(LogFormat::Text),
+    }
+}

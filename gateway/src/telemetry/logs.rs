@@ -1,0 +1,110 @@
+//! The log: `tracing` events to standard error, as text or JSON lines.
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{Log, LogFormat};
+
+/// Why the log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// `log.filter` is no filter.
+    #[error("log.filter is not a filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something else in this process logs already.
+    #[error("the log is set up already")]
+    Twice(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Sends all events of the process to standard error, filtered and formed as `log` says.
+///
+/// Times are UTC (RFC 3339). Colours are never written: the reader is a journal or a collector.
+pub fn install(log: &Log) -> Result<(), LogError> {
+    tracing::subscriber::set_global_default(subscriber(log, io::stderr)?)?;
+    Ok(())
+}
+
+fn subscriber<W>(log: &Log, writer: W) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&log.filter)?;
+    let plain = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
+    Ok(match log.format {
+        LogFormat::Text => Box::new(plain.finish()),
+        LogFormat::Json => Box::new(plain.json().flatten_event(true).with_current_span(true).finish()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Sink {
+        type Writer = Self;
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn logged(filter: &str, format: LogFormat) -> String {
+        let sink = Sink::default();
+        let log = Log { filter: filter.to_owned(), format };
+        let subscriber = subscriber(&log, sink.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("flow", flow = 7);
+            let _inside = span.enter();
+            tracing::info!(device = "00:1a:e8:0a:0b:0c", "registered");
+            tracing::debug!("not by default\u{1b}[31m");
+        });
+        String::from_utf8(sink.0.lock().clone()).unwrap()
+    }
+
+    #[test]
+    fn text_lines_hold_the_fields_of_event_and_span() {
+        let text = logged("info", LogFormat::Text);
+        assert!(text.contains("registered"), "{text}");
+        assert!(text.contains("flow=7") && text.contains("device=\"00:1a:e8:0a:0b:0c\""), "{text}");
+        assert_eq!(text.lines().count(), 1, "the filter must hold back debug: {text}");
+    }
+
+    #[test]
+    fn json_lines_are_objects_with_fields_on_top() {
+        let text = logged("info", LogFormat::Json);
+        let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(line["message"], "registered");
+        assert_eq!(line["device"], "00:1a:e8:0a:0b:0c");
+        assert_eq!(line["span"]["flow"], 7);
+    }
+
+    #[test]
+    fn escapes_from_outside_do_not_reach_the_terminal() {
+        assert!(!logged("debug", LogFormat::Text).contains('\u{1b}'));
+        assert!(!logged("debug", LogFormat::Json).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_wrong_filter_is_refused() {
+        let log = Log { filter: "info,=".to_owned(), format: LogFormat::Text };
+        assert!(matches!(subscriber(&log, io::sink), Err(LogError::Filter(_))));
+    }
+}
