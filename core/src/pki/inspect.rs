@@ -1,0 +1,88 @@
+//! Reads the few facts Callboard needs from a certificate.
+
+use jiff::Timestamp;
+use x509_parser::pem::Pem;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{KeyKind, PkiError};
+
+/// What [`inspect`] finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// The subject's common name, if there is exactly one and it is text. Of a phone's certificate: its device id.
+    pub common_name: Option<String>,
+    /// Serial number in lower-case hex, without sign byte.
+    pub serial_hex: String,
+    /// Start of its life.
+    pub not_before: Timestamp,
+    /// End of its life.
+    pub not_after: Timestamp,
+    /// Whether it may issue other certificates.
+    pub is_authority: bool,
+    /// Kind of its public key; `None` when it is neither RSA nor elliptic curve.
+    pub key: Option<KeyKind>,
+    /// The raw public key bits.
+    pub public_key: Vec<u8>,
+}
+
+/// Reads a DER certificate. Only the form is checked, not who signed it: TLS has done that before.
+///
+/// # Errors
+/// [`PkiError::Certificate`] when the bytes are not one certificate.
+pub fn inspect(der: &[u8]) -> Result<CertificateFacts, PkiError> {
+    let (rest, certificate) =
+        X509Certificate::from_der(der).map_err(|_| PkiError::Certificate { reason: "it is not X.509" })?;
+    if !rest.is_empty() {
+        return Err(PkiError::Certificate { reason: "bytes follow it" });
+    }
+    let date = |seconds| {
+        Timestamp::from_second(seconds)
+            .map_err(|_| PkiError::Certificate { reason: "its dates are out of range" })
+    };
+    let mut names = certificate.subject().iter_common_name();
+    let common_name = match (names.next(), names.next()) {
+        (Some(name), None) => name.as_str().ok().map(str::to_owned),
+        _ => None,
+    };
+    Ok(CertificateFacts {
+        common_name,
+        serial_hex: hex(certificate.raw_serial()),
+        not_before: date(certificate.validity().not_before.timestamp())?,
+        not_after: date(certificate.validity().not_after.timestamp())?,
+        is_authority: certificate.is_ca(),
+        key: key_kind(&certificate),
+        public_key: certificate.public_key().subject_public_key.data.to_vec(),
+    })
+}
+
+/// The first certificate of a PEM text, as DER.
+pub(super) fn certificate_from_pem(pem: &str) -> Result<Vec<u8>, PkiError> {
+    let unreadable = PkiError::Certificate { reason: "it is not PEM" };
+    match Pem::iter_from_buffer(pem.as_bytes())
+        .find(|block| block.as_ref().is_ok_and(|b| b.label == "CERTIFICATE"))
+    {
+        Some(Ok(block)) => Ok(block.contents),
+        _ => Err(unreadable),
+    }
+}
+
+fn key_kind(certificate: &X509Certificate<'_>) -> Option<KeyKind> {
+    use x509_parser::public_key::PublicKey;
+    match certificate.public_key().parsed().ok()? {
+        PublicKey::RSA(_) => Some(KeyKind::Rsa2048),
+        PublicKey::EC(_) => Some(KeyKind::P256),
+        _ => None,
+    }
+}
+
+fn hex(serial: &[u8]) -> String {
+    use std::fmt::Write;
+    let digits = match serial {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    };
+    digits.iter().fold(String::with_capacity(digits.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
