@@ -74,7 +74,7 @@ pub fn example() -> String {
         for key in of(section) {
             let _ = write!(
                 out,
-                "# {} ({})\n#{} = {}\n",
+                "# {} Allowed: {}.\n#{} = {}\n",
                 key.doc.trim(),
                 key.form.allowed(),
                 key.name,

@@ -1,1 +1,354 @@
 //! Tests of the configuration as a whole.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn load(text: &str) -> Result<Config, Faults> {
+    Config::from_text("callboard.toml", text, std::iter::empty())
+}
+
+fn load_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Faults> {
+    let env = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_text("callboard.toml", text, env)
+}
+
+/// The faults as printed, one per line.
+fn faults(result: Result<Config, Faults>) -> Vec<String> {
+    result.unwrap_err().to_string().lines().map(str::to_owned).collect()
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Compares a generated file with the one in the repository; `CALLBOARD_BLESS=1` writes it instead.
+fn same_as_file(path: &str, generated: &str) {
+    if std::env::var_os("CALLBOARD_BLESS").is_some() {
+        std::fs::write(repository(path), generated).unwrap();
+    }
+    let written = std::fs::read_to_string(repository(path)).unwrap();
+    assert!(written == generated, "{path} is not what the table says: run this test with CALLBOARD_BLESS=1");
+}
+
+#[test]
+fn an_empty_configuration_is_the_default() {
+    assert_eq!(load("").unwrap(), Config::default());
+    let config = Config::load(None, std::iter::empty()).unwrap();
+    assert_eq!(config.listen.wpi.unwrap().to_string(), "0.0.0.0:18443");
+    assert_eq!(config.tls.lifetime, Duration::from_hours(825 * 24));
+    assert_eq!(config.wpi.paths, ["/DeploymentService/LoginService"]);
+}
+
+#[test]
+fn every_default_is_allowed_and_every_key_documented_and_unique() {
+    let (defaults, mut paths) = (Config::default(), HashSet::new());
+    for key in KEYS {
+        let value = key.value(&defaults);
+        assert_eq!(key.form.check(&value), Ok(()), "{}", key.path());
+        assert!(key.doc.trim().ends_with('.'), "{} needs a sentence", key.path());
+        assert!(paths.insert(key.path()), "{} stands twice", key.path());
+        assert!(SECTIONS.iter().any(|(section, _)| *section == key.section));
+    }
+    assert_eq!(rules::check(&defaults, &[]), []);
+}
+
+#[test]
+fn every_key_can_be_set_in_the_file_and_by_its_variable() {
+    let defaults = Config::default();
+    for key in KEYS {
+        let value = other_value(key, &key.value(&defaults));
+        let shown = if key.form.is_secret() { "\"********\"".to_owned() } else { value.to_string() };
+
+        let mut given = Given::default();
+        given.read_text("callboard.toml", &format!("[{}]\n{} = {value}\n", key.section, key.name));
+        assert_eq!(given.faults, [], "{}", key.path());
+        let mut config = Config::default();
+        let (index, _) = read::find(key.section, key.name).unwrap();
+        (key.set)(&mut config, &given.values[&index].0).unwrap();
+        assert_eq!(key.value(&config).to_string(), shown, "{}", key.path());
+
+        let text = match &value {
+            Value::Whole(number) => number.to_string(),
+            Value::Text(text) => text.clone(),
+            Value::List(entries) => entries.join(", "),
+        };
+        let mut given = Given::default();
+        given.read_environment([(key.variable(), text)].into_iter());
+        assert_eq!(given.faults, [], "{}", key.variable());
+        assert_eq!(given.values[&index].0, value, "{}", key.variable());
+    }
+}
+
+/// A value of the key's form that is not the default.
+fn other_value(key: &Key, default: &Value) -> Value {
+    match key.form {
+        Form::Whole { min, max, .. } => Value::Whole(if *default == Value::Whole(max) { min } else { max }),
+        Form::Door => Value::Text("[::1]:0".to_owned()),
+        Form::Path => Value::Text("/etc/callboard/some.pem".to_owned()),
+        Form::Choice(words) => {
+            let other = words.iter().find(|word| Value::Text((**word).to_owned()) != *default);
+            Value::Text((*other.unwrap()).to_owned())
+        }
+        Form::List(_) if key.name == "names" => {
+            Value::List(vec!["*.phones.example".to_owned(), "2001:db8::1".to_owned()])
+        }
+        Form::List(_) => Value::List(vec!["/a".to_owned(), "/b/c".to_owned()]),
+        Form::Text(_) | Form::Secret => Value::Text("debug".to_owned()),
+    }
+}
+
+#[test]
+fn all_faults_come_at_once_with_line_column_reason_and_range() {
+    let text = "\
+[limits]
+connections = 0
+conections = 5
+body_bytes = \"2 MiB\"
+
+[listen]
+wpi = \"localhost\"
+
+[lisen]
+admin = \"\"
+
+[flow]
+connections = 1
+";
+    let found = faults(load_with(
+        text,
+        &[
+            ("CALLBOARD__LOG__FORMAT", "xml"),
+            ("CALLBOARD__LIMITS__BACKLOGS", "1"),
+            ("CALLBOARD__STORE__FLUSH_BYTES", "-1"),
+            ("PATH", "/bin"),
+        ],
+    ));
+    assert_eq!(
+        found,
+        [
+            "callboard.toml:2:15: limits.connections: 0 is out of range; allowed: 1 to 1000000",
+            "callboard.toml:3:1: limits.conections: is no key; did you mean limits.connections?",
+            "callboard.toml:4:14: limits.body_bytes: is a text, must be number (bytes); allowed: 51200 to 16777216",
+            "callboard.toml:7:7: listen.wpi: \"localhost\" is not an address with a port; \
+             allowed: address:port, [address]:port or empty (closed)",
+            "callboard.toml:9:2: lisen: is no section; did you mean [listen]?",
+            "callboard.toml:13:1: flow.connections: is no key; did you mean limits.connections?",
+            "environment CALLBOARD__LIMITS__BACKLOGS: sets no key; did you mean CALLBOARD__LIMITS__BACKLOG?",
+            "environment CALLBOARD__LOG__FORMAT: log.format: \"xml\" is not one of the words; \
+             allowed: \"text\" or \"json\"",
+            "environment CALLBOARD__STORE__FLUSH_BYTES: store.flush_bytes: \"-1\" is not a whole number; \
+             allowed: 65536 to 655360",
+        ]
+    );
+}
+
+#[test]
+fn wrong_toml_is_one_fault_and_variables_are_still_read() {
+    let found = faults(load_with("[limits]\nconnections = \n", &[("CALLBOARD__X__Y", "")]));
+    assert!(found[0].starts_with("callboard.toml:2:"), "{found:?}");
+    assert!(found[0].contains("is not TOML"), "{found:?}");
+    assert_eq!(found[1], "environment CALLBOARD__X__Y: sets no key");
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn a_key_given_twice_or_in_the_wrong_place_is_a_fault() {
+    assert!(
+        faults(load("[log]\nfilter = \"info\"\nfilter = \"debug\"\n"))[0].starts_with("callboard.toml:3:1: ")
+    );
+    assert_eq!(faults(load("limits = 5\n")), ["callboard.toml:1:1: limits: is a section: write [limits]"]);
+    assert!(faults(load("[[limits]]\nbacklog = 5\n"))[0].contains("is a section"));
+    assert!(faults(load("[limits.backlog]\nx = 1\n"))[0].contains("wrong type (table)"));
+    assert!(faults(load("[wpi]\npaths = [1]\n"))[0].contains("not a text"));
+    assert!(faults(load("[wpi]\npaths = []\n"))[0].contains("0 entries"));
+}
+
+#[test]
+fn variables_override_the_file_and_show_tells_the_source() {
+    let config = load_with(
+        "[limits]\nbacklog = 100\nheader_timeout_ms = 5000\n",
+        &[("CALLBOARD__LIMITS__BACKLOG", "200"), ("CALLBOARD__LISTEN__WPI", "127.0.0.1:0")],
+    )
+    .unwrap();
+    assert_eq!(config.limits.backlog, 200);
+    assert_eq!(config.limits.header_timeout, Duration::from_secs(5));
+    assert_eq!(config.listen.wpi.unwrap().to_string(), "127.0.0.1:0");
+    let shown = show(&config);
+    for line in [
+        "backlog = 200 # environment CALLBOARD__LIMITS__BACKLOG",
+        "header_timeout_ms = 5000 # file callboard.toml:3:21",
+        "wpi = \"127.0.0.1:0\" # environment CALLBOARD__LISTEN__WPI",
+        "write_timeout_ms = 30000 # default",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} not in\n{shown}");
+    }
+    assert_eq!(show(&load(&shown).unwrap()).matches("# file").count(), KEYS.len(), "show is a valid file");
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let secret = "hunter2-hunter2";
+    let config = load(&format!("[tls]\nclient_pkcs12_password = \"{secret}\"\n")).unwrap();
+    assert_eq!(config.tls.client_pkcs12_password.expose(), secret);
+    assert!(!show(&config).contains(secret));
+    assert!(!format!("{config:?}").contains(secret));
+    let long = secret.repeat(100);
+    for wrong in [
+        format!("[tls]\nclient_pkcs12_password = [\"{secret}\"]"),
+        format!("[tls]\nclient_pkcs12_password = \"{long}\""),
+    ] {
+        let text = faults(load(&wrong)).join("\n");
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
+fn keys_that_do_not_go_together_are_refused_where_they_were_written() {
+    let cases = [
+        (
+            "[tls]\nrsa_key_file = \"k.pem\"\n",
+            "2:16: tls.rsa_key_file: tls.rsa_certificate_file and tls.rsa_key_file are given together or not at all",
+        ),
+        ("[tls]\necdsa_certificate_file = \"c.pem\"\n", "2:26: tls.ecdsa_certificate_file: "),
+        (
+            "[limits]\nconnections = 100\n",
+            "2:15: limits.connections: limits.connections_per_source must not be larger than limits.connections",
+        ),
+        ("[limits]\nbody_bytes = 51200\n", "2:14: limits.body_bytes: wpi.value_bytes must not be larger"),
+        ("[flow]\nidle_timeout_s = 601\n", "2:18: flow.idle_timeout_s: "),
+        (
+            "[tls]\nauthority_lifetime_days = 1\nlifetime_days = 1\n",
+            "2:27: tls.authority_lifetime_days: tls.client_lifetime_days",
+        ),
+        (
+            "[listen]\nmetrics = \"127.0.0.1:18443\"\n",
+            "2:11: listen.metrics: listen.metrics and listen.wpi ask for the same port",
+        ),
+        ("[listen]\nmetrics = \"[::]:8443\"\n", "2:11: listen.metrics: listen.metrics and listen.admin ask"),
+    ];
+    for (text, expected) in cases {
+        let found = faults(load(text));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(&format!("callboard.toml:{expected}")), "{found:?}");
+    }
+}
+
+#[test]
+fn doors_on_different_addresses_or_closed_or_free_ports_do_not_collide() {
+    for text in [
+        "[listen]\nwpi = \"127.0.0.1:1\"\nadmin = \"127.0.0.2:1\"\n",
+        "[listen]\nwpi = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n",
+        "[listen]\nwpi = \"\"\nadmin = \"0.0.0.0:18443\"\n",
+    ] {
+        assert!(load(text).is_ok(), "{text}");
+    }
+    assert_eq!(load("[listen]\nwpi = \"\"\n").unwrap().listen.doors()[0], ("wpi", None));
+}
+
+#[test]
+fn a_rule_across_keys_is_not_applied_to_a_key_that_is_wrong_itself() {
+    assert_eq!(faults(load("[limits]\nconnections = 0\nconnections_per_source = 5000\n")).len(), 1);
+}
+
+#[test]
+fn names_filters_and_paths_keep_their_rules() {
+    for wrong in [
+        "[tls]\nnames = [\"-x\"]",
+        "[tls]\nnames = [\"a..b\"]",
+        "[tls]\nnames = [\"a.*.b\"]",
+        "[tls]\nnames = [\"\"]",
+        "[wpi]\npaths = [\"x\"]",
+        "[wpi]\npaths = [\"/a?b\"]",
+        "[wpi]\npaths = [\"/a b\"]",
+        "[log]\nfilter = \"\"",
+        "[log]\nfilter = \"callboard=loud\"",
+        "[node]\nname = \"a b\"",
+        "[tls]\norganisation = \"\"",
+        "[tls]\nrsa_key_file = \"a\\u0000b\"",
+    ] {
+        assert_eq!(faults(load(wrong)).len(), 1, "{wrong}");
+    }
+    assert!(load("[log]\nfilter = \"warn,callboard::wpi=trace\"").is_ok());
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("none.toml");
+    let found = faults(Config::load(Some(&missing), std::iter::empty()));
+    assert!(found[0].contains("none.toml: cannot be read"), "{found:?}");
+
+    let binary = directory.path().join("binary.toml");
+    std::fs::write(&binary, b"\xff\xfe").unwrap();
+    assert!(check(&binary).unwrap_err().to_string().ends_with("is not UTF-8 text"));
+
+    let large = directory.path().join("large.toml");
+    std::fs::write(&large, "#".repeat((1 << 20) + 1)).unwrap();
+    assert!(check(&large).unwrap_err().to_string().contains("larger than 1048576 bytes"));
+
+    let good = directory.path().join("good.toml");
+    std::fs::write(&good, "\u{feff}[log]\r\nformat = \"json\"\r\n").unwrap();
+    assert!(check(&good).unwrap().ends_with("good.toml: ok"));
+    assert_eq!(Config::load(Some(&good), std::iter::empty()).unwrap().log.format, LogFormat::Json);
+}
+
+#[test]
+fn columns_count_characters() {
+    let found = faults(load("log = { filter = \"info\", \"größe\" = 1 }\n"));
+    assert_eq!(found, ["callboard.toml:1:26: log.größe: is no key"]);
+}
+
+#[test]
+fn a_value_that_is_not_utf8_is_refused_with_its_variable() {
+    let found = faults(load_with("", &[("CALLBOARD__LOG__FILTER", "in\u{fffd}o")]));
+    assert!(
+        found[0].starts_with("environment CALLBOARD__LOG__FILTER: log.filter: is not UTF-8"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_documentation_and_the_example_are_up_to_date() {
+    same_as_file("docs/configuration.md", &docs());
+    same_as_file("packaging/callboard.toml", &example());
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    let uncommented: Vec<_> = example()
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned())
+        .collect();
+    let config = load(&uncommented.join("\n")).unwrap();
+    for key in KEYS {
+        assert_eq!(key.value(&config), key.value(&Config::default()), "{}", key.path());
+        assert!(matches!(config.origin(key), Origin::File { .. }), "{} is missing", key.path());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,200}", value in "\\PC{0,40}") {
+        let _ = load(&text);
+        let _ = load(&format!("[limits]\nconnections = {value}\n[tls]\nnames = [{value}]\n"));
+        for key in KEYS {
+            let _ = load_with("", &[(&key.variable(), &value)]);
+        }
+    }
+
+    #[test]
+    fn numbers_are_taken_exactly_within_their_range(number in any::<i64>(), which in any::<prop::sample::Index>()) {
+        let ranged: Vec<_> = KEYS.iter().filter(|key| matches!(key.form, Form::Whole { .. })).collect();
+        let key = which.get(&ranged);
+        let Form::Whole { min, max, .. } = key.form else { unreachable!() };
+        let inside = u64::try_from(number).is_ok_and(|number| (min..=max).contains(&number));
+        let mut given = Given::default();
+        given.read_text("x", &format!("[{}]\n{} = {number}\n", key.section, key.name));
+        prop_assert_eq!(given.faults.is_empty(), inside);
+    }
+}

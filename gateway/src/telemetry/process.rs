@@ -133,7 +133,9 @@ mod tests {
     fn this_process_has_memory_threads_and_files() {
         let families = Process::new().unwrap().collect();
         let value = |name: &str| {
-            families.iter().find(|family| family.name() == name).unwrap().get_metric()[0].get_gauge().get_value()
+            families.iter().find(|family| family.name() == name).unwrap().get_metric()[0]
+                .get_gauge()
+                .get_value()
         };
         assert!(value("callboard_process_resident_memory_bytes") > 1e6);
         assert!(value("callboard_process_threads") >= 1.0);

@@ -73,7 +73,9 @@ mod tests {
         let task = tokio::spawn(held);
         let families = runtime.collect();
         let gauge = |name: &str| {
-            families.iter().find(|family| family.name() == name).unwrap().get_metric()[0].get_gauge().get_value()
+            families.iter().find(|family| family.name() == name).unwrap().get_metric()[0]
+                .get_gauge()
+                .get_value()
         };
         assert!((gauge("callboard_runtime_workers") - 2.0).abs() < f64::EPSILON);
         assert!(gauge("callboard_runtime_tasks") >= 1.0);
