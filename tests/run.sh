@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# The whole check of a checkout: form, lints, tests, licences, rules of alerts, short fuzz runs.
+# Installs what is missing: Debian packages when run as root, tools of cargo always.
+#
+#   bash tests/run.sh             everything
+#   FUZZ_SECONDS=600 bash ...     longer fuzz runs (seconds per target; 0 leaves them out)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fuzz_seconds="${FUZZ_SECONDS:-20}"
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+began=$SECONDS
+
+step() {
+    local name="$1" start=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    "$@"
+    printf -- '-- %s: %d s\n' "$name" $((SECONDS - start))
+}
+
+# package COMMAND PACKAGE...: the Debian packages that bring COMMAND, if it is not there.
+packages=()
+package() {
+    local command="$1"
+    shift
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$command" >/dev/null || packages+=("$@")
+}
+
+install_packages() {
+    package cc build-essential
+    package c++ build-essential
+    package openssl openssl
+    package promtool prometheus
+    package nginx nginx-light
+    if ((${#packages[@]} == 0)); then
+        return
+    fi
+    if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+        printf 'missing, please install (Debian names): %s\n' "${packages[*]}" >&2
+        return 1
+    fi
+    apt-get update -q
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
+}
+
+# tool COMMAND CRATE@VERSION: a cargo subcommand, built in the shared target folder if it is not there.
+tool() {
+    command -v "$1" >/dev/null || cargo install --locked --quiet --target-dir target/tools "$2"
+}
+
+install_tools() {
+    export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    tool cargo-nextest cargo-nextest@0.9.143
+    tool cargo-deny cargo-deny@0.20.2
+    if ((fuzz_seconds > 0)); then
+        tool cargo-fuzz cargo-fuzz@0.13.2
+    fi
+}
+
+lint() {
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+}
+
+alerts() {
+    promtool check rules monitoring/alerts.yml
+    promtool test rules monitoring/alerts.test.yml
+}
+
+# New inputs go to the target folder, so that a run leaves the checkout as it was.
+fuzz() {
+    local target
+    for target in $(cargo fuzz list); do
+        mkdir -p "target/fuzz-corpus/$target" "fuzz/corpus/$target"
+        # cargo-fuzz asks for flags that stable hides; the variable holds for this command only.
+        RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" \
+            "target/fuzz-corpus/$target" "fuzz/corpus/$target" \
+            -- -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
+            2>&1 | grep -Ev '^#[0-9]+[[:space:]]+(NEW|REDUCE|pulse|RELOAD)'
+    done
+}
+
+step "packages" install_packages
+step "tools" install_tools
+step "form" cargo fmt --all --check
+step "lints" lint
+step "tests" cargo nextest run --locked --workspace
+step "examples in the documentation" cargo test --locked --workspace --doc --quiet
+step "licences and bans" cargo deny --offline check bans licenses sources
+step "alert rules" alerts
+if ((fuzz_seconds > 0)); then
+    step "fuzzing, $fuzz_seconds s a target" fuzz
+fi
+printf '\nall steps passed in %d s\n' $((SECONDS - began))
