@@ -2,17 +2,39 @@
 
 use std::net::SocketAddr;
 
-use super::Config;
 use super::origin::{Fault, Origin};
 use super::read::find;
+use super::{Config, Key, Value};
 
 /// Collects the faults of `config`. Rules that touch a key in `spoilt` are left out.
 pub(super) fn check(config: &Config, spoilt: &[usize]) -> Vec<Fault> {
     let mut check = Check { config, spoilt, faults: Vec::new() };
     check.pairs();
     check.orders();
+    check.free_space();
     check.doors();
     check.faults
+}
+
+/// A key, times a factor, that must not be larger than another key of the same unit.
+pub(super) const ORDERS: &[(&str, u64, &str)] = &[
+    ("limits.connections_per_source", 1, "limits.connections"),
+    ("wpi.value_bytes", 1, "limits.body_bytes"),
+    ("wpi.items_per_message", 1, "flow.flow_items"),
+    ("flow.idle_timeout_s", 1, "flow.lifetime_s"),
+    ("tls.lifetime_days", 1, "tls.authority_lifetime_days"),
+    ("tls.client_lifetime_days", 1, "tls.authority_lifetime_days"),
+    ("store.flush_bytes", 1, "store.queue_bytes"),
+    ("store.flush_spacing_ms", 1, "store.flush_interval_ms"),
+    // A record and its parts go into one flush, with room for keys.
+    ("fleet.device_bytes", 2, "store.flush_bytes"),
+];
+
+/// Below this the embedded store itself would meet the full disk.
+const LEAST_FREE_BYTES: usize = 16_777_216;
+
+pub(super) fn by_path(path: &str) -> Option<(usize, &'static Key)> {
+    path.split_once('.').and_then(|(section, name)| find(section, name))
 }
 
 struct Check<'a> {
@@ -24,10 +46,7 @@ struct Check<'a> {
 impl Check<'_> {
     /// Records a fault on the first of `keys` that was given, unless one of them has a fault already.
     fn require(&mut self, holds: bool, keys: [&str; 2], reason: String) {
-        let known: Vec<_> = keys
-            .iter()
-            .filter_map(|path| path.split_once('.').and_then(|(section, name)| find(section, name)))
-            .collect();
+        let known: Vec<_> = keys.iter().filter_map(|path| by_path(path)).collect();
         if holds || known.iter().any(|(index, _)| self.spoilt.contains(index)) {
             return;
         }
@@ -54,57 +73,27 @@ impl Check<'_> {
     }
 
     fn orders(&mut self) {
-        let config = self.config;
-        let (limits, flow, tls, store) = (&config.limits, &config.flow, &config.tls, &config.store);
-        let orders: &[(&str, u128, &str, u128)] = &[
-            (
-                "limits.connections_per_source",
-                limits.connections_per_source as u128,
-                "limits.connections",
-                limits.connections as u128,
-            ),
-            (
-                "wpi.value_bytes",
-                config.wpi.value_bytes as u128,
-                "limits.body_bytes",
-                limits.body_bytes as u128,
-            ),
-            (
-                "flow.idle_timeout_s",
-                flow.idle_timeout.as_millis(),
-                "flow.lifetime_s",
-                flow.lifetime.as_millis(),
-            ),
-            (
-                "wpi.items_per_message",
-                config.wpi.items_per_message as u128,
-                "flow.flow_items",
-                flow.flow_items as u128,
-            ),
-            (
-                "tls.lifetime_days",
-                tls.lifetime.as_millis(),
-                "tls.authority_lifetime_days",
-                tls.authority_lifetime.as_millis(),
-            ),
-            (
-                "tls.client_lifetime_days",
-                tls.client_lifetime.as_millis(),
-                "tls.authority_lifetime_days",
-                tls.authority_lifetime.as_millis(),
-            ),
-            ("store.flush_bytes", store.flush_bytes as u128, "store.queue_bytes", store.queue_bytes as u128),
-            (
-                "fleet.device_bytes",
-                config.fleet.device_bytes as u128,
-                "store.queue_bytes",
-                store.queue_bytes as u128,
-            ),
-        ];
-        for (small, left, large, right) in orders {
-            let reason = format!("{small} must not be larger than {large}");
-            self.require(left <= right, [small, large], reason);
+        for (small, times, large) in ORDERS {
+            let holds = match (self.number(small), self.number(large)) {
+                (Some(left), Some(right)) => left.saturating_mul(*times) <= right,
+                _ => true,
+            };
+            let what = if *times == 1 { String::new() } else { format!("{times} times ") };
+            self.require(holds, [small, large], format!("{what}{small} must not be larger than {large}"));
         }
+    }
+
+    fn number(&self, path: &str) -> Option<u64> {
+        match by_path(path)?.1.value(self.config) {
+            Value::Whole(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn free_space(&mut self) {
+        let bytes = self.config.store.min_free_bytes;
+        let reason = format!("must be 0 or at least {LEAST_FREE_BYTES}");
+        self.require(bytes == 0 || bytes >= LEAST_FREE_BYTES, ["store.min_free_bytes"; 2], reason);
     }
 
     /// Two doors cannot share a port on the same address, or on any address when one of them takes all.

@@ -71,7 +71,9 @@ config_table! {
         connections_per_source: count(2_000 in 1..=1_000_000),
         /// New connections of one source address in one second (IPv6: one /64).
         new_connections_per_source_per_second: count(500 in 1..=1_000_000),
-        /// TLS handshakes computed at the same time, per door.
+        /// Source addresses remembered at the same time; when full, connections of unknown sources are closed at once.
+        sources: count(65_536 in 1_024..=16_777_216),
+        /// TLS handshakes computed at the same time; others wait for their turn.
         concurrent_handshakes: count(256 in 1..=65_536),
         /// Size of a request head.
         header_bytes: bytes(16_384 in 4_096..=1_048_576),
@@ -81,6 +83,8 @@ config_table! {
         header_timeout: ms(10_000 in 100..=600_000),
         /// Time for a whole request body.
         body_timeout: ms(30_000 in 100..=600_000),
+        /// Time the server may take from the end of a request to its answer.
+        handler_timeout: ms(60_000 in 100..=600_000),
         /// Time a peer may take to read a response.
         write_timeout: ms(30_000 in 100..=600_000),
         /// Time a connection may rest between two requests.
@@ -127,6 +131,8 @@ config_table! {
         name_bytes: bytes(64 in 16..=255),
         /// Size of an item value; longer ones are dropped and counted.
         value_bytes: bytes(65_536 in 256..=1_048_576),
+        /// Size of an item's status text; longer ones are dropped.
+        status_bytes: bytes(256 in 64..=4_096),
     }
 
     /// The fleet: devices and templates.
@@ -135,12 +141,14 @@ config_table! {
         devices: count(1_200_000 in 1..=100_000_000),
         /// Items kept of one device.
         items_per_device: count(2_000 in 1..=65_535),
-        /// Size of one device's record.
-        device_bytes: bytes(262_144 in 4_096..=4_194_304),
+        /// Size of one device's record; at most half of `store.flush_bytes`.
+        device_bytes: bytes(262_144 in 4_096..=327_680),
         /// Templates.
         templates: count(1_000 in 1..=100_000),
         /// Items of one template.
         items_per_template: count(2_000 in 1..=65_535),
+        /// Size of a value in a template, before variables are put in.
+        template_value_bytes: bytes(16_384 in 256..=65_536),
         /// Templates assigned to one device by hand.
         templates_per_device: count(32 in 1..=1_024),
     }
@@ -151,6 +159,8 @@ config_table! {
         flush_bytes: bytes(524_288 in 65_536..=655_360),
         /// Longest time between two flushes while records wait.
         flush_interval: ms(50 in 1..=1_000),
+        /// Shortest time from one flush to the next while less than `flush_bytes` waits: more records share a flush.
+        flush_spacing: ms(5 in 0..=1_000),
         /// Bytes that wait to be written; beyond it phones are told "later".
         queue_bytes: bytes(16_777_216 in 1_048_576..=4_294_967_296),
         /// Records that wait to be written; beyond it phones are told "later".
@@ -159,8 +169,10 @@ config_table! {
         cache_bytes: bytes(33_554_432 in 1_048_576..=17_179_869_184),
         /// Length of a flush from which the store counts as stalled and the node as not ready.
         stall_after: ms(5_000 in 100..=600_000),
-        /// Free disk space below which nothing is acknowledged any more; 0 turns the check off.
+        /// Free disk space below which nothing is acknowledged any more: 16777216 or more; 0 turns the check off.
         min_free_bytes: bytes(268_435_456 in 0..=1_099_511_627_776),
+        /// Time between two looks at the free space while there is too little.
+        space_retry: ms(1_000 in 100..=600_000),
     }
 
     /// Events shown to administrators.

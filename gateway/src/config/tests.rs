@@ -84,6 +84,17 @@ fn every_key_can_be_set_in_the_file_and_by_its_variable() {
     }
 }
 
+#[test]
+fn rules_across_keys_name_keys_that_exist_and_have_one_unit() {
+    for (small, _, large) in rules::ORDERS {
+        let unit = |path: &str| match rules::by_path(path).unwrap().1.form {
+            Form::Whole { unit, .. } => unit,
+            _ => panic!("{path} is no number"),
+        };
+        assert_eq!(unit(small), unit(large), "{small}, {large}");
+    }
+}
+
 /// A value of the key's form that is not the default.
 fn other_value(key: &Key, default: &Value) -> Value {
     match key.form {
@@ -210,6 +221,12 @@ fn secrets_are_shown_nowhere() {
 #[test]
 fn keys_that_do_not_go_together_are_refused_where_they_were_written() {
     let cases = [
+        (
+            "[store]\nflush_bytes = 65536\n",
+            "2:15: store.flush_bytes: 2 times fleet.device_bytes must not be larger than store.flush_bytes",
+        ),
+        ("[store]\nmin_free_bytes = 1\n", "2:18: store.min_free_bytes: must be 0 or at least 16777216"),
+        ("[store]\nflush_interval_ms = 4\n", "2:21: store.flush_interval_ms: store.flush_spacing_ms"),
         (
             "[tls]\nrsa_key_file = \"k.pem\"\n",
             "2:16: tls.rsa_key_file: tls.rsa_certificate_file and tls.rsa_key_file are given together or not at all",
