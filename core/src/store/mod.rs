@@ -10,18 +10,31 @@
 //! Everything is bounded: the queue in bytes and in records, a record in bytes, the wait for shutdown in time.
 
 mod config;
+mod database;
+mod directory;
 mod error;
+mod live;
 mod memory;
+mod meter;
 mod queue;
+mod record;
+mod shared;
+mod sled_store;
+mod space;
 mod status;
 mod ticket;
+mod writer;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 pub use config::StoreConfig;
+pub use directory::STORE_FORMAT;
 pub use error::{CommitError, OpenError, StoreError, SubmitError};
 pub use memory::MemoryStore;
+pub use meter::describe_metrics;
+pub use sled_store::{OpenReport, SledStore};
+pub use space::FreeSpace;
 pub use status::{DamagedRecord, Health, ScanReport, StoreStats};
 pub use ticket::Ticket;
 

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
 
@@ -71,6 +71,8 @@ pub(super) struct Queue {
     bytes_limit: usize,
     records_limit: usize,
     record_limit: usize,
+    interval: Duration,
+    spacing: Duration,
 }
 
 impl Queue {
@@ -85,6 +87,8 @@ impl Queue {
             bytes_limit: config.queue_bytes,
             records_limit: config.queue_records,
             record_limit: config.max_record_bytes,
+            interval: config.flush_interval,
+            spacing: config.flush_spacing,
         }
     }
 
@@ -199,12 +203,17 @@ impl Queue {
         group.waiters.extend(waiter);
     }
 
-    /// When the first group should be flushed: at once when somebody waits for it or another stands
-    /// behind it, else at the end of its interval. `None` when nothing is queued.
-    pub(super) fn due(&self, interval: std::time::Duration) -> Option<Instant> {
+    /// When the first group should be flushed, given the end of the last flush; `None` when nothing is
+    /// queued.
+    pub(super) fn due(&self, last_flush: Instant) -> Option<Instant> {
         let first = self.groups.front()?;
-        let at_once = self.groups.len() > 1 || !first.waiters.is_empty();
-        Some(if at_once { first.since } else { first.since + interval })
+        Some(if self.groups.len() > 1 {
+            first.since
+        } else if first.waiters.is_empty() {
+            first.since + self.interval
+        } else {
+            first.since.max(last_flush + self.spacing)
+        })
     }
 
     /// Hands the first group to the writer. It counts towards the bounds until [`Queue::release`].
@@ -219,11 +228,6 @@ impl Queue {
     /// The writer is done with the group it took.
     pub(super) fn release(&mut self) {
         self.taken = (0, 0);
-    }
-
-    /// Bytes of the group [`Queue::take`] would hand out.
-    pub(super) fn first_bytes(&self) -> usize {
-        self.groups.front().map_or(0, |group| group.bytes)
     }
 
     /// Tells everybody who waits that the writes are not durable; the writes stay queued.
