@@ -1,8 +1,10 @@
 //! Reads the few facts Callboard needs from a certificate.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use x509_parser::pem::Pem;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::{KeyKind, PkiError};
 
@@ -11,6 +13,8 @@ use super::{KeyKind, PkiError};
 pub struct CertificateFacts {
     /// The subject's common name, if there is exactly one and it is text. Of a phone's certificate: its device id.
     pub common_name: Option<String>,
+    /// Subject alternative names: DNS names and IP addresses, in the certificate's order.
+    pub names: Vec<String>,
     /// Serial number in lower-case hex, without sign byte.
     pub serial_hex: String,
     /// Start of its life.
@@ -46,6 +50,7 @@ pub fn inspect(der: &[u8]) -> Result<CertificateFacts, PkiError> {
     };
     Ok(CertificateFacts {
         common_name,
+        names: alternative_names(&certificate),
         serial_hex: hex(certificate.raw_serial()),
         not_before: date(certificate.validity().not_before.timestamp())?,
         not_after: date(certificate.validity().not_after.timestamp())?,
@@ -63,6 +68,25 @@ pub(super) fn certificate_from_pem(pem: &str) -> Result<Vec<u8>, PkiError> {
     {
         Some(Ok(block)) => Ok(block.contents),
         _ => Err(unreadable),
+    }
+}
+
+fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else {
+        return Vec::new();
+    };
+    extension.value.general_names.iter().filter_map(alternative_name).collect()
+}
+
+fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(octets) => {
+            let v4 = <[u8; 4]>::try_from(*octets).map(IpAddr::from);
+            let v6 = <[u8; 16]>::try_from(*octets).map(IpAddr::from);
+            v4.or(v6).ok().map(|address| address.to_string())
+        }
+        _ => None,
     }
 }
 

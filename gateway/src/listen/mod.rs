@@ -1,1 +1,72 @@
-//! Callboard: listen.
+//! One accept loop for every TCP door: limits, TLS, HTTP/1 and time-outs, so that a protocol only brings a [`Handler`].
+//!
+//! A connection passes admission first (no work is done for one that is refused), then the handshake, then lives in one
+//! task with one timer until it ends. Over a limit it is let in *shed*: the handler gives its protocol's "later" and
+//! the connection closes. Only when even those are too many is a socket closed without a word.
+
+mod admission;
+mod bind;
+mod clock;
+mod connection;
+mod handler;
+mod io;
+mod limits;
+mod metrics;
+mod serve;
+mod shutdown;
+
+use std::net::SocketAddr;
+
+use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
+
+use clock::Clock;
+
+pub use bind::{BindError, Bound, bind};
+pub use handler::{BodyError, Handler, RequestBody, TowerHandler, read_body};
+pub use limits::Limits;
+pub use metrics::describe_metrics;
+pub use serve::serve;
+pub use shutdown::{Phase, Shutdown};
+
+/// The name of a listener, as in the configuration table `[listen]` and in the metric label `door`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Door {
+    /// The name.
+    pub name: &'static str,
+}
+
+impl Door {
+    /// WPI in default mode: TLS, no client certificate.
+    pub const WPI: Self = Self { name: "wpi" };
+    /// WPI in secure mode: mutual TLS.
+    pub const WPI_SECURE: Self = Self { name: "wpi_secure" };
+    /// Administration over HTTPS.
+    pub const ADMIN: Self = Self { name: "admin" };
+    /// Metrics and health over plain HTTP.
+    pub const METRICS: Self = Self { name: "metrics" };
+}
+
+impl std::fmt::Display for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// What a handler may know about the connection a request came on. Shared by all requests of that connection.
+#[derive(Debug)]
+pub struct ConnInfo {
+    /// The door it came through.
+    pub door: Door,
+    /// The peer's address; IPv4 peers of a dual-stack door appear as IPv4.
+    pub peer: SocketAddr,
+    /// A limit is exceeded: answer with the protocol's own "later". The connection closes after that.
+    pub shed: bool,
+    /// The client's own certificate, on doors that ask for one. TLS has verified it.
+    pub certificate: Option<CertificateDer<'static>>,
+    /// Number of the connection, unique in this process; for logs.
+    pub id: u64,
+    /// What the handler remembers from one request of this connection to the next: for WPI the flow.
+    pub flow: Mutex<Option<u128>>,
+    clock: Clock,
+}

@@ -1,0 +1,88 @@
+//! Opens the listening socket of a door.
+
+use std::io;
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::Door;
+
+/// A door's address could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("door {door} cannot listen on {address}: {step}: {source}")]
+pub struct BindError {
+    /// The door.
+    pub door: Door,
+    /// The address it was to listen on.
+    pub address: SocketAddr,
+    /// The system call's purpose.
+    pub step: &'static str,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// An open listening socket; connections queue in the kernel until it is served.
+#[derive(Debug)]
+pub struct Bound {
+    pub(super) door: Door,
+    pub(super) listener: TcpListener,
+    local: SocketAddr,
+}
+
+impl Bound {
+    /// The door it belongs to.
+    pub fn door(&self) -> Door {
+        self.door
+    }
+
+    /// The address in use, with the port the system chose when port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// Opens `address` for `door`. `backlog` is the number of connections the kernel may queue (it caps it at
+/// `net.core.somaxconn`). An IPv6 wildcard address takes IPv4 peers too.
+///
+/// Must be called inside a tokio runtime.
+pub fn bind(door: Door, address: SocketAddr, backlog: u32) -> Result<Bound, BindError> {
+    let failed = |step| move |source| BindError { door, address, step, source };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+        .map_err(failed("opening a socket"))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified()).map_err(failed("choosing IP versions"))?;
+    }
+    socket.set_reuse_address(true).map_err(failed("allowing a quick restart"))?;
+    // Accepted sockets inherit this, which saves a system call for each of them.
+    socket.set_tcp_nodelay(true).map_err(failed("turning off Nagle's algorithm"))?;
+    socket.set_nonblocking(true).map_err(failed("making it non-blocking"))?;
+    socket.bind(&address.into()).map_err(failed("binding"))?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(failed("listening"))?;
+    let listener = TcpListener::from_std(socket.into()).map_err(failed("registering with the runtime"))?;
+    let local = listener.local_addr().map_err(failed("reading its address"))?;
+    Ok(Bound { door, listener, local })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_address_is_named_in_the_error() {
+        let first = bind(Door::WPI, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+        assert_ne!(first.local_addr().port(), 0);
+        let text = bind(Door::ADMIN, first.local_addr(), 16).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("door admin cannot listen on {}: ", first.local_addr())), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_wildcard_takes_ipv4_peers() {
+        let Ok(bound) = bind(Door::WPI, "[::]:0".parse().unwrap(), 16) else {
+            return; // No IPv6 on this machine.
+        };
+        let peer = tokio::net::TcpStream::connect(("127.0.0.1", bound.local_addr().port())).await.unwrap();
+        let (_, seen) = bound.listener.accept().await.unwrap();
+        assert_eq!(seen.port(), peer.local_addr().unwrap().port());
+    }
+}

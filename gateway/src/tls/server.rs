@@ -1,0 +1,90 @@
+//! What one door needs to speak TLS.
+
+use std::sync::Arc;
+
+use callboard_core::pki::{self, KeyKind};
+use rustls::pki_types::CertificateDer;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, SignatureScheme};
+
+use super::TlsError;
+use super::handshake::Gate;
+use super::keys::Resolver;
+
+/// What a door is for, as far as TLS is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Phones in default mode: no client certificate, no protocol negotiation.
+    Phones,
+    /// Phones in secure mode: a client certificate of the internal authority is required.
+    SecurePhones,
+    /// Browsers and scripts: offers `http/1.1`.
+    Admin,
+}
+
+/// TLS for one door. Made by [`super::Identity::server`]; certificates change underneath it without a restart.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) gate: Arc<Gate>,
+    resolver: Arc<Resolver>,
+}
+
+impl Server {
+    pub(super) fn new(
+        purpose: Purpose,
+        resolver: Arc<Resolver>,
+        gate: Arc<Gate>,
+        authority: &[u8],
+    ) -> Result<Self, TlsError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let setup = |error| TlsError::Setup { source: error };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(setup)?;
+        let builder = if purpose == Purpose::SecurePhones {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from(authority)).map_err(setup)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|error| TlsError::Verifier { reason: error.to_string() })?;
+            builder.with_client_cert_verifier(verifier)
+        } else {
+            builder.with_no_client_auth()
+        };
+        let mut config = builder.with_cert_resolver(resolver.clone());
+        // One ticket that says everything, no memory on our side. Phones that open a connection per request use it.
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(setup)?;
+        config.send_tls13_tickets = 1;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        if purpose == Purpose::Admin {
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        Ok(Self { config: Arc::new(config), gate, resolver })
+    }
+
+    /// The kind of key a client that offers these signatures gets.
+    pub(super) fn key_for(&self, offered: &[SignatureScheme]) -> Option<KeyKind> {
+        self.resolver.key_for(offered)
+    }
+}
+
+/// What a phone's certificate says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The device it was issued for.
+    pub device_id: String,
+    /// Its serial number, lower-case hex.
+    pub serial_hex: String,
+}
+
+/// Reads a client certificate that TLS has verified. `None` if it names no device.
+pub fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {
+    let facts = pki::inspect(der).ok()?;
+    Some(ClientCertificate { device_id: facts.common_name?, serial_hex: facts.serial_hex })
+}
+
+/// The device a verified client certificate was issued for, if it names one.
+pub fn client_device(der: &[u8]) -> Option<String> {
+    client_certificate(der).map(|certificate| certificate.device_id)
+}
