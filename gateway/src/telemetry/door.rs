@@ -1,13 +1,17 @@
 //! Answers of the `metrics` door: `/metrics`, `/healthz` and `/readyz` over plain HTTP.
 
+use std::future::{Future, ready};
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
 use super::health::{Cause, Health};
 use super::metrics::Metrics;
+use crate::listen::{ConnInfo, Handler, RequestBody};
 
 /// Content type of the Prometheus text format.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -59,6 +63,20 @@ impl Door {
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let body = serde_json::to_string(&Readiness { ready, causes }).unwrap_or_default();
         answer(status, JSON, body, head)
+    }
+}
+
+impl Handler for Door {
+    type Body = Full<Bytes>;
+
+    /// Connections over the door's soft limit are answered like the others: an answer here is cheap, and whoever
+    /// watches the node should see it when it is full.
+    fn call(
+        &self,
+        _: Arc<ConnInfo>,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send {
+        ready(self.respond(request.uri().path(), request.method()))
     }
 }
 
