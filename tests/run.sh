@@ -11,12 +11,17 @@ fuzz_seconds="${FUZZ_SECONDS:-20}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 began=$SECONDS
 
+current=""
+trap '[[ -z $current ]] || printf "\nfailed: %s\n" "$current" >&2' EXIT
+
 step() {
-    local name="$1" start=$SECONDS
+    local start=$SECONDS
+    current="$1"
     shift
-    printf '\n== %s\n' "$name"
+    printf '\n== %s\n' "$current"
     "$@"
-    printf -- '-- %s: %d s\n' "$name" $((SECONDS - start))
+    printf -- '-- %s: %d s\n' "$current" $((SECONDS - start))
+    current=""
 }
 
 # package COMMAND PACKAGE...: the Debian packages that bring COMMAND, if it is not there.
@@ -67,10 +72,22 @@ alerts() {
     promtool test rules monitoring/alerts.test.yml
 }
 
+# The unit is checked with a program that is there in place of the installed one.
+unit() {
+    if ! command -v systemd-analyze >/dev/null; then
+        printf 'systemd-analyze is not here: left out\n'
+        return
+    fi
+    mkdir -p target/unit
+    sed 's|/usr/bin/callboard|/bin/true|' packaging/callboard.service >target/unit/callboard.service
+    systemd-analyze verify --man=no target/unit/callboard.service
+}
+
 # New inputs go to the target folder, so that a run leaves the checkout as it was.
 fuzz() {
-    local target
-    for target in $(cargo fuzz list); do
+    local target targets
+    targets="$(cargo fuzz list)"
+    for target in $targets; do
         mkdir -p "target/fuzz-corpus/$target" "fuzz/corpus/$target"
         # cargo-fuzz asks for flags that stable hides; the variable holds for this command only.
         RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" \
@@ -88,6 +105,7 @@ step "tests" cargo nextest run --locked --workspace
 step "examples in the documentation" cargo test --locked --workspace --doc --quiet
 step "licences and bans" cargo deny --offline check bans licenses sources
 step "alert rules" alerts
+step "service unit" unit
 if ((fuzz_seconds > 0)); then
     step "fuzzing, $fuzz_seconds s a target" fuzz
 fi
