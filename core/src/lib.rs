@@ -4,5 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod device;
+pub mod dialogue;
+pub mod event;
+pub mod fleet;
+pub mod item;
 pub mod pki;
+pub mod policy;
+pub mod secret;
+pub mod service;
 pub mod store;
+pub mod time;

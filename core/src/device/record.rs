@@ -1,0 +1,84 @@
+//! A device as bytes in the store.
+
+use super::Device;
+
+/// Version of the record form that this build writes. Older ones stay readable.
+const VERSION: u8 = 1;
+
+/// A record that cannot be read as a device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    /// Written by a newer Callboard.
+    #[error("device record version {0} is newer than this Callboard reads (up to {VERSION})")]
+    Newer(u8),
+    /// The bytes do not fit the form.
+    #[error("malformed device record: {0}")]
+    Malformed(postcard::Error),
+    /// Nothing at all.
+    #[error("empty device record")]
+    Empty,
+}
+
+/// Pack a device.
+pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
+    let mut bytes = Vec::with_capacity(device.reported.as_bytes().len() + 512);
+    bytes.push(VERSION);
+    postcard::to_extend(device, bytes).map_err(BadRecord::Malformed)
+}
+
+/// Unpack a device.
+pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
+    match bytes.split_first() {
+        Some((&VERSION, payload)) => postcard::from_bytes(payload).map_err(BadRecord::Malformed),
+        Some((&version, _)) if version > VERSION => Err(BadRecord::Newer(version)),
+        Some(_) => Err(BadRecord::Malformed(postcard::Error::DeserializeBadEncoding)),
+        None => Err(BadRecord::Empty),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Refusal, SecureMode};
+    use crate::item::{ItemKey, ItemSetBuilder};
+    use crate::secret::{KEY_LEN, Secret, Vault};
+    use crate::time::Timestamp;
+
+    fn device() -> Device {
+        let vault = Vault::new(&[1; KEY_LEN]).unwrap();
+        let mut device = Device::new("00:1a:e8:00:00:01".parse().unwrap());
+        let mut items = ItemSetBuilder::default();
+        items.push("reg-addr", None, "198.51.100.20", None, &vault).unwrap();
+        items.push("sip-pwd", None, "hunter2", None, &vault).unwrap();
+        device.reported = items.build(10).unwrap();
+        device.contacts.source = Some("192.0.2.41".parse().unwrap());
+        device.security.mode = SecureMode::EnablingIndividualPin;
+        device.security.pin = Some(vault.seal(&Secret::new("123456")).unwrap());
+        device.refused.push(Refusal {
+            key: ItemKey::new("unheard-of", Some(3)),
+            digest: 7,
+            status: "failed".into(),
+            at: Timestamp::from_millis(9),
+        });
+        device
+    }
+
+    #[test]
+    fn comes_back_as_it_was() {
+        let device = device();
+        let bytes = encode(&device).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), device);
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("hunter2") && !text.contains("123456"));
+    }
+
+    #[test]
+    fn newer_and_damaged_records_are_refused() {
+        let mut bytes = encode(&device()).unwrap();
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut]).is_err(), "{cut}");
+        }
+        bytes[0] = VERSION + 1;
+        assert_eq!(decode(&bytes), Err(BadRecord::Newer(VERSION + 1)));
+    }
+}

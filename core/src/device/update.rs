@@ -1,0 +1,224 @@
+//! What a dialogue learned about a device, to be laid over the device as it is when the dialogue ends.
+
+use std::net::IpAddr;
+
+use super::{Device, Identity, Refusal, SecureMode, TaskId, TaskState, TemplateFault, Written};
+use crate::item::{ItemKey, ItemSet};
+use crate::time::Timestamp;
+
+/// Bounds on lists inside one device, so that no phone makes its record grow without end.
+const MAX_REFUSED: usize = 500;
+const MAX_FAULTS: usize = 500;
+const MAX_WRITTEN: usize = 500;
+
+/// Changes of one dialogue. Merged onto the current device, so that what an administrator did meanwhile stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceUpdate {
+    /// The new identity.
+    pub identity: Option<Identity>,
+    /// An opening message came at this time.
+    pub contact: Option<Timestamp>,
+    /// It came from here.
+    pub source: Option<IpAddr>,
+    /// It was a `start-up`.
+    pub started: bool,
+    /// All items were read completely at this time.
+    pub read: Option<Timestamp>,
+    /// Policy's writes were accepted at this time.
+    pub wrote: Option<Timestamp>,
+    /// The new reported items.
+    pub reported: Option<ItemSet>,
+    /// Items refused in this dialogue.
+    pub refused: Vec<Refusal>,
+    /// Items accepted in this dialogue: their earlier refusals are forgotten.
+    pub accepted: Vec<ItemKey>,
+    /// Write-only items accepted.
+    pub written: Vec<Written>,
+    /// The faults that policy now sees, if it was evaluated.
+    pub faults: Option<Vec<TemplateFault>>,
+    /// Forget refusals: the firmware changed.
+    pub forget_refusals: bool,
+    /// Onboarding templates were considered.
+    pub onboarded: bool,
+    /// Steps of secure mode.
+    pub security: Option<SecurityChange>,
+    /// Steps of tasks.
+    pub tasks: Vec<TaskChange>,
+}
+
+/// A step between default and secure mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecurityChange {
+    /// The phone accepted its credentials.
+    Sent {
+        /// Serial number (hex) of the client certificate.
+        serial: Box<str>,
+        /// When it ends.
+        expires: Timestamp,
+    },
+    /// The phone proved itself at the secure door.
+    Secured,
+    /// The phone was told to leave secure mode.
+    Left,
+    /// Bootstrapping failed.
+    Failed(Box<str>),
+}
+
+/// A step of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskChange {
+    /// Sent at this time, answered by a boot.
+    Sent(TaskId, Timestamp),
+    /// Over, well or not.
+    Finished(TaskId),
+}
+
+impl DeviceUpdate {
+    /// Lay the changes over `device`, as a new revision.
+    #[must_use]
+    pub fn apply(self, device: &Device) -> Device {
+        let mut new = device.clone();
+        new.revision += 1;
+        if let Some(identity) = self.identity {
+            new.identity = identity;
+        }
+        if let Some(at) = self.contact {
+            if new.contacts.first == Timestamp::default() {
+                new.contacts.first = at;
+            }
+            new.contacts.last = at;
+            if self.started {
+                new.contacts.started = Some(at);
+            }
+        }
+        new.contacts.source = self.source.or(new.contacts.source);
+        new.contacts.read = self.read.or(new.contacts.read);
+        new.contacts.written = self.wrote.or(new.contacts.written);
+        if let Some(reported) = self.reported {
+            new.reported = reported;
+        }
+        if self.forget_refusals {
+            new.refused.clear();
+            new.written.clear();
+        }
+        new.refused.retain(|old| !self.accepted.contains(&old.key));
+        for refusal in self.refused {
+            new.refused.retain(|old| old.key != refusal.key);
+            new.refused.push(refusal);
+        }
+        keep_newest(&mut new.refused, MAX_REFUSED);
+        for written in self.written {
+            new.written.retain(|old| old.key != written.key);
+            new.written.push(written);
+        }
+        keep_newest(&mut new.written, MAX_WRITTEN);
+        if let Some(mut faults) = self.faults {
+            faults.truncate(MAX_FAULTS);
+            new.faults = faults;
+        }
+        new.onboarded |= self.onboarded;
+        if let Some(change) = self.security {
+            apply_security(&mut new, change, self.contact.unwrap_or_default());
+        }
+        for change in self.tasks {
+            apply_task(&mut new, &change);
+        }
+        new
+    }
+}
+
+fn keep_newest<T>(list: &mut Vec<T>, most: usize) {
+    if list.len() > most {
+        list.drain(..list.len() - most);
+    }
+}
+
+fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
+    let security = &mut device.security;
+    let enter = |security: &mut super::Security, mode| {
+        if security.mode != mode {
+            (security.mode, security.since) = (mode, at);
+        }
+    };
+    match change {
+        SecurityChange::Sent { serial, expires } if security.mode.is_enabling() => {
+            security.certificate_serial = Some(serial);
+            security.certificate_expires = Some(expires);
+            (security.sent, security.fault) = (true, None);
+        }
+        SecurityChange::Secured if security.mode.is_enabling() => {
+            enter(security, SecureMode::Secure);
+            (security.pin, security.sent, security.fault) = (None, false, None);
+        }
+        SecurityChange::Left if security.mode == SecureMode::Disabling => {
+            enter(security, SecureMode::Off);
+            (security.pin, security.sent, security.fault) = (None, false, None);
+            (security.certificate_serial, security.certificate_expires) = (None, None);
+        }
+        SecurityChange::Failed(reason) => {
+            security.fault = Some(reason);
+            security.sent = false;
+        }
+        // An administrator chose otherwise while the dialogue went on: the choice stands.
+        SecurityChange::Sent { .. } | SecurityChange::Secured | SecurityChange::Left => {}
+    }
+}
+
+fn apply_task(device: &mut Device, change: &TaskChange) {
+    match *change {
+        TaskChange::Sent(id, at) => {
+            if let Some(task) = device.tasks.iter_mut().find(|task| task.id == id) {
+                task.state = TaskState::Sent(at);
+            }
+        }
+        TaskChange::Finished(id) => device.tasks.retain(|task| task.id != id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::TemplateId;
+
+    fn device() -> Device {
+        Device::new("00:1a:e8:00:00:01".parse().unwrap())
+    }
+
+    #[test]
+    fn an_administrators_choice_survives_a_dialogue() {
+        let mut changed = device();
+        changed.templates.push(TemplateId::from_u64(5));
+        changed.security.mode = SecureMode::Off;
+        let update = DeviceUpdate { security: Some(SecurityChange::Secured), ..DeviceUpdate::default() };
+        let new = update.apply(&changed);
+        assert_eq!(new.templates.as_slice(), [TemplateId::from_u64(5)]);
+        assert_eq!(new.security.mode, SecureMode::Off);
+        assert_eq!(new.revision, changed.revision + 1);
+    }
+
+    #[test]
+    fn an_accepted_write_forgets_its_refusal() {
+        let key = ItemKey::new("sntp-addr", None);
+        let refusal =
+            Refusal { key: key.clone(), digest: 1, status: "failed".into(), at: Timestamp::default() };
+        let refused = DeviceUpdate { refused: vec![refusal], ..DeviceUpdate::default() }.apply(&device());
+        assert_eq!(refused.refused.len(), 1);
+        let accepted = DeviceUpdate { accepted: vec![key], ..DeviceUpdate::default() }.apply(&refused);
+        assert!(accepted.refused.is_empty());
+    }
+
+    #[test]
+    fn refusals_are_bounded_and_the_newest_stay() {
+        let refused = (0..600)
+            .map(|index| Refusal {
+                key: ItemKey::new("alert", Some(index)),
+                digest: 1,
+                status: "failed".into(),
+                at: Timestamp::default(),
+            })
+            .collect();
+        let new = DeviceUpdate { refused, ..DeviceUpdate::default() }.apply(&device());
+        assert_eq!(new.refused.len(), MAX_REFUSED);
+        assert_eq!(new.refused.last().unwrap().key.index(), Some(599));
+    }
+}

@@ -1,0 +1,4 @@
+//! Dialogues: messages to decisions. One pure state machine per protocol, and the table of what is open.
+
+pub mod sessions;
+pub mod wpi;

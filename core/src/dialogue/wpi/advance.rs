@@ -1,0 +1,365 @@
+//! Messages inside a flow: answers to actions, and the phone's own end of it.
+
+use callboard_codecs::wpi::{Action, Fragment, PhoneMessage, Reason, ReplyStatus};
+
+use super::flow::{Awaiting, Collecting, Flow, Purpose, Writing};
+use super::{Arrival, Context, Door, Next, Reply, Step};
+use crate::device::{Refusal, SecurityChange, TaskChange, TaskId, Written};
+use crate::event::{EventDraft, EventKind};
+use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
+
+impl Flow {
+    /// Take a `reply-to` or `clean-up` message of this flow.
+    pub fn advance(mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>, arrival: &Arrival) -> Step {
+        if let Some(next) = self.repeated(message, arrival) {
+            self.touched = ctx.now;
+            let update = std::mem::take(&mut self.unsaved).then(|| std::mem::take(&mut self.update));
+            return Step { flow: self, next, events: Vec::new(), update };
+        }
+        let mut events = Vec::new();
+        if self.door != arrival.door {
+            // A cookie of the one door is worth nothing at the other.
+            return Step { flow: self, next: Next::Refuse(Reply::clean_up()), events, update: None };
+        }
+        let next = match message.reason {
+            Reason::ReplyTo { status, .. } => self.answered(ctx, message, status, &mut events),
+            _ => self.phone_ends(message, &mut events),
+        };
+        self.conclude(ctx, message.nonce, arrival.digest, next, events)
+    }
+
+    /// The reply to a message that was answered before (WPI reference, section 6.5).
+    fn repeated(&self, message: &PhoneMessage<'_>, arrival: &Arrival) -> Option<Next> {
+        if let Awaiting::Over(reply) = &self.awaiting {
+            return Some(Next::Finish(reply.clone()));
+        }
+        let last = self.last.as_ref()?;
+        let same = *last.nonce == *message.nonce && last.digest == arrival.digest;
+        let stale = match message.reason {
+            Reason::ReplyTo { action: Some(action), .. } => {
+                self.awaiting.action() != Some(action) && self.completed == Some(action)
+            }
+            _ => false,
+        };
+        (same || stale).then(|| Next::Reply(last.reply.clone()))
+    }
+
+    fn phone_ends(&mut self, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) -> Next {
+        let reason = message.items.iter().find(|item| item.name == "cleanup-reason");
+        let text = reason.map_or("no reason given", |item| &item.value).chars().take(200).collect::<String>();
+        self.bootstrapping_given_up(&text);
+        events.push(EventDraft::about(&self.device, EventKind::PhoneCleanUp, text));
+        Next::Finish(Reply::clean_up())
+    }
+
+    fn answered(
+        &mut self,
+        ctx: &Context<'_>,
+        message: &PhoneMessage<'_>,
+        status: Option<ReplyStatus>,
+        events: &mut Vec<EventDraft>,
+    ) -> Next {
+        let Reason::ReplyTo { action, .. } = message.reason else { return Next::Refuse(Reply::clean_up()) };
+        if action.is_some_and(|action| self.awaiting.action() != Some(action)) {
+            let text = "the phone answered another action than the one it was asked";
+            events.push(EventDraft::about(&self.device, EventKind::FlowAbandoned, text));
+            return Next::Finish(Reply::clean_up());
+        }
+        if let Err(reason) = self.gather(ctx, message) {
+            self.too_large(&reason, events);
+            return Next::Finish(Reply::clean_up());
+        }
+        if message.fragment == Fragment::Next {
+            return Next::Reply(Reply::bare(Action::GetNextFragment));
+        }
+        self.completed = self.awaiting.action();
+        let awaiting = std::mem::replace(&mut self.awaiting, Awaiting::Nothing);
+        match status {
+            Some(ReplyStatus::Busy) => self.busy(),
+            Some(ReplyStatus::Failed | ReplyStatus::Unknown) => self.failed(ctx, awaiting, events),
+            // A missing status is a good one: the phone did answer.
+            Some(ReplyStatus::Accepted) | None => self.accepted(ctx, awaiting, events),
+        }
+    }
+
+    /// Keep the items of a part.
+    fn gather(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>) -> Result<(), String> {
+        let limits = ctx.limits;
+        let collecting = match &mut self.awaiting {
+            Awaiting::ReadAll(collecting)
+            | Awaiting::ReadItems(collecting, _)
+            | Awaiting::Tan(collecting) => collecting,
+            Awaiting::Write(writing) => &mut writing.answer,
+            Awaiting::Nothing | Awaiting::Over(_) => return Ok(()),
+        };
+        collecting.fragments += 1;
+        if collecting.fragments > limits.fragments {
+            return Err(format!("more than {} fragments", limits.fragments));
+        }
+        if collecting.items.len() + message.items.len() > limits.items {
+            return Err(format!("more than {} items in one answer", limits.items));
+        }
+        for item in &message.items {
+            collecting
+                .items
+                .push(&item.name, item.index, &item.value, item.status.as_deref(), ctx.vault)
+                .map_err(|error| error.to_string())?;
+        }
+        if collecting.items.bytes() > limits.device_bytes {
+            return Err(format!("more than {} bytes in one answer", limits.device_bytes));
+        }
+        Ok(())
+    }
+
+    /// The phone is in a call: it calls again when it is idle (WPI reference, section 6.4). What was to be written
+    /// is still the difference then.
+    fn busy(&mut self) -> Next {
+        Next::Finish(Reply::clean_up_and_call_back())
+    }
+
+    fn failed(&mut self, ctx: &Context<'_>, awaiting: Awaiting, events: &mut Vec<EventDraft>) -> Next {
+        let device = self.device.clone();
+        match awaiting {
+            Awaiting::ReadAll(_) => {
+                let text = "the phone does not let its items be read";
+                events.push(EventDraft::about(&device, EventKind::TaskFailed, text));
+                // Without knowing the phone nothing can be compared, so nothing is written.
+                self.to_do.policy = false;
+            }
+            Awaiting::ReadItems(_, task) => {
+                self.fail_task(task, "read-items", "refused by the phone", events)
+            }
+            Awaiting::Tan(_) => {
+                return self.check_tan(ctx, &ItemSet::default(), events);
+            }
+            Awaiting::Write(writing) => return self.write_failed(ctx, writing, events),
+            Awaiting::Nothing | Awaiting::Over(_) => {}
+        }
+        self.proceed(ctx, events)
+    }
+
+    fn write_failed(&mut self, ctx: &Context<'_>, writing: Writing, events: &mut Vec<EventDraft>) -> Next {
+        match writing.purpose {
+            Purpose::Policy => {
+                let text = format!("a write of {} items was refused", writing.batch.len());
+                events.push(EventDraft::about(&self.device, EventKind::ItemsRefused, text));
+                for item in &writing.batch {
+                    self.refuse(ctx, item, "failed");
+                }
+                self.next_batch(Purpose::Policy, writing.rest, ctx, events)
+            }
+            Purpose::Task(task) => {
+                self.fail_task(task, "write-items", "refused by the phone", events);
+                self.proceed(ctx, events)
+            }
+            Purpose::Bootstrap { .. } => {
+                self.update.security =
+                    Some(SecurityChange::Failed("the phone refused its credentials".into()));
+                let text = "the phone refused its credentials";
+                events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, text));
+                Next::Finish(Reply::clean_up())
+            }
+            Purpose::LeaveSecure => {
+                let reason = "the phone does not leave secure mode";
+                self.update.security = Some(SecurityChange::Failed(reason.into()));
+                events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
+                self.proceed(ctx, events)
+            }
+        }
+    }
+
+    fn accepted(&mut self, ctx: &Context<'_>, awaiting: Awaiting, events: &mut Vec<EventDraft>) -> Next {
+        match awaiting {
+            Awaiting::ReadAll(collected) => self.read_complete(ctx, collected, events),
+            Awaiting::ReadItems(collected, task) => self.items_read(ctx, collected, task, events),
+            Awaiting::Tan(collected) => match collected.items.build(ctx.limits.device_items) {
+                Ok(answer) => self.check_tan(ctx, &answer, events),
+                Err(_) => self.check_tan(ctx, &ItemSet::default(), events),
+            },
+            Awaiting::Write(writing) => self.written(ctx, writing, events),
+            Awaiting::Nothing | Awaiting::Over(_) => self.proceed(ctx, events),
+        }
+    }
+
+    fn read_complete(
+        &mut self,
+        ctx: &Context<'_>,
+        collected: Collecting,
+        events: &mut Vec<EventDraft>,
+    ) -> Next {
+        let set = match collected.items.build(ctx.limits.device_items) {
+            Ok(set) => set,
+            Err(error) => {
+                self.too_large(&error.to_string(), events);
+                return Next::Finish(Reply::clean_up());
+            }
+        };
+        if self.base.contacts.read.is_none() {
+            let text = format!("{} with {} items", self.identity.device_type, set.len());
+            events.push(EventDraft::about(&self.device, EventKind::DeviceRegistered, text));
+        }
+        self.reported = set;
+        self.known = true;
+        self.update.reported = Some(self.reported.clone());
+        self.update.read = Some(ctx.now);
+        self.proceed(ctx, events)
+    }
+
+    fn items_read(
+        &mut self,
+        ctx: &Context<'_>,
+        collected: Collecting,
+        task: TaskId,
+        events: &mut Vec<EventDraft>,
+    ) -> Next {
+        match collected.items.build(ctx.limits.device_items) {
+            Ok(answer) => {
+                let text = format!("read-items done, {} items", answer.len());
+                self.merge(ctx, answer.iter().filter(|entry| entry.status.is_none()), events);
+                self.update.tasks.push(TaskChange::Finished(task));
+                events.push(EventDraft::about(&self.device, EventKind::TaskDone, text));
+            }
+            Err(error) => self.fail_task(task, "read-items", &error.to_string(), events),
+        }
+        self.proceed(ctx, events)
+    }
+
+    /// Lay entries over what is known.
+    fn merge<'e>(
+        &mut self,
+        ctx: &Context<'_>,
+        entries: impl Iterator<Item = crate::item::Entry<'e>>,
+        events: &mut Vec<EventDraft>,
+    ) {
+        let mut all = ItemSetBuilder::from_set(&self.reported);
+        for entry in entries {
+            all.push_entry(&entry);
+        }
+        self.adopt(ctx, all, events);
+    }
+
+    fn adopt(&mut self, ctx: &Context<'_>, all: ItemSetBuilder, events: &mut Vec<EventDraft>) {
+        match all.build(ctx.limits.device_items) {
+            Ok(set) => {
+                self.reported = set;
+                self.update.reported = Some(self.reported.clone());
+            }
+            Err(error) => self.too_large(&error.to_string(), events),
+        }
+    }
+
+    fn written(&mut self, ctx: &Context<'_>, writing: Writing, events: &mut Vec<EventDraft>) -> Next {
+        let Writing { purpose, batch, rest, answer } = writing;
+        let failed = answer.items.build(ctx.limits.device_items).unwrap_or_default();
+        match purpose {
+            Purpose::Bootstrap { serial, expires } => {
+                self.update.security = Some(if failed.iter().any(|entry| entry.status.is_some()) {
+                    let reason = "the phone refused some of its credentials";
+                    events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
+                    SecurityChange::Failed(reason.into())
+                } else {
+                    SecurityChange::Sent { serial, expires }
+                });
+                return Next::Finish(Reply::clean_up());
+            }
+            Purpose::LeaveSecure => {
+                self.update.security = Some(SecurityChange::Left);
+                let text = "the phone was told to leave secure mode";
+                events.push(EventDraft::about(&self.device, EventKind::SecureModeLeft, text));
+                return Next::Finish(Reply::clean_up());
+            }
+            Purpose::Policy => self.update.wrote = Some(ctx.now),
+            Purpose::Task(_) => {}
+        }
+        let refused = self.take_write(ctx, &batch, &failed, events);
+        if let Purpose::Task(task) = purpose
+            && rest.is_empty()
+        {
+            self.update.tasks.push(TaskChange::Finished(task));
+            let (kind, text) = if refused == 0 {
+                (EventKind::TaskDone, "write-items done".to_owned())
+            } else {
+                (EventKind::TaskFailed, format!("write-items: {refused} items refused"))
+            };
+            events.push(EventDraft::about(&self.device, kind, text));
+        }
+        self.next_batch(purpose, rest, ctx, events)
+    }
+
+    fn next_batch(
+        &mut self,
+        purpose: Purpose,
+        rest: std::collections::VecDeque<Vec<ItemWrite>>,
+        ctx: &Context<'_>,
+        events: &mut Vec<EventDraft>,
+    ) -> Next {
+        if rest.is_empty() {
+            return self.proceed(ctx, events);
+        }
+        self.actions += 1;
+        match self.write(purpose, rest) {
+            Some(next) => next,
+            None => self.proceed(ctx, events),
+        }
+    }
+
+    /// Take over what the phone stored; note what it refused. Returns the number of refused items.
+    fn take_write(
+        &mut self,
+        ctx: &Context<'_>,
+        batch: &[ItemWrite],
+        failed: &ItemSet,
+        events: &mut Vec<EventDraft>,
+    ) -> usize {
+        let mut all = ItemSetBuilder::from_set(&self.reported);
+        let mut refused = Vec::new();
+        for item in batch {
+            let entry = failed.get(item.key.name_ref(), item.key.index());
+            if let Some(status) = entry.and_then(|entry| entry.status) {
+                refused.push(format!("{} ({status})", item.key));
+                self.refuse(ctx, item, status);
+                continue;
+            }
+            self.update.accepted.push(item.key.clone());
+            if reads_back(&item.key, &self.reported) {
+                let value = item.value.expose();
+                // Sealing fails only without random numbers; then the old value stays until the next read-all.
+                let _ = all.push_ref(item.key.name_ref(), item.key.index(), value, None, ctx.vault);
+            } else {
+                let digest = ctx.vault.digest(item.value.expose());
+                self.update.written.push(Written { key: item.key.clone(), digest });
+            }
+        }
+        self.adopt(ctx, all, events);
+        if !refused.is_empty() {
+            let text =
+                format!("refused: {}", refused.iter().take(20).cloned().collect::<Vec<_>>().join(", "));
+            events.push(EventDraft::about(&self.device, EventKind::ItemsRefused, text));
+        }
+        refused.len()
+    }
+
+    fn refuse(&mut self, ctx: &Context<'_>, item: &ItemWrite, status: &str) {
+        self.update.refused.push(Refusal {
+            key: item.key.clone(),
+            digest: ctx.vault.digest(item.value.expose()),
+            status: status.into(),
+            at: ctx.now,
+        });
+    }
+
+    /// Whether a flow on this door may be continued from there.
+    pub fn is_on(&self, door: &Door) -> bool {
+        self.door == *door
+    }
+}
+
+/// Whether the phone gives this item back when it is read: not if it is write-only, and not if it was reported as
+/// unreadable.
+fn reads_back(key: &crate::item::ItemKey, reported: &ItemSet) -> bool {
+    use callboard_codecs::wpi::catalogue::{self, Access};
+    let write_only =
+        catalogue::lookup(key.name()).is_some_and(|id| catalogue::entry(id).access == Access::WriteOnly);
+    let unreadable = reported.get(key.name_ref(), key.index()).is_some_and(|entry| entry.status.is_some());
+    !write_only && !unreadable
+}

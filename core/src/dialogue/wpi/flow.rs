@@ -1,0 +1,175 @@
+//! The state of one flow.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use callboard_codecs::wpi::{Action, Dialect};
+
+use super::{Door, Reply};
+use crate::device::{Device, DeviceId, DeviceUpdate, Identity, TaskId};
+use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
+use crate::policy::Occasion;
+use crate::time::Timestamp;
+
+/// One chain of requests and replies, from an opening message to its end.
+#[derive(Debug)]
+pub struct Flow {
+    pub(super) device: DeviceId,
+    pub(super) door: Door,
+    pub(super) source: IpAddr,
+    pub(super) opened: Timestamp,
+    pub(super) touched: Timestamp,
+    /// The device as it was when the flow began.
+    pub(super) base: Arc<Device>,
+    /// Who the phone says it is.
+    pub(super) identity: Identity,
+    pub(super) dialect: Dialect,
+    /// Items of the opening message.
+    pub(super) opening: ItemSet,
+    /// What is known of the phone's items by now.
+    pub(super) reported: ItemSet,
+    /// All items are known.
+    pub(super) known: bool,
+    pub(super) occasion: Occasion,
+    /// Largest number of items in one service message; `None` is no limit.
+    pub(super) max_items: Option<u32>,
+    /// Everything learned so far.
+    pub(super) update: DeviceUpdate,
+    pub(super) awaiting: Awaiting,
+    pub(super) to_do: ToDo,
+    /// Service messages sent.
+    pub(super) actions: u32,
+    pub(super) last: Option<Exchange>,
+    /// The flow is over, but its update did not reach the store.
+    pub(super) unsaved: bool,
+    /// The action whose answer came last: its repetition gets the same reply again.
+    pub(super) completed: Option<Action>,
+}
+
+/// What the flow still has to see to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ToDo {
+    pub(super) tan: bool,
+    pub(super) credentials: bool,
+    pub(super) read_all: bool,
+    pub(super) leave_secure: bool,
+    pub(super) policy: bool,
+    pub(super) tasks: bool,
+}
+
+/// The answer that the flow waits for.
+#[derive(Debug)]
+pub(super) enum Awaiting {
+    /// None: a step is being taken.
+    Nothing,
+    /// All items.
+    ReadAll(Collecting),
+    /// Some items, for a task.
+    ReadItems(Collecting, TaskId),
+    /// The last characters of the PIN.
+    Tan(Collecting),
+    /// The result of a write.
+    Write(Writing),
+    /// None any more; the reply to repeat if the phone repeats its message.
+    Over(Reply),
+}
+
+impl Awaiting {
+    /// The action that is to be answered.
+    pub(super) const fn action(&self) -> Option<Action> {
+        match self {
+            Self::Nothing | Self::Over(_) => None,
+            Self::ReadAll(_) => Some(Action::ReadAllItems),
+            Self::ReadItems(..) | Self::Tan(_) => Some(Action::ReadItems),
+            Self::Write(_) => Some(Action::WriteItems),
+        }
+    }
+}
+
+/// Items of a phone message that may come in fragments.
+#[derive(Debug, Default)]
+pub(super) struct Collecting {
+    pub(super) items: ItemSetBuilder,
+    pub(super) fragments: u32,
+}
+
+/// A write under way.
+#[derive(Debug)]
+pub(super) struct Writing {
+    pub(super) purpose: Purpose,
+    /// What was sent and is not answered yet.
+    pub(super) batch: Vec<ItemWrite>,
+    /// What goes out after it.
+    pub(super) rest: VecDeque<Vec<ItemWrite>>,
+    /// Failed items of the answer, which may come in fragments too.
+    pub(super) answer: Collecting,
+}
+
+/// Why something is written.
+#[derive(Clone, Debug)]
+pub(super) enum Purpose {
+    Policy,
+    Task(TaskId),
+    Bootstrap { serial: Box<str>, expires: Timestamp },
+    LeaveSecure,
+}
+
+/// A request and what was answered.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    pub(super) nonce: Box<str>,
+    pub(super) digest: u64,
+    pub(super) reply: Reply,
+}
+
+impl Flow {
+    /// The device.
+    pub const fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// Where its opening message came from.
+    pub const fn source(&self) -> IpAddr {
+        self.source
+    }
+
+    /// The listener it belongs to.
+    pub const fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// When it was opened.
+    pub const fn opened(&self) -> Timestamp {
+        self.opened
+    }
+
+    /// When its last message came.
+    pub const fn touched(&self) -> Timestamp {
+        self.touched
+    }
+
+    /// Whether the last reply was given; the flow stays only to repeat it.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.awaiting, Awaiting::Over(_))
+    }
+
+    /// What an abandoned flow learned, with nothing in it that needs the flow's end to be true.
+    pub fn abandon(self) -> Option<DeviceUpdate> {
+        if self.is_over() {
+            return None;
+        }
+        Some(self.update)
+    }
+
+    /// Take back what could not be made durable: the phone will repeat its message.
+    pub fn keep_update(&mut self, update: DeviceUpdate) {
+        self.update = update;
+        self.unsaved = true;
+    }
+
+    /// Remember the exchange, so that a retransmission gets the same reply.
+    pub(super) fn remember(&mut self, nonce: &str, digest: u64, reply: &Reply) {
+        self.last = Some(Exchange { nonce: nonce.into(), digest, reply: reply.clone() });
+    }
+}

@@ -1,0 +1,157 @@
+//! The WPI dialogue: what to answer to a phone's message (WPI reference, sections 6 to 8).
+//!
+//! A dialogue is a chain of pure steps. [`Flow::open`] takes an opening message, [`Flow::advance`] any later one,
+//! and each gives a [`Step`]: the flow as it is now, the reply, and what has to be made durable before the reply may
+//! leave. Nothing here waits, locks, reads a clock or touches the network, so dialogues replay from text files.
+
+mod advance;
+mod flow;
+mod open;
+mod plan;
+mod reply;
+mod secure;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::device::{DeviceId, DeviceUpdate};
+use crate::event::EventDraft;
+use crate::item::ItemWrite;
+use crate::policy::Policy;
+use crate::secret::{Secret, Vault};
+use crate::time::Timestamp;
+
+pub use flow::Flow;
+pub use reply::{CleanUpReason, Reply};
+pub use secure::split_pin;
+
+/// Which listener a message came through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Default mode: any phone.
+    Default,
+    /// Secure mode: the client certificate names this device.
+    Secure {
+        /// The device of the certificate.
+        device: DeviceId,
+    },
+}
+
+/// How a message came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The sender's address.
+    pub source: IpAddr,
+    /// The listener.
+    pub door: Door,
+    /// A fingerprint of the whole body, to recognise retransmissions.
+    pub digest: u64,
+}
+
+/// Bounds on one flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowLimits {
+    /// Service messages in one flow.
+    pub actions: u32,
+    /// Fragments of one phone message.
+    pub fragments: u32,
+    /// Items in one fragmented phone message.
+    pub items: usize,
+    /// Items of one device.
+    pub device_items: usize,
+    /// Bytes of one device's items while they come in.
+    pub device_bytes: usize,
+    /// After a write of ours, `local-changes` are not answered by another write for this long.
+    pub local_changes_guard: Duration,
+}
+
+impl Default for FlowLimits {
+    fn default() -> Self {
+        Self {
+            actions: 64,
+            fragments: 64,
+            items: 4_000,
+            device_items: 2_000,
+            device_bytes: 262_144,
+            local_changes_guard: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What secure mode needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecureSettings {
+    /// Port written to phones as `dls-secure-port`.
+    pub port: u16,
+    /// Tries that a user has to type the PIN.
+    pub max_pin_retries: u8,
+}
+
+impl Default for SecureSettings {
+    fn default() -> Self {
+        Self { port: 18_444, max_pin_retries: 3 }
+    }
+}
+
+/// Everything outside of the flow that a step may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// The templates.
+    pub policy: &'a Policy,
+    /// To open and seal secrets.
+    pub vault: &'a Vault,
+    /// Bounds.
+    pub limits: &'a FlowLimits,
+    /// Secure mode.
+    pub secure: &'a SecureSettings,
+}
+
+/// Credentials that have to be made before a flow can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// For which device.
+    pub device: DeviceId,
+    /// The password that opens the pack (the PIN without its TAN), or none for bootstrapping without PIN.
+    pub password: Option<Secret>,
+}
+
+/// Credentials made for a phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The items that carry them: `dls-client-certificate` and `dls-server-ca`, or `secure-mode-data`.
+    pub items: Vec<ItemWrite>,
+    /// Serial number of the certificate, hex.
+    pub serial: Box<str>,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// What a step wants to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Send this reply; the phone will go on.
+    Reply(Reply),
+    /// Send this reply once the flow's update is durable; the flow is over.
+    Finish(Reply),
+    /// Send this reply once the flow's update is durable; the phone boots instead of answering.
+    FinishWithoutAnswer(Reply),
+    /// Make credentials, then call [`Flow::credentials`].
+    Need(Need),
+    /// Refuse: send this reply, keep nothing.
+    Refuse(Reply),
+}
+
+/// The outcome of one message.
+#[derive(Debug)]
+pub struct Step {
+    /// The flow after the message.
+    pub flow: Flow,
+    /// What is to happen.
+    pub next: Next,
+    /// What happened.
+    pub events: Vec<EventDraft>,
+    /// What the flow learned about the device; given out when the flow is over.
+    pub update: Option<DeviceUpdate>,
+}

@@ -1,0 +1,335 @@
+//! Opening messages.
+
+use std::sync::Arc;
+
+use callboard_codecs::wpi::{Dialect, Item, PhoneMessage, Reason};
+
+use super::flow::{Awaiting, Flow, ToDo};
+use super::{Arrival, CleanUpReason, Context, Door, Next, Reply, Step};
+use crate::device::{
+    Device, DeviceUpdate, Identity, SecureMode, SecurityChange, TaskChange, TaskKind, TaskState,
+};
+use crate::event::{EventDraft, EventKind};
+use crate::item::{ItemSet, ItemSetBuilder, NameRef};
+use crate::policy::Occasion;
+use crate::secret::Vault;
+
+impl Flow {
+    /// Take an opening message of `base` (a new [`Device`] if it was never heard of).
+    ///
+    /// The caller has read the device id from the message and looked `base` up by it.
+    pub fn open(ctx: &Context<'_>, base: Arc<Device>, message: &PhoneMessage<'_>, arrival: &Arrival) -> Step {
+        let mut events = Vec::new();
+        let mut flow = Self::begin(ctx, base, message, arrival);
+        if let Some(refusal) = flow.check_door(&mut events) {
+            return Step { flow, next: Next::Refuse(refusal), events, update: None };
+        }
+        flow.note_boot(ctx, message, &mut events);
+        flow.take_items(ctx, message, &mut events);
+        flow.decide(ctx, message, &mut events);
+        flow.note_secured(&mut events);
+        let next = flow.proceed(ctx, &mut events);
+        flow.conclude(ctx, message.nonce, arrival.digest, next, events)
+    }
+
+    fn begin(ctx: &Context<'_>, base: Arc<Device>, message: &PhoneMessage<'_>, arrival: &Arrival) -> Self {
+        let identity = identity(&base.identity, &message.items);
+        let update = DeviceUpdate {
+            contact: Some(ctx.now),
+            source: Some(arrival.source),
+            started: message.reason == Reason::StartUp,
+            identity: (identity != base.identity).then(|| identity.clone()),
+            ..DeviceUpdate::default()
+        };
+        Self {
+            device: base.id.clone(),
+            door: arrival.door.clone(),
+            source: arrival.source,
+            opened: ctx.now,
+            touched: ctx.now,
+            dialect: Dialect::of(&identity.software_version, &identity.device_type),
+            identity,
+            opening: ItemSet::default(),
+            reported: base.reported.clone(),
+            known: base.contacts.read.is_some(),
+            occasion: if base.onboarded { Occasion::Later } else { Occasion::FirstContact },
+            max_items: message.max_items,
+            update,
+            awaiting: Awaiting::Nothing,
+            to_do: ToDo::default(),
+            actions: 0,
+            last: None,
+            completed: None,
+            unsaved: false,
+            base,
+        }
+    }
+
+    /// A restart that was sent is done when the phone is back.
+    fn note_boot(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) {
+        if message.reason != Reason::StartUp {
+            return;
+        }
+        for task in &self.base.tasks {
+            let TaskState::Sent(at) = task.state else { continue };
+            self.update.tasks.push(TaskChange::Finished(task.id));
+            let text = format!("{} done after {} s", task.kind.as_str(), ctx.now.since(at).as_secs());
+            events.push(EventDraft::about(&self.device, EventKind::TaskDone, text));
+            if task.kind == (TaskKind::Restart { factory_reset: true }) {
+                self.known = false;
+                self.update.forget_refusals = true;
+            }
+        }
+        let old = &self.base.identity.software_version;
+        let new = &self.identity.software_version;
+        if self.known && old != new {
+            let text = format!("software changed from {old} to {new}");
+            events.push(EventDraft::about(&self.device, EventKind::SoftwareChanged, text));
+            self.update.forget_refusals = true;
+            // Other firmware has other items.
+            self.to_do.read_all = true;
+        }
+    }
+
+    /// Merge the items of the message into what is known.
+    fn take_items(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) {
+        if self.known && !changes(&self.reported, &message.items, ctx.vault) {
+            return;
+        }
+        match collect(ItemSetBuilder::with_capacity(message.items.len()), &message.items, ctx) {
+            Ok(set) => self.opening = set,
+            Err(reason) => return self.too_large(&reason, events),
+        }
+        let mut all = ItemSetBuilder::from_set(&self.reported);
+        for entry in &self.opening {
+            all.push_entry(&entry);
+        }
+        match all.build(ctx.limits.device_items) {
+            Ok(set) => {
+                self.reported = set;
+                self.update.reported = Some(self.reported.clone());
+            }
+            Err(error) => self.too_large(&error.to_string(), events),
+        }
+    }
+
+    pub(super) fn too_large(&self, reason: &str, events: &mut Vec<EventDraft>) {
+        events.push(EventDraft::about(&self.device, EventKind::DeviceTooLarge, reason));
+    }
+
+    /// What this reason asks for.
+    fn decide(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) {
+        let flag = |name: &str| {
+            message
+                .items
+                .iter()
+                .any(|item| item.name == name && item.value.trim().eq_ignore_ascii_case("true"))
+        };
+        self.to_do.tasks = true;
+        self.to_do.read_all |= !self.known;
+        match message.reason {
+            Reason::StartUp => {
+                self.to_do.read_all |= flag("configuration-changed-flag");
+                self.to_do.policy = true;
+            }
+            Reason::LocalChanges => {
+                let attached = flag("configuration-attached-flag") && attached_complete(message);
+                self.to_do.read_all |= !attached;
+                self.to_do.policy = !self.guarded(ctx);
+                let text = if attached {
+                    "settings changed at the phone"
+                } else {
+                    "settings changed at the phone, not attached"
+                };
+                events.push(EventDraft::about(&self.device, EventKind::LocalChange, text));
+            }
+            Reason::InventoryChanges => {
+                events.push(EventDraft::about(&self.device, EventKind::InventoryChange, modules(message)));
+            }
+            Reason::Status => {
+                events.push(EventDraft::about(&self.device, EventKind::FileStatus, file_status(message)));
+            }
+            _ => self.to_do.policy = true,
+        }
+        if self
+            .base
+            .tasks
+            .iter()
+            .any(|task| task.kind == TaskKind::ReadAll && task.state == TaskState::Pending)
+        {
+            self.to_do.read_all = true;
+        }
+        self.decide_security();
+    }
+
+    /// Whether the change may be the echo of our own write (WPI reference, section 6.6).
+    fn guarded(&self, ctx: &Context<'_>) -> bool {
+        self.base
+            .contacts
+            .written
+            .is_some_and(|written| ctx.now.since(written) < ctx.limits.local_changes_guard)
+    }
+
+    fn decide_security(&mut self) {
+        let mode = self.base.security.mode;
+        match self.door {
+            Door::Default => self.to_do.credentials = mode.is_enabling(),
+            Door::Secure { .. } if mode.needs_pin() => self.to_do.tan = true,
+            Door::Secure { .. } if mode.is_enabling() => self.update.security = Some(SecurityChange::Secured),
+            Door::Secure { .. } => self.to_do.leave_secure = mode == SecureMode::Disabling,
+        }
+        if self.to_do.credentials {
+            // Bootstrapping stands alone in its flow (WPI reference, section 7.3).
+            self.to_do = ToDo { credentials: true, ..ToDo::default() };
+        }
+    }
+
+    /// Whether the device may speak through this door.
+    fn check_door(&self, events: &mut Vec<EventDraft>) -> Option<Reply> {
+        let (kind, text, reason) = match &self.door {
+            Door::Default if self.base.security.mode == SecureMode::Secure => (
+                EventKind::SecureModeViolation,
+                format!("called from {} on the default door", self.source),
+                CleanUpReason::SecureModeRequired,
+            ),
+            Door::Secure { device } if *device != self.device => (
+                EventKind::CertificateMismatch,
+                format!("called from {} with the certificate of {device}", self.source),
+                CleanUpReason::WrongCertificate,
+            ),
+            _ => return None,
+        };
+        events.push(EventDraft::about(&self.device, kind, text));
+        Some(Reply::clean_up_because(reason))
+    }
+}
+
+/// The identity after these items: what the message does not name stays.
+fn identity(old: &Identity, items: &[Item<'_>]) -> Identity {
+    let mut new = old.clone();
+    for item in items.iter().filter(|item| item.status.is_none()) {
+        let value = bounded(item.value.trim());
+        let shared = match &*item.name {
+            "device-type" => &mut new.device_type,
+            "software-type" => &mut new.software_type,
+            "software-version" => &mut new.software_version,
+            "part-number" => &mut new.part_number,
+            "e164" => {
+                set_own(&mut new.e164, value);
+                continue;
+            }
+            "basic-e164" => {
+                set_own(&mut new.basic_e164, value);
+                continue;
+            }
+            "contact-me-uri" => {
+                set_own(&mut new.contact_me_uri, value);
+                continue;
+            }
+            _ => continue,
+        };
+        if **shared != *value {
+            *shared = value.into();
+        }
+    }
+    new
+}
+
+fn set_own(field: &mut Box<str>, value: &str) {
+    if **field != *value {
+        *field = value.into();
+    }
+}
+
+/// Identity texts are short; what is longer is cut, the item itself keeps all of it.
+fn bounded(value: &str) -> &str {
+    const MOST: usize = 255;
+    if value.len() <= MOST {
+        return value;
+    }
+    let end = (0..=MOST).rev().find(|end| value.is_char_boundary(*end)).unwrap_or(0);
+    &value[..end]
+}
+
+/// Whether any item differs from what is known.
+fn changes(known: &ItemSet, items: &[Item<'_>], vault: &Vault) -> bool {
+    let mut sorted: Vec<_> = items.iter().map(|item| (NameRef::of(&item.name), item.index, item)).collect();
+    sorted.sort_by_key(|(name, index, _)| (*name, *index));
+    let mut cursor = known.iter().peekable();
+    for (name, index, item) in sorted {
+        while cursor.next_if(|entry| (entry.name, entry.index) < (name, index)).is_some() {}
+        let same = cursor.peek().is_some_and(|entry| {
+            (entry.name, entry.index) == (name, index)
+                && entry.status == item.status.as_deref()
+                && entry.value.equals(&item.value, vault)
+        });
+        if !same {
+            return true;
+        }
+    }
+    false
+}
+
+/// Add items to a builder and pack it.
+fn collect(mut builder: ItemSetBuilder, items: &[Item<'_>], ctx: &Context<'_>) -> Result<ItemSet, String> {
+    for item in items {
+        builder
+            .push(&item.name, item.index, &item.value, item.status.as_deref(), ctx.vault)
+            .map_err(|error| error.to_string())?;
+    }
+    if builder.bytes() > ctx.limits.device_bytes {
+        return Err(format!("more than {} bytes of items", ctx.limits.device_bytes));
+    }
+    builder.build(ctx.limits.device_items).map_err(|error| error.to_string())
+}
+
+/// Whether as many changed items are attached as the phone says (WPI reference, section 8.10). They come behind the
+/// basic items, the last of which is not fixed, so that only "too few" can be told.
+fn attached_complete(message: &PhoneMessage<'_>) -> bool {
+    let number = message
+        .items
+        .iter()
+        .find(|item| item.name == "configuration-attached-number")
+        .and_then(|item| item.value.trim().parse::<usize>().ok());
+    let behind = message
+        .items
+        .iter()
+        .rposition(|item| {
+            matches!(&*item.name, "configuration-attached-number" | "configuration-attached-flag")
+        })
+        .map_or(0, |at| message.items.len() - at - 1);
+    number.is_none_or(|number| number <= behind) && message.ignored.total() == 0
+}
+
+/// At most this many items are told in an event's text.
+const TOLD: usize = 8;
+
+fn told<'i>(items: impl Iterator<Item = (&'i str, &'i str)>) -> String {
+    let list: Vec<_> = items
+        .take(TOLD)
+        .map(|(name, value)| format!("{name}={}", value.chars().take(64).collect::<String>()))
+        .collect();
+    list.join(", ")
+}
+
+fn modules(message: &PhoneMessage<'_>) -> String {
+    let listed = told(
+        message
+            .items
+            .iter()
+            .filter(|item| item.name.ends_with("-modules"))
+            .map(|item| (&*item.name, &*item.value)),
+    );
+    if listed.is_empty() { "inventory changed".to_owned() } else { format!("inventory changed: {listed}") }
+}
+
+fn file_status(message: &PhoneMessage<'_>) -> String {
+    let listed = told(
+        message
+            .items
+            .iter()
+            .filter(|item| item.name.starts_with("file-deployment-"))
+            .map(|item| (&*item.name, &*item.value)),
+    );
+    if listed.is_empty() { "status without file".to_owned() } else { listed }
+}

@@ -1,0 +1,168 @@
+//! Bootstrapping and leaving secure mode (WPI reference, section 7).
+
+use callboard_codecs::wpi::Action;
+
+use super::flow::{Awaiting, Collecting, Flow, Purpose};
+use super::{CleanUpReason, Context, Credentials, Need, Next, Reply, Step};
+use crate::device::{SecureMode, SecurityChange};
+use crate::event::{EventDraft, EventKind};
+use crate::item::{ItemSet, ItemWrite, NameRef};
+use crate::secret::{Secret, Vault};
+
+/// Characters of the PIN that the phone sends back; the others are the password of the pack.
+const TAN_CHARACTERS: usize = 3;
+
+/// A PIN cut into the password of the pack and the TAN.
+pub fn split_pin(pin: &str) -> Option<(&str, &str)> {
+    let at = pin.char_indices().rev().nth(TAN_CHARACTERS - 1)?.0;
+    let (password, tan) = pin.split_at(at);
+    (!password.is_empty()).then_some((password, tan))
+}
+
+impl Flow {
+    /// Credentials for a phone that is to enter secure mode.
+    pub(super) fn need_credentials(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Next {
+        let password = if self.base.security.mode.needs_pin() {
+            match self
+                .pin(ctx.vault)
+                .as_ref()
+                .and_then(|pin| split_pin(pin.expose()).map(|p| Secret::new(p.0)))
+            {
+                Some(password) => Some(password),
+                None => return self.bootstrapping_failed("no usable PIN is set", events),
+            }
+        } else {
+            None
+        };
+        Next::Need(Need { device: self.device.clone(), password })
+    }
+
+    fn pin(&self, vault: &Vault) -> Option<Secret> {
+        vault.open(self.base.security.pin.as_ref()?).ok()
+    }
+
+    fn bootstrapping_failed(&mut self, reason: &str, events: &mut Vec<EventDraft>) -> Next {
+        self.update.security = Some(SecurityChange::Failed(reason.into()));
+        events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
+        Next::Finish(Reply::clean_up())
+    }
+
+    /// Go on with the credentials that [`Next::Need`] asked for. `nonce` and `digest` are those of the message that
+    /// led to the need.
+    pub fn credentials(
+        mut self,
+        ctx: &Context<'_>,
+        made: Result<Credentials, String>,
+        nonce: &str,
+        digest: u64,
+    ) -> Step {
+        let mut events = Vec::new();
+        let next = match made {
+            Err(reason) => self.bootstrapping_failed(&reason, &mut events),
+            Ok(credentials) => self.hand_out(ctx, credentials, &mut events),
+        };
+        self.conclude(ctx, nonce, digest, next, events)
+    }
+
+    fn hand_out(
+        &mut self,
+        ctx: &Context<'_>,
+        credentials: Credentials,
+        events: &mut Vec<EventDraft>,
+    ) -> Next {
+        let with_pin = self.base.security.mode.needs_pin();
+        let mut items =
+            vec![ItemWrite::new("goto-secure-mode", None, if with_pin { "pin" } else { "nopin" })];
+        items.extend(credentials.items);
+        items.push(if with_pin {
+            ItemWrite::new("max-pin-retries", None, ctx.secure.max_pin_retries.to_string())
+        } else {
+            ItemWrite::new("dls-secure-port", None, ctx.secure.port.to_string())
+        });
+        let purpose = Purpose::Bootstrap { serial: credentials.serial, expires: credentials.expires };
+        // All of it belongs together, so that it goes in one message or not at all.
+        match self.write(purpose, [items].into()) {
+            Some(next) => next,
+            None => self.bootstrapping_failed("no credentials", events),
+        }
+    }
+
+    /// Ask for the last characters of the PIN that the user typed.
+    pub(super) fn ask_tan(&mut self) -> Next {
+        self.awaiting = Awaiting::Tan(Collecting::default());
+        let items = vec![ItemWrite::new("bootstrapping-tan", None, "")];
+        Next::Reply(Reply { action: Action::ReadItems, items, dialect: self.dialect })
+    }
+
+    /// Compare the TAN.
+    pub(super) fn check_tan(
+        &mut self,
+        ctx: &Context<'_>,
+        answer: &ItemSet,
+        events: &mut Vec<EventDraft>,
+    ) -> Next {
+        let pin = self.pin(ctx.vault);
+        let expected = pin.as_ref().and_then(|pin| split_pin(pin.expose())).map(|parts| parts.1);
+        let given = answer
+            .get(NameRef::of("bootstrapping-tan"), None)
+            .filter(|entry| entry.status.is_none())
+            .and_then(|entry| entry.value.reveal(ctx.vault).ok());
+        let right = match (expected, &given) {
+            (Some(expected), Some(given)) => aws_lc_rs::constant_time::verify_slices_are_equal(
+                expected.as_bytes(),
+                given.expose().trim().as_bytes(),
+            )
+            .is_ok(),
+            _ => false,
+        };
+        if right {
+            self.update.security = Some(SecurityChange::Secured);
+            events.push(EventDraft::about(
+                &self.device,
+                EventKind::SecureModeEntered,
+                "PIN and TAN are right",
+            ));
+            return self.proceed(ctx, events);
+        }
+        self.update.security = Some(SecurityChange::Failed("wrong TAN from device".into()));
+        events.push(EventDraft::about(&self.device, EventKind::TanFailure, "the TAN does not match the PIN"));
+        Next::Finish(Reply::clean_up_because(CleanUpReason::WrongTan))
+    }
+
+    /// Tell the phone to leave secure mode.
+    pub(super) fn leave_secure(&mut self) -> Next {
+        let items = vec![ItemWrite::new("dls-mode-secure", None, "0")];
+        let next = self.write(Purpose::LeaveSecure, [items].into());
+        next.unwrap_or_else(|| Next::Finish(Reply::clean_up()))
+    }
+
+    /// The phone gave up bootstrapping.
+    pub(super) fn bootstrapping_given_up(&mut self, reason: &str) {
+        if self.base.security.mode.is_enabling() {
+            self.update.security = Some(SecurityChange::Failed(reason.into()));
+        }
+    }
+
+    /// Whether entering secure mode is worth an event: without PIN the secure door alone proves it.
+    pub(super) fn note_secured(&self, events: &mut Vec<EventDraft>) {
+        if self.base.security.mode == SecureMode::EnablingNoPin
+            && self.update.security == Some(SecurityChange::Secured)
+        {
+            let text = "the phone came with its certificate";
+            events.push(EventDraft::about(&self.device, EventKind::SecureModeEntered, text));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_cut_before_their_last_three_characters() {
+        assert_eq!(split_pin("1234567"), Some(("1234", "567")));
+        assert_eq!(split_pin("12äöü"), Some(("12", "äöü")));
+        assert_eq!(split_pin("123"), None);
+        assert_eq!(split_pin(""), None);
+    }
+}

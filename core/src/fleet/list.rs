@@ -1,0 +1,113 @@
+//! Lists of devices, page by page in the order of their ids.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::Fleet;
+use crate::device::{Device, DeviceId, DeviceState, SecureMode};
+use crate::policy::TemplateId;
+
+/// Which devices are wanted. Empty fields want all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<DeviceState>,
+    /// In this mode.
+    pub secure_mode: Option<SecureMode>,
+    /// Of this device type, in any letter case.
+    pub device_type: Option<String>,
+    /// Of this software type, in any letter case.
+    pub software_type: Option<String>,
+    /// With this software version.
+    pub software_version: Option<String>,
+    /// With this template assigned.
+    pub template: Option<TemplateId>,
+    /// With template items that cannot be applied (`true`) or without (`false`).
+    pub faults: Option<bool>,
+    /// With this text in id, number, type, version, part number or address, in any letter case.
+    pub text: Option<String>,
+}
+
+impl Filter {
+    /// Whether a device is wanted.
+    pub fn wants(&self, device: &Device) -> bool {
+        let same = |wanted: &Option<String>, own: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted.trim().eq_ignore_ascii_case(own.trim()))
+        };
+        self.state.is_none_or(|state| device.state() == state)
+            && self.secure_mode.is_none_or(|mode| device.security.mode == mode)
+            && same(&self.device_type, &device.identity.device_type)
+            && same(&self.software_type, &device.identity.software_type)
+            && same(&self.software_version, &device.identity.software_version)
+            && self.template.is_none_or(|template| device.templates.contains(&template))
+            && self.faults.is_none_or(|faults| device.faults.is_empty() != faults)
+            && self.text.as_ref().is_none_or(|text| holds(device, text))
+    }
+}
+
+fn holds(device: &Device, text: &str) -> bool {
+    let text = text.to_lowercase();
+    let identity = &device.identity;
+    device.id.to_string().contains(&text)
+        || device.contacts.source.is_some_and(|source| source.to_string().contains(&text))
+        || [
+            &*identity.e164,
+            &*identity.basic_e164,
+            &*identity.device_type,
+            &*identity.software_type,
+            &*identity.software_version,
+            &*identity.part_number,
+        ]
+        .iter()
+        .any(|own| own.to_lowercase().contains(&text))
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The devices.
+    pub devices: Vec<Arc<Device>>,
+    /// Where the next page begins: after this id. `None` at the end.
+    pub next: Option<DeviceId>,
+}
+
+/// Devices looked at for one page at the most, so that a rare text does not walk a million devices in one call. A page
+/// that ends here may hold fewer devices than asked for, and still has a next one.
+const LOOKED_AT: usize = 100_000;
+/// Ids taken from the index at a time: its lock is held for as long as copying them takes.
+const CHUNK: usize = 512;
+
+impl Fleet {
+    /// The devices after `after` that `filter` wants, at most `limit`.
+    pub fn page(&self, after: Option<&DeviceId>, limit: usize, filter: &Filter) -> Page {
+        let mut page = Page::default();
+        let mut last = after.cloned();
+        let mut looked_at = 0;
+        loop {
+            let ids = self.ids_after(last.as_ref(), CHUNK);
+            if ids.is_empty() {
+                return page;
+            }
+            for id in ids {
+                if page.devices.len() == limit || looked_at == LOOKED_AT {
+                    page.next = last;
+                    return page;
+                }
+                looked_at += 1;
+                if let Some(device) = self.get(&id)
+                    && filter.wants(&device)
+                {
+                    page.devices.push(device);
+                }
+                last = Some(id);
+            }
+        }
+    }
+
+    /// Ids after `after` in order, at most `limit`.
+    pub fn ids_after(&self, after: Option<&DeviceId>, limit: usize) -> Vec<DeviceId> {
+        let index = self.index.read();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        index.range::<DeviceId, _>((from, Bound::Unbounded)).take(limit).cloned().collect()
+    }
+}

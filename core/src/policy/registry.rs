@@ -1,0 +1,221 @@
+//! All templates: kept in memory, changed through the store.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::evaluate::Policy;
+use super::template::{self, BadTemplateRecord, Fault, Template, TemplateBounds, TemplateId};
+use crate::secret::Vault;
+use crate::store::{CommitError, Store, StoreError, SubmitError, Table, Ticket, Write};
+
+/// Why a template was not changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// No such template.
+    #[error("no template {0}")]
+    Unknown(TemplateId),
+    /// As many as may be.
+    #[error("there are {limit} templates already")]
+    Full {
+        /// The bound.
+        limit: usize,
+    },
+    /// Another one has that name.
+    #[error("template {0} has this name already")]
+    NameTaken(TemplateId),
+    /// Somebody else changed it meanwhile.
+    #[error("the template has revision {current}, not {expected}")]
+    Revision {
+        /// What the caller had.
+        expected: u64,
+        /// What it is.
+        current: u64,
+    },
+    /// It cannot be stored like this.
+    #[error("the template has {} faults", .0.len())]
+    Faults(Vec<Fault>),
+    /// The store does not take it.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The store could not make it durable.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// It cannot be packed.
+    #[error(transparent)]
+    Record(#[from] BadTemplateRecord),
+}
+
+/// All templates and the policy made of them.
+pub struct Registry {
+    templates: Mutex<BTreeMap<TemplateId, Arc<Template>>>,
+    policy: ArcSwap<Policy>,
+    store: Arc<dyn Store>,
+    vault: Arc<Vault>,
+    bounds: TemplateBounds,
+    limit: usize,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("templates", &self.templates.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// No templates. At most `limit` may come.
+    pub fn new(store: Arc<dyn Store>, vault: Arc<Vault>, bounds: TemplateBounds, limit: usize) -> Self {
+        Self { templates: Mutex::default(), policy: ArcSwap::default(), store, vault, bounds, limit }
+    }
+
+    /// Take over what the store holds. Gives the number of templates and what could not be read.
+    pub fn load(&self) -> Result<(usize, Vec<String>), StoreError> {
+        let mut templates = self.templates.lock();
+        let mut unreadable = Vec::new();
+        let scan = self.store.scan(Table::Template, &mut |key, value| {
+            match template::decode(value) {
+                Ok(template) => {
+                    templates.insert(template.id, Arc::new(template));
+                }
+                Err(error) => unreadable.push(format!("{key}: {error}")),
+            }
+            ControlFlow::Continue(())
+        })?;
+        unreadable
+            .extend(scan.damaged_list.into_iter().map(|record| format!("{}: {}", record.key, record.reason)));
+        self.publish(&templates);
+        Ok((templates.len(), unreadable))
+    }
+
+    fn publish(&self, templates: &BTreeMap<TemplateId, Arc<Template>>) {
+        self.policy.store(Arc::new(Policy::new(templates.values().cloned(), &self.vault)));
+    }
+
+    /// The policy as it is now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// All templates in the order of their ids.
+    pub fn all(&self) -> Vec<Arc<Template>> {
+        self.templates.lock().values().cloned().collect()
+    }
+
+    /// One template.
+    pub fn get(&self, id: TemplateId) -> Option<Arc<Template>> {
+        self.templates.lock().get(&id).cloned()
+    }
+
+    /// The bounds that templates are held to.
+    pub fn bounds(&self) -> &TemplateBounds {
+        &self.bounds
+    }
+
+    /// Store a new template, or a changed one. The revision is set here: to 1, or to one more than before. `expected`
+    /// is the revision that the change is based on.
+    pub fn put(
+        &self,
+        mut template: Template,
+        create: bool,
+        expected: Option<u64>,
+    ) -> Result<(Arc<Template>, Ticket), TemplateError> {
+        let faults = template.faults(&self.bounds, &self.vault);
+        if !faults.is_empty() {
+            return Err(TemplateError::Faults(faults));
+        }
+        let mut templates = self.templates.lock();
+        let old = templates.get(&template.id);
+        match old {
+            None if !create => return Err(TemplateError::Unknown(template.id)),
+            None if templates.len() >= self.limit => return Err(TemplateError::Full { limit: self.limit }),
+            _ => {}
+        }
+        check(old, expected)?;
+        let same_name = |other: &&Arc<Template>| other.id != template.id && other.name == template.name;
+        if let Some(other) = templates.values().find(same_name) {
+            return Err(TemplateError::NameTaken(other.id));
+        }
+        template.revision = old.map_or(1, |old| old.revision + 1);
+        let record = template::encode(&template)?;
+        let ticket = self.store.submit(vec![Write::put(Table::Template, template.id.to_string(), record)])?;
+        let template = Arc::new(template);
+        templates.insert(template.id, template.clone());
+        self.publish(&templates);
+        Ok((template, ticket))
+    }
+
+    /// Forget a template. Devices that it is assigned to keep a name that means nothing.
+    pub fn remove(&self, id: TemplateId, expected: Option<u64>) -> Result<Ticket, TemplateError> {
+        let mut templates = self.templates.lock();
+        let old = templates.get(&id);
+        if old.is_none() {
+            return Err(TemplateError::Unknown(id));
+        }
+        check(old, expected)?;
+        let ticket = self.store.submit(vec![Write::delete(Table::Template, id.to_string())])?;
+        templates.remove(&id);
+        self.publish(&templates);
+        Ok(ticket)
+    }
+}
+
+fn check(old: Option<&Arc<Template>>, expected: Option<u64>) -> Result<(), TemplateError> {
+    match (old, expected) {
+        (Some(old), Some(expected)) if old.revision != expected => {
+            Err(TemplateError::Revision { expected, current: old.revision })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::template::tests::template;
+    use super::*;
+    use crate::secret::KEY_LEN;
+    use crate::store::MemoryStore;
+
+    fn registry(store: &Arc<MemoryStore>) -> Registry {
+        let vault = Arc::new(Vault::new(&[1; KEY_LEN]).unwrap());
+        Registry::new(store.clone(), vault, TemplateBounds::default(), 2)
+    }
+
+    #[test]
+    fn templates_come_back_from_the_store() {
+        let store = Arc::new(MemoryStore::default());
+        let first = registry(&store);
+        let (one, _) = first.put(template(1, 1, &[("realm", None, "x")]), true, None).unwrap();
+        let _ = first.put(template(2, 1, &[]), true, None).unwrap();
+        let _ = first.remove(TemplateId::from_u64(2), Some(1)).unwrap();
+        let again = registry(&store);
+        assert_eq!(again.load().unwrap(), (1, vec![]));
+        assert_eq!(again.get(one.id).unwrap(), one);
+        assert_eq!(again.policy().templates().count(), 1);
+    }
+
+    #[test]
+    fn conflicts_are_told_apart() {
+        let store = Arc::new(MemoryStore::default());
+        let registry = registry(&store);
+        let _ = registry.put(template(1, 1, &[]), true, None).unwrap();
+        let mut namesake = template(2, 1, &[]);
+        namesake.name = "t1".into();
+        assert!(matches!(registry.put(namesake, true, None), Err(TemplateError::NameTaken(_))));
+        assert!(matches!(registry.put(template(2, 0, &[]), true, None), Err(TemplateError::Faults(_))));
+        assert!(matches!(
+            registry.put(template(1, 5, &[]), false, Some(9)),
+            Err(TemplateError::Revision { expected: 9, current: 1 })
+        ));
+        assert!(matches!(registry.put(template(7, 5, &[]), false, None), Err(TemplateError::Unknown(_))));
+        let _ = registry.put(template(2, 1, &[]), true, None).unwrap();
+        assert!(matches!(
+            registry.put(template(3, 1, &[]), true, None),
+            Err(TemplateError::Full { limit: 2 })
+        ));
+        let (changed, _) = registry.put(template(1, 5, &[]), false, Some(1)).unwrap();
+        assert_eq!(changed.revision, 2);
+    }
+}

@@ -1,0 +1,172 @@
+//! The rooms together: what the listeners and the administration call.
+
+mod admin;
+mod dry_run;
+mod wpi;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::device::DeviceId;
+use crate::dialogue::sessions::{SessionLimits, Sessions};
+use crate::dialogue::wpi::{Context, Credentials, FlowLimits, Need, SecureSettings};
+use crate::event::{EventDraft, EventKind, EventLog};
+use crate::fleet::{Fleet, FleetLimits};
+use crate::policy::{Policy, Registry, TemplateBounds};
+use crate::secret::{Secret, Vault};
+use crate::store::Store;
+use crate::time::{Clock, Random, Timestamp};
+
+pub use admin::{AdminError, SecureModeRequest, TaskRequest};
+pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
+pub use wpi::{Outcome, OverloadCause, WpiRequest, WpiResponse};
+
+/// Makes credentials. Takes its time, so it promises them.
+pub trait CredentialSource: Send + Sync + 'static {
+    /// Make credentials for a device. The error is for people and holds no secret.
+    fn issue(
+        &self,
+        need: Need,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>>;
+}
+
+/// Bounds and settings of a [`Service`].
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Bounds on a flow.
+    pub flow: FlowLimits,
+    /// Bounds on all flows.
+    pub sessions: SessionLimits,
+    /// Secure mode.
+    pub secure: SecureSettings,
+    /// Bounds on the fleet.
+    pub fleet: FleetLimits,
+    /// Bounds on a template.
+    pub template: TemplateBounds,
+    /// Number of templates.
+    pub templates: usize,
+    /// Templates that may be assigned to one device.
+    pub templates_per_device: usize,
+    /// Tasks that may wait for one device.
+    pub tasks_per_device: usize,
+    /// Events kept.
+    pub events: usize,
+    /// The PIN for devices that are to be secured with the default PIN.
+    pub default_pin: Secret,
+}
+
+/// What the service needs from outside.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where records go.
+    pub store: Arc<dyn Store>,
+    /// Keeps secrets.
+    pub vault: Arc<Vault>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives unpredictable numbers.
+    pub random: Arc<dyn Random>,
+    /// Makes credentials.
+    pub credentials: Arc<dyn CredentialSource>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Surroundings(…)")
+    }
+}
+
+/// Everything that decides and remembers. Shared by all listeners and the administration.
+#[derive(Debug)]
+pub struct Service {
+    /// The devices.
+    pub fleet: Fleet,
+    /// The templates.
+    pub templates: Registry,
+    /// What happened.
+    pub events: EventLog,
+    sessions: Sessions,
+    around: Surroundings,
+    settings: Settings,
+}
+
+impl Service {
+    /// Nothing loaded yet: call [`Fleet::load`] and [`Registry::load`] before opening doors.
+    pub fn new(around: Surroundings, settings: Settings) -> Self {
+        Self {
+            fleet: Fleet::new(around.store.clone(), settings.fleet),
+            templates: Registry::new(
+                around.store.clone(),
+                around.vault.clone(),
+                settings.template,
+                settings.templates,
+            ),
+            events: EventLog::new(settings.events),
+            sessions: Sessions::new(settings.sessions),
+            around,
+            settings,
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.around.clock.now()
+    }
+
+    /// The store, for its figures.
+    pub fn store(&self) -> &dyn Store {
+        &*self.around.store
+    }
+
+    /// The vault.
+    pub fn vault(&self) -> &Vault {
+        &self.around.vault
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Flows open now.
+    pub fn open_flows(&self) -> usize {
+        self.sessions.open()
+    }
+
+    /// Record that something happened.
+    pub fn record(&self, draft: EventDraft) {
+        self.events.record(self.now(), draft);
+    }
+
+    fn context<'a>(&'a self, now: Timestamp, policy: &'a Policy) -> Context<'a> {
+        Context {
+            now,
+            policy,
+            vault: &self.around.vault,
+            limits: &self.settings.flow,
+            secure: &self.settings.secure,
+        }
+    }
+
+    /// End flows whose phones do not go on, and forget what is past. To be called about once a second.
+    pub fn sweep(&self) {
+        let now = self.now();
+        for flow in self.sessions.sweep(now) {
+            let text = format!("no message for {} s", now.since(flow.touched()).as_secs());
+            self.events.record(now, EventDraft::about(flow.device(), EventKind::FlowAbandoned, text));
+            self.keep_abandoned(*flow);
+        }
+    }
+
+    /// What an abandoned flow learned is still true of the device.
+    fn keep_abandoned(&self, flow: crate::dialogue::wpi::Flow) {
+        let device: DeviceId = flow.device().clone();
+        let Some(update) = flow.abandon() else { return };
+        if let Err(error) = self.fleet.update_detached(&device, true, |current| Ok(update.apply(current))) {
+            tracing::debug!(%device, %error, "an abandoned flow was not kept");
+        }
+    }
+}
