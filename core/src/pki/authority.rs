@@ -256,3 +256,101 @@ fn is_dns_name(name: &str) -> bool {
 fn library<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> PkiError {
     move |error| PkiError::Library { what, reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_second((20_000 + day) * DAY).unwrap()
+    }
+
+    fn params() -> AuthorityParams {
+        AuthorityParams {
+            common_name: "Callboard device authority".to_owned(),
+            organisation: "Callboard".to_owned(),
+            lifetime: Duration::from_hours(24 * 7_300),
+            key: KeyKind::P256,
+            now: at(0),
+        }
+    }
+
+    fn authority() -> Authority {
+        Authority::create(&params()).unwrap()
+    }
+
+    #[test]
+    fn a_saved_authority_goes_on_issuing() {
+        let made = authority();
+        let loaded = Authority::load(made.cert_pem(), made.key_pem().clone()).unwrap();
+        assert_eq!(loaded.cert_der(), made.cert_der());
+        let phone = loaded.issue_client("00:1a:e8:00:00:01", KeyKind::P256, at(0), at(10)).unwrap();
+        let facts = inspect(&phone.issued.certificate_der).unwrap();
+        assert_eq!(facts.common_name.as_deref(), Some("00:1a:e8:00:00:01"));
+        assert_eq!((facts.not_before, facts.not_after), (at(0), at(10)));
+        assert_eq!(facts.serial_hex, phone.serial_hex);
+        assert_eq!(phone.serial_hex.len(), 32);
+        assert!(!facts.is_authority);
+    }
+
+    #[test]
+    fn keys_and_certificates_that_do_not_match_are_refused() {
+        let (one, two) = (authority(), authority());
+        let refused = Authority::load(one.cert_pem(), two.key_pem().clone()).unwrap_err();
+        assert!(matches!(refused, PkiError::KeyMismatch), "{refused}");
+        let phone = one.issue_client("x", KeyKind::P256, at(0), at(1)).unwrap().issued;
+        let refused = Authority::load(&phone.certificate_pem, phone.key).unwrap_err();
+        assert!(matches!(refused, PkiError::Certificate { .. }), "{refused}");
+        let refused = Authority::load("nothing", one.key_pem().clone()).unwrap_err();
+        assert!(matches!(refused, PkiError::Certificate { .. }), "{refused}");
+        let refused = Authority::load(one.cert_pem(), PrivateKeyPem::new("nothing".to_owned())).unwrap_err();
+        assert!(matches!(refused, PkiError::Key), "{refused}");
+    }
+
+    #[test]
+    fn server_certificates_carry_names_and_kind_of_key() {
+        let names = ["pbx.example.com", "*.example.com", "192.0.2.7", "2001:db8::7"].map(str::to_owned);
+        for key in [KeyKind::P256, KeyKind::Rsa2048] {
+            let issued = authority().issue_server(&names, key, at(0), at(825)).unwrap();
+            let facts = inspect(&issued.certificate_der).unwrap();
+            assert_eq!(facts.names, names);
+            assert_eq!(facts.common_name.as_deref(), Some("pbx.example.com"));
+            assert_eq!(facts.key, Some(key));
+            assert!(issued.key.expose().starts_with("-----BEGIN PRIVATE KEY-----"));
+        }
+    }
+
+    #[test]
+    fn every_serial_number_is_positive_full_length_and_new() {
+        let one = serial().unwrap();
+        let two = serial().unwrap();
+        assert_ne!(one, two);
+        assert!((0x40..0x80).contains(&one[0]));
+    }
+
+    #[test]
+    fn bad_names_and_life_times_are_refused() {
+        let authority = authority();
+        for device in ["", "tab\there", &"x".repeat(65)] {
+            let refused = authority.issue_client(device, KeyKind::P256, at(0), at(1)).unwrap_err();
+            assert!(matches!(refused, PkiError::Name { .. }), "{device:?}: {refused}");
+        }
+        assert!(authority.issue_client(&"x".repeat(64), KeyKind::P256, at(0), at(1)).is_ok());
+        for name in ["", "two words", "-a.example", "a..b", "ü.example", &"a".repeat(64)] {
+            let refused =
+                authority.issue_server(&[name.to_owned()], KeyKind::P256, at(0), at(1)).unwrap_err();
+            assert!(matches!(refused, PkiError::SubjectName { .. }), "{name:?}: {refused}");
+        }
+        let refused = authority.issue_server(&[], KeyKind::P256, at(0), at(1)).unwrap_err();
+        assert!(matches!(refused, PkiError::NoSubjectName), "{refused}");
+        for (start, end) in [(1, 1), (2, 1), (0, LIFETIME_DAYS_MAX + 2)] {
+            let refused = authority.issue_client("x", KeyKind::P256, at(start), at(end)).unwrap_err();
+            assert!(matches!(refused, PkiError::Lifetime), "{start}..{end}: {refused}");
+        }
+        let mut endless = params();
+        endless.lifetime = Duration::MAX;
+        assert!(matches!(Authority::create(&endless), Err(PkiError::Lifetime)));
+    }
+}

@@ -110,3 +110,24 @@ fn hex(serial: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn serial_numbers_lose_their_sign_byte_only() {
+        assert_eq!(hex(&[0, 0x80, 1]), "8001");
+        assert_eq!(hex(&[0x7f]), "7f");
+        assert_eq!(hex(&[0]), "00");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            prop_assert!(inspect(&bytes).is_err());
+        }
+    }
+}

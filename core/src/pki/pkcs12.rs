@@ -62,3 +62,65 @@ fn key_der(client: &IssuedClient) -> Result<Zeroizing<Vec<u8>>, PkiError> {
         _ => Err(PkiError::Key),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pki::{Authority, AuthorityParams, KeyKind};
+
+    /// OpenSSL is the independent reader: it opens the store, and the key in it signs for the certificate in it.
+    fn read_with_openssl(key: KeyKind, encryption: Encryption, password: &str) {
+        let now = jiff::Timestamp::from_second(1_800_000_000).unwrap();
+        let authority = Authority::create(&AuthorityParams {
+            common_name: "Test authority".to_owned(),
+            organisation: "Test".to_owned(),
+            lifetime: Duration::from_hours(24 * 3_650),
+            key: KeyKind::P256,
+            now,
+        })
+        .unwrap();
+        let end = now + jiff::SignedDuration::from_hours(24 * 365);
+        let phone = authority.issue_client("00:1a:e8:12:34:56", key, now, end).unwrap();
+        let store = pkcs12(&phone, &[authority.cert_der()], password, encryption).unwrap();
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("phone.p12"), store).unwrap();
+        fs::write(path("ca.pem"), authority.cert_pem()).unwrap();
+        let openssl = |arguments: &str| {
+            let output = Command::new("openssl").args(arguments.split(' ')).current_dir(&directory).output();
+            let output = output.expect("the openssl program is needed for this test");
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "openssl {arguments}: {error}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let legacy = if encryption == Encryption::Legacy3Des { " -legacy" } else { "" };
+        let read = format!("pkcs12 -in phone.p12 -passin pass:{password} -nodes{legacy}");
+        openssl(&format!("{read} -nocerts -out key.pem"));
+        openssl(&format!("{read} -clcerts -nokeys -out phone.pem"));
+        let chain = openssl(&format!("{read} -cacerts -nokeys"));
+        assert!(chain.contains("Test authority"), "{chain}");
+        assert_eq!(openssl("pkey -in key.pem -pubout"), openssl("x509 -in phone.pem -noout -pubkey"));
+        let subject = openssl("x509 -in phone.pem -noout -subject -serial");
+        assert!(subject.contains("00:1a:e8:12:34:56"), "{subject}");
+        assert!(subject.contains(&phone.serial_hex.to_uppercase()), "{subject}");
+        let at = now.as_second() + 1;
+        openssl(&format!("verify -purpose sslclient -attime {at} -CAfile ca.pem phone.pem"));
+    }
+
+    #[test]
+    fn openssl_reads_the_legacy_form() {
+        read_with_openssl(KeyKind::Rsa2048, Encryption::Legacy3Des, "secret");
+        read_with_openssl(KeyKind::P256, Encryption::Legacy3Des, "");
+    }
+
+    #[test]
+    fn openssl_reads_the_modern_form() {
+        read_with_openssl(KeyKind::Rsa2048, Encryption::Aes256, "");
+        read_with_openssl(KeyKind::P256, Encryption::Aes256, "secret");
+    }
+}
