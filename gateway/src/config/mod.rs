@@ -4,6 +4,7 @@
 //! Every key has a default, so that an empty configuration is a good one. Defaults, types, ranges, descriptions
 //! and the documentation all come from one table (`table.rs`).
 
+mod convert;
 mod hint;
 mod key;
 mod origin;

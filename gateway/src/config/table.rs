@@ -38,12 +38,12 @@ config_table! {
         /// Life time of the server certificates that Callboard makes for itself.
         lifetime: days(825 in 1..=3_650),
         /// Life time of the internal certificate authority.
-        authority_lifetime: days(7_300 in 1..=36_500),
-        /// Server certificate chain with an RSA key, PEM; empty means the one Callboard makes.
+        authority_lifetime: days(7_300 in 1..=7_320),
+        /// Server certificate chain with an RSA key, PEM. If only one kind is given it is the only one used; without any, Callboard makes both.
         rsa_certificate_file: path(),
         /// Private key of `rsa_certificate_file`, PEM; both or none.
         rsa_key_file: path(),
-        /// Server certificate chain with a P-256 key, PEM; empty means the one Callboard makes.
+        /// Server certificate chain with a P-256 key, PEM; see `rsa_certificate_file`.
         ecdsa_certificate_file: path(),
         /// Private key of `ecdsa_certificate_file`, PEM; both or none.
         ecdsa_key_file: path(),
@@ -73,8 +73,8 @@ config_table! {
         new_connections_per_source_per_second: count(500 in 1..=1_000_000),
         /// Source addresses remembered at the same time; when full, connections of unknown sources are closed at once.
         sources: count(65_536 in 1_024..=16_777_216),
-        /// TLS handshakes computed at the same time; others wait for their turn.
-        concurrent_handshakes: count(256 in 1..=65_536),
+        /// TLS handshakes whose expensive step runs at the same time, others wait; 0 means one per worker thread.
+        concurrent_handshakes: count(0 in 0..=65_536),
         /// Size of a request head.
         header_bytes: bytes(16_384 in 4_096..=1_048_576),
         /// Size of a phone's request body.

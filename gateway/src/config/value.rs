@@ -353,8 +353,8 @@ pub(super) mod rules {
     };
 
     pub(crate) const ORGANISATION: Rule = Rule {
-        allowed: "1 to 64 characters (RFC 5280, ub-organization-name)",
-        check: |text| (1..=64).contains(&text.chars().count()),
+        allowed: "1 to 64 bytes (RFC 5280, ub-organization-name)",
+        check: |text| (1..=64).contains(&text.len()),
     };
 
     pub(crate) const CERTIFICATE_NAME: Rule =

@@ -1,0 +1,169 @@
+//! From keys to what the parts of the server take.
+
+use std::path::{Path, PathBuf};
+
+use callboard_codecs::wpi;
+use callboard_core::pki;
+use callboard_core::store::StoreConfig;
+
+use super::{Config, KeyKind, Limits, Pkcs12Encryption, Wpi};
+use crate::{listen, tls};
+
+impl Config {
+    /// What the store takes.
+    #[must_use]
+    pub fn store_config(&self) -> StoreConfig {
+        let store = &self.store;
+        StoreConfig {
+            flush_bytes: store.flush_bytes,
+            flush_interval: store.flush_interval,
+            flush_spacing: store.flush_spacing,
+            queue_bytes: store.queue_bytes,
+            queue_records: store.queue_records,
+            cache_bytes: store.cache_bytes as u64,
+            max_record_bytes: self.fleet.device_bytes,
+            stall_after: store.stall_after,
+            min_free_bytes: store.min_free_bytes as u64,
+            space_retry: store.space_retry,
+        }
+    }
+
+    /// What TLS takes; certificates that Callboard makes are kept in `tls` under the data directory.
+    #[must_use]
+    pub fn tls_settings(&self, data_dir: &Path) -> tls::Settings {
+        let files = |certificate: &Option<PathBuf>, key: &Option<PathBuf>| {
+            let (certificate, key) = (certificate.clone()?, key.clone()?);
+            Some(tls::KeyFiles { certificate, key })
+        };
+        let tls = &self.tls;
+        tls::Settings {
+            directory: data_dir.join("tls"),
+            names: tls.names.clone(),
+            organisation: tls.organisation.clone(),
+            lifetime: tls.lifetime,
+            authority_lifetime: tls.authority_lifetime,
+            rsa: files(&tls.rsa_certificate_file, &tls.rsa_key_file),
+            ecdsa: files(&tls.ecdsa_certificate_file, &tls.ecdsa_key_file),
+            reload_interval: tls.reload_interval,
+            concurrent_handshakes: self.limits.concurrent_handshakes,
+        }
+    }
+
+    /// What the doors take.
+    #[must_use]
+    pub fn door_limits(&self) -> listen::Limits {
+        let Limits {
+            connections,
+            shed_connections,
+            connections_per_source,
+            new_connections_per_source_per_second,
+            sources,
+            header_bytes,
+            header_timeout,
+            body_timeout,
+            handler_timeout,
+            write_timeout,
+            idle_timeout,
+            connection_lifetime,
+            drain_timeout,
+            // Taken by TLS, the request handlers and the sockets.
+            concurrent_handshakes: _,
+            body_bytes: _,
+            backlog: _,
+        } = self.limits;
+        listen::Limits {
+            connections,
+            shed_connections,
+            connections_per_source: narrow(connections_per_source),
+            new_connections_per_source_per_second: narrow(new_connections_per_source_per_second),
+            sources,
+            header_bytes,
+            handshake_timeout: self.tls.handshake_timeout,
+            header_timeout,
+            body_timeout,
+            handler_timeout,
+            write_timeout,
+            idle_timeout,
+            connection_lifetime,
+            drain_timeout,
+        }
+    }
+
+    /// Connections the system queues per door, for [`listen::bind`].
+    #[must_use]
+    pub fn backlog(&self) -> u32 {
+        narrow(self.limits.backlog)
+    }
+}
+
+impl From<&Wpi> for wpi::Limits {
+    fn from(wpi: &Wpi) -> Self {
+        Self {
+            max_items: wpi.items_per_message,
+            max_name_bytes: wpi.name_bytes,
+            max_value_bytes: wpi.value_bytes,
+            max_status_bytes: wpi.status_bytes,
+        }
+    }
+}
+
+impl From<KeyKind> for pki::KeyKind {
+    fn from(kind: KeyKind) -> Self {
+        match kind {
+            KeyKind::Rsa2048 => Self::Rsa2048,
+            KeyKind::P256 => Self::P256,
+        }
+    }
+}
+
+impl From<Pkcs12Encryption> for pki::Encryption {
+    fn from(encryption: Pkcs12Encryption) -> Self {
+        match encryption {
+            Pkcs12Encryption::Legacy3Des => Self::Legacy3Des,
+            Pkcs12Encryption::Aes256 => Self::Aes256,
+        }
+    }
+}
+
+/// The ranges of the keys concerned end far below `u32::MAX`.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_parts() {
+        let config = Config::default();
+        assert_eq!(config.store_config(), StoreConfig::default());
+        assert_eq!(config.door_limits(), listen::Limits::default());
+        assert_eq!(wpi::Limits::from(&config.wpi), wpi::Limits::default());
+        assert_eq!(config.tls_settings(Path::new("data")), tls::Settings::default());
+    }
+
+    /// Whatever the ranges and the rules across keys let through must suit the store.
+    #[test]
+    fn the_ends_of_the_ranges_suit_the_store() {
+        for text in [
+            "[store]\nflush_bytes = 65536\nqueue_bytes = 1048576\nqueue_records = 16\nflush_interval_ms = 1\n\
+             flush_spacing_ms = 0\nstall_after_ms = 100\nspace_retry_ms = 100\nmin_free_bytes = 0\n\
+             [fleet]\ndevice_bytes = 4096\n",
+            "[store]\nflush_bytes = 655360\nflush_interval_ms = 1000\nflush_spacing_ms = 1000\n\
+             min_free_bytes = 16777216\n[fleet]\ndevice_bytes = 327680\n",
+        ] {
+            let config = Config::from_text("x", text, std::iter::empty()).unwrap();
+            assert_eq!(config.store_config().faults(), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn given_files_reach_tls_as_pairs() {
+        let text = "[tls]\nrsa_certificate_file = \"c.pem\"\nrsa_key_file = \"k.pem\"\n";
+        let settings = Config::from_text("x", text, std::iter::empty()).unwrap().tls_settings(Path::new("d"));
+        let pair = tls::KeyFiles { certificate: "c.pem".into(), key: "k.pem".into() };
+        assert_eq!((settings.rsa, settings.ecdsa), (Some(pair), None));
+        assert_eq!(settings.directory, Path::new("d/tls"));
+    }
+}
