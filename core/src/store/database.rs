@@ -39,6 +39,14 @@ pub(super) struct Chunk {
     pub(super) next: Option<Vec<u8>>,
 }
 
+/// Everything stored in one database, summed up; equal for equal contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Measure {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+    crc: u32,
+}
+
 /// How a write changed the number of live bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Replaced {
@@ -162,21 +170,22 @@ impl Database {
         })
     }
 
-    /// Copies every stored entry, damaged ones too, in flushes of `flush_bytes`; returns their number.
+    /// Copies every stored entry, damaged ones too, in flushes of `flush_bytes`; `progress` is told how
+    /// many there are so far.
     pub(super) fn copy_to(
         &self,
         target: &Self,
         flush_bytes: usize,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<u64, Failure> {
+    ) -> Result<(), Failure> {
         let mut batch = sled::Batch::default();
         let (mut bytes, mut entries) = (0, 0);
         let write = |batch: &mut sled::Batch| {
             guarded(|| target.tree.apply_batch(std::mem::take(batch)))?;
             target.sync()
         };
-        for entry in self.tree.iter() {
-            let (key, value) = entry.map_err(|error| Failure::from(error.to_string()))?;
+        let mut source = self.tree.iter();
+        while let Some((key, value)) = guarded(|| source.next().transpose())? {
             bytes += key.len() + value.len();
             entries += 1;
             batch.insert(key, value);
@@ -188,12 +197,27 @@ impl Database {
         }
         write(&mut batch)?;
         progress(entries);
-        Ok(entries)
+        Ok(())
     }
 
-    /// Checksum of everything stored.
-    pub(super) fn checksum(&self) -> Result<u32, Failure> {
-        guarded(|| self.tree.checksum())
+    /// Reads everything stored and sums it up.
+    pub(super) fn measure(&self) -> Result<Measure, Failure> {
+        guarded(|| {
+            let mut measure = Measure::default();
+            let mut crc = crc32fast::Hasher::new();
+            for entry in self.tree.iter() {
+                let (key, value) = entry?;
+                measure.entries += 1;
+                measure.bytes += (key.len() + value.len()) as u64;
+                // The lengths keep the border between key and value in the sum.
+                crc.update(&(key.len() as u64).to_le_bytes());
+                crc.update(&key);
+                crc.update(&(value.len() as u64).to_le_bytes());
+                crc.update(&value);
+            }
+            measure.crc = crc.finalize();
+            Ok(measure)
+        })
     }
 
     /// Whether nothing is stored.

@@ -149,3 +149,51 @@ pub enum OpenError {
         needed_bytes: u64,
     },
 }
+
+/// Why a maintenance routine on a store that is not running gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintenanceError {
+    /// The store could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed on the way.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record was refused.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// A record could not be made durable.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Reading the import, writing the export or handling files failed.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// Too little free space for a compacted copy beside the original, which is unchanged.
+    #[error("compacting needs {needed_bytes} bytes of free space, there are {free_bytes}")]
+    NoSpace {
+        /// Bytes free.
+        free_bytes: u64,
+        /// Bytes needed.
+        needed_bytes: u64,
+    },
+    /// The compacted copy differs from the original, which stays the valid one.
+    #[error("the compacted copy differs from the original; the original is unchanged")]
+    CopyDiffers,
+    /// Records are imported into an empty store only.
+    #[error("the store in {} is not empty; import into a new directory", .0.display())]
+    NotEmpty(PathBuf),
+    /// A line of an import is wrong. Records before it are imported; remove the directory before trying
+    /// again.
+    #[error("line {line} of the import: {fault}")]
+    Line {
+        /// Number of the line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: String,
+    },
+}

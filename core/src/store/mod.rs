@@ -5,7 +5,8 @@
 //! durable with one flush (group commit), then resolves all tickets of the group together.
 //!
 //! * [`Store`] is the contract; a store of many nodes can take the place of the embedded one.
-//! * [`MemoryStore`] keeps the contract in memory, for tests.
+//! * [`SledStore`] is the embedded store; [`MemoryStore`] keeps the same contract for tests.
+//! * [`check`], [`export`], [`import`] and [`compact`] work on the directory of a store that is not running.
 //!
 //! Everything is bounded: the queue in bytes and in records, a record in bytes, the wait for shutdown in time.
 
@@ -14,6 +15,7 @@ mod database;
 mod directory;
 mod error;
 mod live;
+mod maintain;
 mod memory;
 mod meter;
 mod queue;
@@ -23,6 +25,7 @@ mod sled_store;
 mod space;
 mod status;
 mod ticket;
+mod transfer;
 mod writer;
 
 use std::ops::ControlFlow;
@@ -30,13 +33,15 @@ use std::time::Duration;
 
 pub use config::StoreConfig;
 pub use directory::STORE_FORMAT;
-pub use error::{CommitError, OpenError, StoreError, SubmitError};
+pub use error::{CommitError, MaintenanceError, OpenError, StoreError, SubmitError};
+pub use maintain::{CheckReport, CompactReport, TableReport, check, compact};
 pub use memory::MemoryStore;
 pub use meter::describe_metrics;
 pub use sled_store::{OpenReport, SledStore};
 pub use space::FreeSpace;
 pub use status::{DamagedRecord, Health, ScanReport, StoreStats};
 pub use ticket::Ticket;
+pub use transfer::{ExportReport, ImportReport, Render, export, export_store, import};
 
 /// Longest key, in bytes. Device ids are at most 64; the rest is room for names of templates.
 pub const MAX_KEY_BYTES: usize = 255;
