@@ -276,16 +276,29 @@ impl<'a, 'l, const SHORTCUT: bool> Reader<'a, 'l, SHORTCUT> {
             match self.xml.next()? {
                 Node::End => return Ok(text::trim_cow(text)),
                 Node::Start(_) => self.xml.skip()?,
+                // Blanks so far would be trimmed. Only a slice is asked: a string that grows piece by piece
+                // would be looked through again and again.
                 Node::Text(raw)
-                    if text.is_empty() && memchr::memchr2(b'&', b'\r', raw.as_bytes()).is_none() =>
+                    if text::is_literal(raw)
+                        && matches!(text, Cow::Borrowed(so_far) if text::trim(so_far).is_empty()) =>
                 {
                     text = Cow::Borrowed(raw);
                 }
-                Node::Text(raw) => text::push_content(text.to_mut(), raw)?,
-                Node::Verbatim(raw) => text::push_verbatim(text.to_mut(), raw),
+                Node::Text(raw) => text::push_content(owned(&mut text, raw.len()), raw)?,
+                Node::Verbatim(raw) => text::push_verbatim(owned(&mut text, raw.len()), raw),
             }
         }
     }
+}
+
+/// The text as a string with room for more.
+fn owned<'t>(text: &'t mut Cow<'_, str>, more: usize) -> &'t mut String {
+    if let Cow::Borrowed(so_far) = text {
+        let mut string = String::with_capacity(so_far.len() + more);
+        string.push_str(so_far);
+        *text = Cow::Owned(string);
+    }
+    text.to_mut()
 }
 
 fn is_service_root(tag: &Tag<'_>) -> bool {
@@ -321,5 +334,7 @@ fn fault<'a>(at: &'a str, kind: ParseErrorKind, expected: &'static str) -> Fault
     Fault { at, kind, expected }
 }
 
+#[cfg(test)]
+mod shortcut_tests;
 #[cfg(test)]
 mod tests;

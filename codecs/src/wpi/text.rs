@@ -54,6 +54,11 @@ pub(super) fn check(mut raw: &str) -> Result<(), Fault<'_>> {
     Ok(())
 }
 
+/// Whether content stands for itself: no references, no carriage returns.
+pub(super) fn is_literal(raw: &str) -> bool {
+    memchr2(b'&', b'\r', raw.as_bytes()).is_none()
+}
+
 /// Content with references replaced and line ends normalised (XML 1.0, 2.11 and 4.4), appended to `out`.
 pub(super) fn push_content<'a>(out: &mut String, mut raw: &'a str) -> Result<(), Fault<'a>> {
     while let Some(at) = memchr2(b'&', b'\r', raw.as_bytes()) {

@@ -326,3 +326,6 @@ fn attribute(out: &mut Vec<u8>, opening: &str, value: &str) {
 fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
+
+#[cfg(test)]
+mod tests;
