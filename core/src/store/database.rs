@@ -9,12 +9,16 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 
 use super::queue::RecordKey;
 use super::record::{self, Assembler, Item, Present};
 use super::{DamagedRecord, Table};
+
+/// How long to wait for the lock of the database's files.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the database said when it failed.
 pub(super) type Failure = Arc<str>;
@@ -59,15 +63,7 @@ pub(super) struct Replaced {
 impl Database {
     /// Opens or makes the database in `folder`; its files are synced.
     pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, Failure> {
-        let tree = guarded(|| {
-            sled::Config::default()
-                .path(folder)
-                .cache_capacity(cache_bytes)
-                .mode(sled::Mode::LowSpace)
-                .use_compression(false)
-                .flush_every_ms(None)
-                .open()
-        })?;
+        let tree = open_patiently(folder, cache_bytes)?;
         let log = File::open(folder.join("db")).map_err(|error| Failure::from(error.to_string()))?;
         let this = Self { tree, log };
         this.sync()?;
@@ -236,6 +232,28 @@ impl Chunk {
         match item {
             Item::Record { key, value, .. } => self.records.push((key, value)),
             Item::Damaged(damage) => self.damaged.push(damage),
+        }
+    }
+}
+
+/// Opens the database, waiting for threads of one that this process closed just now.
+///
+/// They may hold the lock of its files a moment longer. No other process can: it would have to hold the
+/// lock of the store.
+fn open_patiently(folder: &Path, cache_bytes: u64) -> Result<sled::Db, Failure> {
+    let config = sled::Config::default()
+        .path(folder)
+        .cache_capacity(cache_bytes)
+        .mode(sled::Mode::LowSpace)
+        .use_compression(false)
+        .flush_every_ms(None);
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match guarded(|| config.open()) {
+            Err(reason) if reason.contains("could not acquire lock") && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            outcome => return outcome,
         }
     }
 }

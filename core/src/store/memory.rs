@@ -256,3 +256,54 @@ impl Store for MemoryStore {
         if records == 0 { Ok(()) } else { Err(StoreError::Unsaved { records, reason }) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future as _;
+
+    use super::*;
+
+    fn put(key: &str) -> Vec<Write> {
+        vec![Write::put(Table::Device, key, vec![1])]
+    }
+
+    #[test]
+    fn what_is_held_is_neither_durable_nor_acknowledged() {
+        let store = MemoryStore::default();
+        store.hold();
+        let mut ticket = Box::pin(store.submit(put("a")).unwrap());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(ticket.as_mut().poll(&mut context).is_pending());
+        assert!(store.is_empty() && store.reopen().is_empty());
+        assert!(matches!(store.shutdown(Duration::ZERO), Err(StoreError::Deadline(_))));
+        store.release();
+        assert!(ticket.as_mut().poll(&mut context).is_ready());
+        assert_eq!(store.reopen().get(Table::Device, "a"), Some(vec![1]));
+    }
+
+    #[test]
+    fn a_full_disk_keeps_what_was_queued() {
+        let store = MemoryStore::default();
+        store.hold();
+        let ticket = store.submit(put("a")).unwrap();
+        store.set_no_space(true);
+        assert_eq!(ticket.wait(), Err(CommitError::NoSpace));
+        assert!(matches!(store.submit(put("b")), Err(SubmitError::NoSpace { .. })));
+        assert!(!store.health().is_ready());
+        store.set_no_space(false);
+        store.release();
+        assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn a_failed_store_says_so() {
+        let store = MemoryStore::default();
+        store.hold();
+        let ticket = store.submit(put("a")).unwrap();
+        store.fail("broken");
+        assert_eq!(ticket.wait(), Err(CommitError::Failed("broken".into())));
+        assert_eq!(store.submit(put("b")).unwrap_err(), SubmitError::Failed("broken".into()));
+        assert_eq!(store.health(), Health::Failed("broken".into()));
+        assert!(matches!(store.shutdown(Duration::ZERO), Err(StoreError::Unsaved { records: 1, .. })));
+    }
+}

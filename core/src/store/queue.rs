@@ -261,3 +261,129 @@ impl Queue {
         bytes.max(records).min(1.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::Ticket;
+
+    const LIMIT: usize = 4_096;
+
+    fn queue() -> Queue {
+        let config = StoreConfig {
+            flush_bytes: LIMIT,
+            max_record_bytes: LIMIT / 2,
+            queue_bytes: 3 * LIMIT,
+            queue_records: 30,
+            ..StoreConfig::default()
+        };
+        Queue::new(&config)
+    }
+
+    fn put(key: &str, bytes: usize, mark: u8) -> Write {
+        Write::put(Table::Device, key, vec![mark; bytes])
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push(Vec<(u8, usize)>),
+        Take,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let push = prop::collection::vec((0_u8..12, 0_usize..1_500), 1..4).prop_map(Step::Push);
+        prop::collection::vec(prop_oneof![6 => push, 1 => Just(Step::Take)], 1..80)
+    }
+
+    proptest! {
+        /// Whatever is submitted: bounds hold, the books are right, units stay whole, and applying the
+        /// groups in order ends at what submitting the units one by one would end at. After each group
+        /// the state is one that a sequence of units leads to, as far as units of several keys go.
+        #[test]
+        fn groups_are_bounded_whole_and_in_order(steps in steps()) {
+            let mut queue = queue();
+            let mut submitted: BTreeMap<u8, u8> = BTreeMap::new();
+            let mut applied: BTreeMap<u8, u8> = BTreeMap::new();
+            // For each unit of several keys, those of its values that were not replaced later.
+            let mut units: Vec<BTreeMap<u8, u8>> = Vec::new();
+            let mut tickets = Vec::new();
+            let mut mark = 0_u8;
+            let mut steps = steps;
+            steps.extend(std::iter::repeat_n(Step::Take, 80));
+            for step in steps {
+                match step {
+                    Step::Push(writes) => {
+                        mark = mark.wrapping_add(1);
+                        let unit = writes.iter().map(|(key, bytes)| put(&key.to_string(), bytes + 1, mark));
+                        let (waiter, ticket) = Ticket::new();
+                        if queue.push(unit.collect(), Some(waiter), Instant::now()).is_ok() {
+                            tickets.push(ticket);
+                            let unit: BTreeMap<u8, u8> = writes.iter().map(|(key, _)| (*key, mark)).collect();
+                            for older in &mut units {
+                                older.retain(|key, _| !unit.contains_key(key));
+                            }
+                            submitted.extend(&unit);
+                            units.push(unit);
+                        }
+                    }
+                    Step::Take => {
+                        let Some(mut group) = queue.take() else { continue };
+                        prop_assert!(group.bytes <= LIMIT);
+                        let mut sum = 0;
+                        for ((_, key), value) in &group.writes {
+                            let value = value.as_ref().unwrap();
+                            sum += cost(key, Some(value));
+                            applied.insert(key.parse().unwrap(), value[0]);
+                        }
+                        prop_assert_eq!(sum, group.bytes);
+                        queue.release();
+                        group.resolve(&Ok(()));
+                        for unit in &units {
+                            let there = unit.iter().filter(|(key, mark)| applied.get(key) == Some(mark)).count();
+                            prop_assert!(there == 0 || there == unit.len(), "half a unit was applied");
+                        }
+                    }
+                }
+                prop_assert!(queue.queued_bytes() <= 3 * LIMIT && queue.queued_records() <= 30);
+            }
+            prop_assert_eq!((queue.queued_bytes(), queue.queued_records()), (0, 0));
+            prop_assert_eq!(applied, submitted);
+            for ticket in tickets {
+                prop_assert_eq!(ticket.wait(), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn writes_are_due_when_somebody_waits_or_the_interval_is_over() {
+        let mut queue = queue();
+        let start = Instant::now();
+        let flushed = start.checked_sub(Duration::from_millis(1)).unwrap();
+        assert_eq!(queue.due(flushed), None);
+        queue.push(vec![put("a", 1, 0)], None, start).unwrap();
+        assert_eq!(queue.due(flushed), Some(start + Duration::from_millis(50)));
+        let (waiter, _ticket) = Ticket::new();
+        queue.push(vec![put("b", 1, 0)], Some(waiter), start).unwrap();
+        assert_eq!(queue.due(flushed), Some(flushed + Duration::from_millis(5)));
+        let long_ago = start.checked_sub(Duration::from_secs(1)).unwrap();
+        assert_eq!(queue.due(long_ago), Some(start));
+        for key in ["c", "d", "e"] {
+            queue.push(vec![put(key, 2_000, 0)], None, start).unwrap();
+        }
+        assert_eq!(queue.due(flushed), Some(start), "a full group waits for nothing");
+    }
+
+    #[test]
+    fn a_failed_wait_leaves_the_write_queued() {
+        let mut queue = queue();
+        let (waiter, ticket) = Ticket::new();
+        queue.push(vec![put("a", 1, 7)], Some(waiter), Instant::now()).unwrap();
+        queue.fail_waiters(&CommitError::NoSpace);
+        assert_eq!(ticket.wait(), Err(CommitError::NoSpace));
+        assert_eq!(queue.take().unwrap().writes.len(), 1);
+    }
+}

@@ -267,6 +267,11 @@ impl Shared {
         matches!(self.state.lock().mode, Mode::NoSpace { .. })
     }
 
+    /// Whether the database is sound and may be written to.
+    pub(super) fn is_writing(&self) -> bool {
+        matches!(self.state.lock().mode, Mode::Running)
+    }
+
     /// Stops writing: who waits is told, what is queued stays. Returns whether that is news.
     pub(super) fn out_of_space(&self, free: u64, needed: u64) -> bool {
         let mut state = self.state.lock();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::database::{Chunk, Database, Failure};
 use super::directory::{Access, Directory};
 use super::shared::{ScanRequest, Shared};
-use super::space::{Floor, FreeSpace, free_bytes_of};
+use super::space::{FreeSpace, free_bytes_of};
 use super::writer::Writer;
 use super::{
     Health, OpenError, ScanReport, Store, StoreConfig, StoreError, StoreStats, SubmitError, Table, Ticket,
@@ -75,8 +75,7 @@ impl SledStore {
         let leftovers = directory.leftovers();
 
         let shared = Arc::new(Shared::new(config));
-        let floor = Floor::new(config.min_free_bytes);
-        let writer = Writer::new(database, directory, space, floor, Arc::clone(&shared));
+        let writer = Writer::new(database, directory, space, config, Arc::clone(&shared));
         let report = OpenReport {
             created: report_created,
             size_on_disk: shared.stats().size_on_disk,

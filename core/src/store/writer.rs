@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Table;
 use super::database::{Chunk, Database, Failure};
 use super::directory::Directory;
 use super::live::Live;
 use super::queue::Group;
 use super::shared::{Job, ScanRequest, Shared};
 use super::space::{Floor, FreeSpace};
+use super::{CommitError, StoreConfig, Table};
 
 /// How much one stretch of a scan reads, in bytes.
 const SCAN_BYTES: usize = 1024 * 1024;
@@ -20,7 +20,8 @@ const SIZE_EVERY: Duration = Duration::from_secs(5);
 /// The writer, and everything that must go when it ends, in this order.
 pub(super) struct Writer {
     database: Database,
-    _directory: Directory,
+    directory: Directory,
+    cache_bytes: u64,
     space: Box<dyn FreeSpace>,
     floor: Floor,
     live: Live,
@@ -45,16 +46,16 @@ impl Writer {
         database: Database,
         directory: Directory,
         space: Box<dyn FreeSpace>,
-        floor: Floor,
+        config: &StoreConfig,
         shared: Arc<Shared>,
     ) -> Self {
-        let live = if database.is_empty() { Live::empty() } else { Live::new() };
         let mut this = Self {
+            live: if database.is_empty() { Live::empty() } else { Live::new() },
             database,
-            _directory: directory,
+            directory,
+            cache_bytes: config.cache_bytes,
             space,
-            floor,
-            live,
+            floor: Floor::new(config.min_free_bytes),
             sized: Instant::now(),
             end: End(shared),
         };
@@ -76,10 +77,29 @@ impl Writer {
             match job {
                 Job::Commit => self.commit(),
                 Job::Scan(request) => self.scan(&request),
-                Job::Exit => return,
+                Job::Exit => return self.close(),
             }
             self.shared().idle();
         }
+    }
+
+    /// Closes the database so that nothing of it has to be guessed at the next start.
+    ///
+    /// The database takes the first unreadable entry of its log for the end of what was written before
+    /// a crash, and cuts the rest off. It does not do so for what its summary covers, and it writes the
+    /// summary when it opens. So after work it is opened once more: from then on damage to its files is
+    /// an error and not a loss.
+    fn close(self) {
+        let Self { database, directory, cache_bytes, end, .. } = self;
+        let worked = end.0.stats().batches > 0 && end.0.is_writing();
+        drop(database);
+        if worked && let Err(reason) = Database::open(&directory.records(), cache_bytes) {
+            tracing::error!(%reason, "the store was closed and does not open again");
+            end.0.failed(&reason);
+        }
+        // Who hears of the end may open the directory at once.
+        drop(directory);
+        drop(end);
     }
 
     fn commit(&mut self) {
@@ -104,7 +124,7 @@ impl Writer {
             Err(reason) => {
                 tracing::error!(%reason, records, "the database failed; restart needed");
                 self.shared().failed(&reason);
-                group.resolve(&Err(super::CommitError::Failed(reason)));
+                group.resolve(&Err(CommitError::Failed(reason)));
             }
         }
     }

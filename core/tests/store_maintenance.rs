@@ -1,0 +1,189 @@
+//! Check, export, import and compact, on directories of stores that are not running.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use callboard_core::store::{
+    MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact, export, import,
+};
+
+const LONG: Duration = Duration::from_mins(1);
+
+type Contents = BTreeMap<(Table, String), Vec<u8>>;
+
+fn config() -> StoreConfig {
+    StoreConfig { min_free_bytes: 0, cache_bytes: 4 << 20, ..StoreConfig::default() }
+}
+
+fn contents() -> Contents {
+    let mut contents = BTreeMap::new();
+    for at in 0_u32..300 {
+        let value = at.to_le_bytes().repeat(if at % 50 == 0 { 3_000 } else { 400 });
+        contents.insert((Table::Device, format!("00:1a:e8:00:{:02x}:{:02x}", at >> 8, at & 0xff)), value);
+    }
+    contents.insert((Table::Template, "Büro \"2\"\n".to_owned()), b"{}".to_vec());
+    contents.insert((Table::Meta, "empty".to_owned()), Vec::new());
+    contents
+}
+
+fn write(dir: &Path, contents: &Contents) {
+    let (store, _) = SledStore::open(dir, &config()).unwrap();
+    for ((table, key), value) in contents {
+        store.submit_detached(vec![Write::put(*table, key.as_str(), value.clone())]).unwrap();
+    }
+    store.shutdown(LONG).unwrap();
+}
+
+fn read(dir: &Path) -> Contents {
+    let (store, _) = SledStore::open(dir, &config()).unwrap();
+    let mut contents = BTreeMap::new();
+    for table in Table::ALL {
+        let scan = store.scan(table, &mut |key, value| {
+            contents.insert((table, key.to_owned()), value.to_vec());
+            ControlFlow::Continue(())
+        });
+        assert_eq!(scan.unwrap().damaged, 0);
+    }
+    store.shutdown(LONG).unwrap();
+    contents
+}
+
+fn exported(dir: &Path) -> String {
+    let mut out = Vec::new();
+    export(dir, &mut out, None, &mut |_| ()).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn imported(text: &str) -> Result<Contents, MaintenanceError> {
+    let dir = tempfile::tempdir().unwrap();
+    import(dir.path(), &config(), &mut text.as_bytes(), &mut |_| ()).map(|report| {
+        let contents = read(dir.path());
+        assert_eq!(report.records, contents.len() as u64);
+        contents
+    })
+}
+
+#[test]
+fn an_export_imported_is_the_same_store() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &contents());
+    let mut told = Vec::new();
+    let mut out = Vec::new();
+    let report = export(
+        dir.path(),
+        &mut out,
+        Some(&|table, key, value| (table == Table::Template).then(|| (key.len() + value.len()).into())),
+        &mut |records| told.push(records),
+    )
+    .unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!((report.records, report.damage.damaged, told), (302, 0, vec![302]));
+    assert_eq!(text.lines().count(), 304);
+    let readable: Vec<&str> = text.lines().filter(|line| line.contains("\"value\":")).collect();
+    assert!(matches!(readable.as_slice(), [line] if line.contains("\"value\":12")), "{readable:?}");
+    assert_eq!(imported(&text).unwrap(), contents());
+}
+
+#[test]
+fn a_spoilt_export_is_refused_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = Contents::from([
+        ((Table::Meta, "empty".to_owned()), Vec::new()),
+        ((Table::Device, "a".to_owned()), b"one".to_vec()),
+        ((Table::Template, "b".to_owned()), b"two".to_vec()),
+    ]);
+    write(dir.path(), &small);
+    let text = exported(dir.path());
+    let lines: Vec<&str> = text.lines().collect();
+    let join = |lines: &[&str]| lines.join("\n") + "\n";
+    let other = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    };
+    for (spoilt, line, fault) in [
+        (String::new(), 1, "ends before"),
+        (join(&lines[1..]), 1, "export"),
+        (other("\"format\":1", "\"format\":2"), 1, "format 2"),
+        (other("callboard-store", "address-book"), 1, "not an export"),
+        (join(&lines[..3]), 4, "ends before"),
+        (join(&[lines[0], lines[1], lines[4]]), 3, "1 were read"),
+        (other("\"meta\"", "\"letter\""), 2, "unknown table"),
+        (other("\"crc\":0", "\"crc\":1"), 2, "crc"),
+        (other("\"value_base64\":\"\"", "\"value_base64\":\"?\""), 2, "value_base64"),
+        (other("\"key\":\"empty\",", ""), 2, "key is missing"),
+        (other("\"key\":\"empty\"", "\"kay\":\"empty\""), 2, "kay"),
+        (other("\"table\"", "table"), 2, "must be a string"),
+        (format!("{}\n{}", lines[0], "x".repeat(10_000_000)), 2, "longer than"),
+    ] {
+        match imported(&spoilt) {
+            Err(MaintenanceError::Line { line: found, fault: said }) => {
+                assert_eq!(found, line, "{said}");
+                assert!(said.contains(fault), "{said}, not {fault}");
+            }
+            other => panic!("{fault}: {:?}", other.map(|contents| contents.len())),
+        }
+    }
+    assert_eq!(imported(&text).unwrap(), small);
+}
+
+#[test]
+fn only_an_empty_store_is_imported_into() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &contents());
+    let text = exported(dir.path());
+    let outcome = import(dir.path(), &config(), &mut text.as_bytes(), &mut |_| ());
+    assert!(matches!(outcome, Err(MaintenanceError::NotEmpty(_))));
+    assert_eq!(read(dir.path()), contents());
+}
+
+#[test]
+fn a_compacted_store_holds_the_same_in_less_space() {
+    let dir = tempfile::tempdir().unwrap();
+    // The same records over and over: most of the files is garbage then.
+    for _ in 0..12 {
+        write(dir.path(), &contents());
+    }
+    let before = check(dir.path()).unwrap();
+    let report = compact(dir.path(), &mut |_| ()).unwrap();
+    assert!(report.after < report.before, "{report:?}");
+    assert_eq!(report.before, before.size_on_disk);
+    let after = check(dir.path()).unwrap();
+    assert_eq!((&after.tables, after.is_sound()), (&before.tables, true));
+    assert_eq!(read(dir.path()), contents());
+    assert!(!dir.path().join("records-1").exists());
+    // What an interrupted compaction leaves is reported, harmless, and removed by the next.
+    fs::create_dir_all(dir.path().join("records-3")).unwrap();
+    assert_eq!(check(dir.path()).unwrap().leftovers.len(), 1);
+    compact(dir.path(), &mut |_| ()).unwrap();
+    assert_eq!(read(dir.path()), contents());
+    assert!(check(dir.path()).unwrap().leftovers.is_empty());
+}
+
+#[test]
+fn a_check_counts_by_table() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &contents());
+    let report = check(dir.path()).unwrap();
+    let counts: Vec<_> = report.tables.iter().map(|table| (table.table, table.records)).collect();
+    assert_eq!(counts, [(Table::Meta, 1), (Table::Device, 300), (Table::Template, 1)]);
+    let bytes: usize = contents().iter().map(|((_, key), value)| key.len() + value.len()).sum();
+    assert_eq!(report.live_bytes(), bytes as u64);
+    assert!(report.size_on_disk > report.live_bytes() && report.is_sound());
+}
+
+#[test]
+fn a_running_or_missing_store_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, _) = SledStore::open(dir.path(), &config()).unwrap();
+    assert!(matches!(check(dir.path()), Err(MaintenanceError::Open(OpenError::InUse(_)))));
+    assert!(matches!(compact(dir.path(), &mut |_| ()), Err(MaintenanceError::Open(OpenError::InUse(_)))));
+    let missing = dir.path().join("missing");
+    let outcome = export(&missing, &mut Vec::new(), None, &mut |_| ());
+    assert!(matches!(outcome, Err(MaintenanceError::Open(OpenError::NotAStore { .. }))));
+    assert!(!missing.exists());
+}
