@@ -1,0 +1,245 @@
+//! The scenarios, and what they have in common.
+
+mod boot;
+mod durability;
+mod floor;
+mod hostile;
+mod idle;
+mod reboot;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::TempDir;
+
+use crate::api::Admin;
+use crate::call::{Patience, Target, World};
+use crate::cli::{Common, Scenario};
+use crate::drive::{Drive, Driven};
+use crate::ledger::Ledger;
+use crate::phone::dialogue::Plan;
+use crate::phone::template::TEMPLATES;
+use crate::procfs;
+use crate::report::{Report, per_operation};
+use crate::server::{Launch, Server};
+use crate::verify::{self, Verified};
+use crate::wire::tls::PhoneTls;
+
+/// Run a scenario to its end.
+pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
+    match scenario {
+        Scenario::Boot(args) => boot::run(args).await,
+        Scenario::Reboot(common) => reboot::run(common).await,
+        Scenario::Idle(args) => idle::run(args).await,
+        Scenario::Floor(args) => floor::run(args).await,
+        Scenario::Durability(args) => durability::run(args).await,
+        Scenario::Hostile(args) => hostile::run(args).await,
+    }
+}
+
+/// The directories of a run; temporary ones vanish with it.
+struct Place {
+    work: TempDir,
+    data: PathBuf,
+}
+
+impl Place {
+    /// A directory that the user named, or a new temporary one.
+    fn new(data_dir: Option<&PathBuf>) -> anyhow::Result<Self> {
+        let work = tempfile::Builder::new().prefix("callboard-loadtest-").tempdir()?;
+        let data = data_dir.cloned().unwrap_or_else(|| work.path().join("data"));
+        Ok(Self { work, data })
+    }
+
+    fn launch(&self, common: &Common) -> anyhow::Result<Launch> {
+        let binary =
+            common.server.clone().context("this scenario starts the server itself: give --server BIN")?;
+        Ok(Launch {
+            binary,
+            data: self.data.clone(),
+            work: self.work.path().to_owned(),
+            env: common.server_env.clone(),
+            ready_within: Duration::from_mins(5),
+        })
+    }
+}
+
+/// The server under test.
+enum Service {
+    /// Started by us.
+    Own(Box<Server>),
+    /// Somebody else's.
+    Remote { wpi: std::net::SocketAddr, admin: Admin },
+}
+
+impl Service {
+    /// The one that the command line names.
+    async fn open(common: &Common, place: &Place) -> anyhow::Result<Self> {
+        if common.server.is_some() {
+            return Ok(Self::Own(Box::new(place.launch(common)?.start().await?)));
+        }
+        let (Some(wpi), Some(admin), Some(token)) = (common.wpi, common.admin, &common.token_file) else {
+            bail!("give --server BIN, or --wpi ADDR --admin URL --token-file FILE");
+        };
+        let token = std::fs::read_to_string(token).context("token file")?;
+        Ok(Self::Remote { wpi, admin: Admin::new(admin, &token)? })
+    }
+
+    fn wpi(&self) -> std::net::SocketAddr {
+        match self {
+            Self::Own(server) => server.wpi,
+            Self::Remote { wpi, .. } => *wpi,
+        }
+    }
+
+    fn admin(&self) -> &Admin {
+        match self {
+            Self::Own(server) => &server.admin,
+            Self::Remote { admin, .. } => admin,
+        }
+    }
+
+    /// Process id, if it is ours.
+    fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Own(server) => Some(server.pid()),
+            Self::Remote { .. } => None,
+        }
+    }
+
+    /// End it, if it is ours; a bad end counts as an error of the run.
+    async fn close(self, report: &mut Report) {
+        if let Self::Own(server) = self
+            && let Err(error) = server.stop().await
+        {
+            report.fail("server_exit", format!("{error:#}"));
+        }
+    }
+}
+
+/// How phones reach a service.
+fn target(common: &Common, addr: std::net::SocketAddr) -> anyhow::Result<Target> {
+    Ok(Target {
+        addr,
+        host: addr.to_string(),
+        tls: PhoneTls::new(common.key, common.tls)?,
+        sources: common.sources,
+        replayed: None,
+        fixed_nonce: None,
+        patience: Patience { dialogue: Duration::from_secs(common.dialogue_seconds), ..Patience::default() },
+    })
+}
+
+/// The run of some phones against a target.
+fn drive(
+    common: &Common,
+    world: &Arc<World>,
+    target: Target,
+    ledger: &Arc<Ledger>,
+    numbers: Range<u32>,
+    plan: Plan,
+) -> Drive {
+    let name = match plan {
+        Plan::Reboot => "reboot",
+        Plan::Boot | Plan::Any => "boot",
+    };
+    Drive {
+        world: Arc::clone(world),
+        target: Arc::new(target),
+        ledger: Arc::clone(ledger),
+        plan,
+        progress: bar(name, u64::from(numbers.end - numbers.start)),
+        numbers,
+        concurrency: common.concurrency,
+        rate: common.rate,
+        endless: false,
+        first: 0,
+        stop: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+/// A progress bar; it shows itself on a terminal only.
+fn bar(name: &str, length: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    let template = "{prefix:>10} {wide_bar} {pos}/{len} {per_sec} {elapsed}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(name.to_owned());
+    bar
+}
+
+/// What the timed phase of a run cost.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    server: Option<Duration>,
+    generator: Duration,
+}
+
+/// Run, and measure the CPU time of the server's processes and of the generator meanwhile.
+async fn measured(pids: &[u32], drive: Drive) -> anyhow::Result<(Driven, Cost)> {
+    let own = std::process::id();
+    let (server, generator) = (procfs::cpu_of(pids)?, procfs::cpu(own)?);
+    let driven = drive.run().await?;
+    let spent = procfs::cpu_of(pids)?.saturating_sub(server);
+    let cost = Cost {
+        server: (!pids.is_empty()).then_some(spent),
+        generator: procfs::cpu(own)?.saturating_sub(generator),
+    };
+    Ok((driven, cost))
+}
+
+impl Cost {
+    fn put(self, report: &mut Report, operations: u64) {
+        report.server_cpu_us_per_operation = self.server.and_then(|cpu| per_operation(cpu, operations));
+        report.generator_cpu_us_per_operation = per_operation(self.generator, operations);
+    }
+}
+
+/// Create the templates of the standard workload, unless they are there already.
+async fn create_templates(admin: &Admin) -> anyhow::Result<()> {
+    let mut session = admin.connect().await?;
+    let present = session.template_names().await?;
+    for template in &TEMPLATES {
+        if !present.iter().any(|name| name == template.name) {
+            session.create_template(template).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Compare the fleet through the API and put the outcome into the report.
+async fn verify(
+    common: &Common,
+    admin: &Admin,
+    world: &Arc<World>,
+    ledger: &Arc<Ledger>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let progress = bar("verify", 0);
+    let every = common.verify_sample.map_or(1, |sample| (ledger.len() / sample.max(1)).max(1));
+    let verified = verify::verify(admin, world, ledger, |number| number % every == 0, progress).await;
+    put_verified(verified?, report);
+    Ok(())
+}
+
+fn put_verified(verified: Verified, report: &mut Report) {
+    report.verified = Some(report.verified.unwrap_or_default() + verified.right);
+    report.lost += verified.lost;
+    report.samples.extend(verified.samples);
+}
+
+/// Put what the run was made with into the report, so that figures can be compared.
+fn put_settings(common: &Common, report: &mut Report) {
+    report.set("concurrency", common.concurrency);
+    report.set("key", common.key.as_str());
+    report.set("tls", common.tls.as_str());
+    if let Some(rate) = common.rate {
+        report.set("rate", rate);
+    }
+}

@@ -1,0 +1,126 @@
+//! The server under test: started on free ports, stopped, killed, started again.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::api::Admin;
+use crate::child::{POLL, Process};
+
+/// How long an orderly end may take.
+const STOP_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How to start the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) binary: PathBuf,
+    pub(crate) data: PathBuf,
+    /// Where the server's log and its ready file go.
+    pub(crate) work: PathBuf,
+    /// Further environment: configuration keys.
+    pub(crate) env: Vec<(String, String)>,
+    /// How long it may take to become ready.
+    pub(crate) ready_within: Duration,
+}
+
+/// A running server.
+pub(crate) struct Server {
+    process: Process,
+    launch: Launch,
+    pub(crate) wpi: SocketAddr,
+    pub(crate) admin: Admin,
+    /// From its start to ready.
+    pub(crate) ready_after: Duration,
+}
+
+impl Launch {
+    /// Start the server and wait until it is ready.
+    pub(crate) async fn start(&self) -> anyhow::Result<Server> {
+        std::fs::create_dir_all(&self.data)?;
+        let ready_file = self.work.join("ready.json");
+        if let Err(error) = std::fs::remove_file(&ready_file) {
+            ensure!(error.kind() == std::io::ErrorKind::NotFound, "{}: {error}", ready_file.display());
+        }
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").arg("--data-dir").arg(&self.data).arg("--ready-file").arg(&ready_file);
+        for door in ["WPI", "WPI_SECURE", "ADMIN", "METRICS"] {
+            command.env(format!("CALLBOARD__LISTEN__{door}"), "127.0.0.1:0");
+        }
+        command.env("CALLBOARD__LOG__FILTER", "warn").envs(self.env.iter().cloned());
+        let start = Instant::now();
+        let mut process = Process::start("the server", command, &self.log())?;
+        let doors = loop {
+            if let Some(doors) = read_doors(&ready_file) {
+                break doors;
+            }
+            if let Some(status) = process.ended()? {
+                bail!("the server ended with {status} before it was ready:\n{}", self.log_end());
+            }
+            if start.elapsed() > self.ready_within {
+                bail!("the server is not ready after {} s:\n{}", self.ready_within.as_secs(), self.log_end());
+            }
+            tokio::time::sleep(POLL).await;
+        };
+        let ready_after = start.elapsed();
+        let door = |name: &str| {
+            doors.get(name).copied().with_context(|| format!("no door {name} in the ready file"))
+        };
+        let (wpi, admin) = (door("wpi")?, door("admin")?);
+        let token = std::fs::read_to_string(self.data.join("admin-token")).context("admin token")?;
+        Ok(Server { process, launch: self.clone(), wpi, admin: Admin::new(admin, &token)?, ready_after })
+    }
+
+    /// Let the server's own check look at the store. The server must not be running.
+    pub(crate) fn check_store(&self) -> anyhow::Result<()> {
+        let output = Command::new(&self.binary)
+            .args(["store", "check", "--data-dir"])
+            .arg(&self.data)
+            .envs(self.env.iter().cloned())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "the store is damaged ({}):\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.work.join("server.log")
+    }
+
+    fn log_end(&self) -> String {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+fn read_doors(file: &Path) -> Option<HashMap<String, SocketAddr>> {
+    // Until it is complete the file is absent or no JSON.
+    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+}
+
+impl Server {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill()
+    }
+
+    /// Orderly end: must be clean.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let status = self.process.stop(STOP_PATIENCE).await?;
+        ensure!(status.success(), "the server ended with {status} after SIGTERM:\n{}", self.launch.log_end());
+        Ok(())
+    }
+}
