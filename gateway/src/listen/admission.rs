@@ -201,3 +201,94 @@ impl Drop for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::listen::Door;
+
+    fn admission(limits: Limits) -> Arc<Admission> {
+        Admission::new(Arc::new(limits), Arc::new(DoorMetrics::new(Door::WPI, 1)))
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    /// Served, shed and refused among `count` attempts; the places are kept in `places`.
+    fn attempt(
+        admission: &Arc<Admission>,
+        from: IpAddr,
+        count: usize,
+        places: &mut Vec<Place>,
+    ) -> [usize; 3] {
+        let mut seen = [0; 3];
+        for _ in 0..count {
+            match admission.admit(from) {
+                Some(place) => {
+                    seen[usize::from(place.is_shed())] += 1;
+                    places.push(place);
+                }
+                None => seen[2] += 1,
+            }
+        }
+        seen
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_source_cannot_take_the_places_of_others() {
+        let limits = Limits { connections_per_source: 10, shed_connections: 8, ..Limits::default() };
+        let admission = admission(limits);
+        let mut places = Vec::new();
+        assert_eq!(attempt(&admission, address(1), 20, &mut places), [10, 2, 8]);
+        assert_eq!(attempt(&admission, address(2), 5, &mut places), [5, 0, 0]);
+        places.truncate(9);
+        assert_eq!(attempt(&admission, address(1), 2, &mut places), [1, 1, 0]);
+        places.clear();
+        assert_eq!((admission.served.load(Relaxed), admission.shed.load(Relaxed)), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_of_a_source_is_kept_and_its_excess_shed() {
+        let limits = Limits { new_connections_per_source_per_second: 10, ..Limits::default() };
+        let admission = admission(limits);
+        let mut places = Vec::new();
+        assert_eq!(attempt(&admission, address(1), 25, &mut places), [10, 10, 5]);
+        let mut total = [0; 3];
+        for _ in 0..20 {
+            tokio::time::advance(Duration::from_millis(500)).await;
+            let seen = attempt(&admission, address(1), 15, &mut places);
+            (0..3).for_each(|i| total[i] += seen[i]);
+        }
+        // 30 a second for ten seconds: a third is served, a third told to come later, a third closed.
+        assert_eq!(total, [100, 100, 100]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accounts_are_bounded_and_forgotten() {
+        let limits = Limits { sources: 2 * SHARDS, ..Limits::default() };
+        let admission = admission(limits);
+        let mut places = Vec::new();
+        // 16 apart: all in one shard, which has room for two.
+        for (last, expected) in [(0, [1, 0, 0]), (16, [1, 0, 0]), (32, [0, 0, 1])] {
+            let address = IpAddr::from([0, 0, 0, last]);
+            assert_eq!(attempt(&admission, address, 1, &mut places), expected, "{last}");
+        }
+        places.clear();
+        assert_eq!(admission.known(), 2, "their buckets are still filling");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        (0..SHARDS).for_each(|_| admission.sweep());
+        assert_eq!(admission.known(), 0);
+    }
+
+    #[test]
+    fn sources_are_addresses_or_networks() {
+        let source = |text: &str| Source::of(text.parse().unwrap());
+        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
+        assert_ne!(source("192.0.2.2"), source("192.0.2.1"));
+        assert_eq!(source("2001:db8:0:1::1"), source("2001:db8:0:1:ffff::2"));
+        assert_ne!(source("2001:db8:0:1::1"), source("2001:db8:0:2::1"));
+    }
+}

@@ -14,6 +14,8 @@ mod limits;
 mod metrics;
 mod serve;
 mod shutdown;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 

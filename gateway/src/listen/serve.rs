@@ -38,13 +38,13 @@ struct Open<H> {
 ///
 /// Without `tls` the door speaks plain HTTP. Returns when no connection is left, which takes at most
 /// `limits.drain_timeout` from the beginning of the drain, or less if the shutdown is stopped.
-pub async fn serve<H: Handler>(
+pub fn serve<H: Handler>(
     bound: Bound,
     tls: Option<Arc<tls::Server>>,
     limits: Arc<Limits>,
     handler: Arc<H>,
     shutdown: Shutdown,
-) {
+) -> impl Future<Output = ()> + Send {
     let Bound { door, listener, .. } = bound;
     let metrics = Arc::new(DoorMetrics::new(door, limits.connections));
     let open = Arc::new(Open {
@@ -62,14 +62,16 @@ pub async fn serve<H: Handler>(
         metrics,
         limits,
     });
-    let tasks = TaskTracker::new();
-    tokio::select! {
-        () = shutdown.draining() => {}
-        () = accept_all(listener, &open, &tasks) => {}
+    async move {
+        let tasks = TaskTracker::new();
+        tokio::select! {
+            () = shutdown.draining() => {}
+            () = accept_all(listener, &open, &tasks) => {}
+        }
+        tasks.close();
+        tracing::debug!(door = door.name, connections = tasks.len(), "draining");
+        tasks.wait().await;
     }
-    tasks.close();
-    tracing::debug!(door = door.name, connections = tasks.len(), "draining");
-    tasks.wait().await;
 }
 
 /// Accepts for ever.

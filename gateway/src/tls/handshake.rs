@@ -133,7 +133,7 @@ impl Gate {
         Self { served: Semaphore::new(at_a_time.max(1)), shed: Semaphore::new(1) }
     }
 
-    async fn enter(&self, shed: bool, waiting: &Gauge) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn enter(&self, shed: bool, waiting: &Gauge) -> Option<SemaphorePermit<'_>> {
         let line = if shed { &self.shed } else { &self.served };
         if let Ok(permit) = line.try_acquire() {
             return Some(permit);

@@ -135,6 +135,11 @@ impl Identity {
         Server::new(purpose, resolver, gate, self.authority.cert_der()).map(Arc::new)
     }
 
+    #[cfg(test)]
+    pub(super) fn resolver_keys(&self) -> Arc<Keys> {
+        self.resolver.0.load_full()
+    }
+
     /// Keeps the certificates fresh until the process drains. Failures are logged and counted, and the old certificate
     /// stays in use.
     pub async fn watch(self: Arc<Self>, shutdown: Shutdown) {

@@ -10,6 +10,8 @@ mod identity;
 mod keys;
 mod server;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use metrics::{Unit, describe_counter, describe_gauge};
 
