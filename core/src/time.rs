@@ -26,6 +26,19 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// As the calendar library's type, which certificates are made with.
+    pub fn to_jiff(self) -> jiff::Timestamp {
+        i64::try_from(self.0)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+            .unwrap_or(jiff::Timestamp::MAX)
+    }
+
+    /// From the calendar library's type; moments before 1970 become 1970.
+    pub fn from_jiff(at: jiff::Timestamp) -> Self {
+        Self(u64::try_from(at.as_millisecond()).unwrap_or(0))
+    }
+
     /// The moment `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {

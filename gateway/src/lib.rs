@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod credentials;
 pub mod listen;
+pub mod node;
 pub mod telemetry;
 pub mod tls;
+pub mod wpi;

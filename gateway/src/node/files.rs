@@ -1,0 +1,209 @@
+//! The files of the data directory that are not the store: the key, the token, the PIN.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use callboard_core::secret::{KEY_LEN, Secret, Vault, VaultError};
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// Reading or writing failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store is there and the key is not: nothing secret in it could be opened.
+    #[error(
+        "{path} is missing, but the store beside it exists; put the key file back, or move the store away to start anew"
+    )]
+    KeyLost {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// The key file has the wrong size.
+    #[error("{path}: {source}")]
+    BadKey {
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        source: VaultError,
+    },
+    /// A text file holds something else than it should.
+    #[error("{path}: {reason}")]
+    BadContents {
+        /// The file.
+        path: PathBuf,
+        /// What is allowed.
+        reason: &'static str,
+    },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> DataError {
+    let path = path.to_owned();
+    |source| DataError::Io { path, source }
+}
+
+/// The data directory.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+impl DataDir {
+    /// Open the directory, or make it, readable for its owner only.
+    pub fn open(root: &Path) -> Result<Self, DataError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(at(root))?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Where the store lies.
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store")
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The vault under the key file, which is made at first start.
+    pub fn vault(&self) -> Result<Vault, DataError> {
+        let path = self.root.join("key");
+        let key = match read(&path)? {
+            Some(key) => key,
+            None if self.store().exists() => return Err(DataError::KeyLost { path }),
+            None => {
+                let key = random_bytes::<KEY_LEN>().map_err(at(&path))?.to_vec();
+                create(&path, &key)?;
+                key
+            }
+        };
+        Vault::new(&key).map_err(|source| DataError::BadKey { path, source })
+    }
+
+    /// The administrator's token, which is made at first start. The second value tells whether it was.
+    pub fn admin_token(&self) -> Result<(Secret, bool), DataError> {
+        let good = |text: &str| text.len() >= 32 && text.bytes().all(|b| b.is_ascii_graphic());
+        let reason = "a token has at least 32 visible ASCII characters";
+        self.text("admin-token", &good, reason, || Ok(hex(&random_bytes::<32>()?)))
+    }
+
+    /// The PIN for devices that are secured with the default PIN, which is made at first start.
+    pub fn default_pin(&self) -> Result<(Secret, bool), DataError> {
+        let good = |text: &str| (7..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let reason = "a PIN has 7 to 32 visible ASCII characters";
+        self.text("default-pin", &good, reason, || {
+            let number = u64::from_le_bytes(random_bytes::<8>()?) % 10_000_000_000;
+            Ok(format!("{number:010}"))
+        })
+    }
+
+    fn text(
+        &self,
+        name: &str,
+        good: &dyn Fn(&str) -> bool,
+        reason: &'static str,
+        make: impl FnOnce() -> io::Result<String>,
+    ) -> Result<(Secret, bool), DataError> {
+        let path = self.root.join(name);
+        let Some(bytes) = read(&path)? else {
+            let text = make().map_err(at(&path))?;
+            create(&path, format!("{text}\n").as_bytes())?;
+            return Ok((Secret::new(text), true));
+        };
+        match std::str::from_utf8(&bytes).map(str::trim) {
+            Ok(text) if good(text) => Ok((Secret::new(text), false)),
+            _ => Err(DataError::BadContents { path, reason }),
+        }
+    }
+}
+
+fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Most bytes of a file that is read here.
+const MOST: u64 = 4_096;
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path)(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes).map_err(at(path))?;
+    Ok(Some(bytes))
+}
+
+/// Write a new file that only its owner can read, whole or not at all.
+fn create(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    write_whole(path, bytes, 0o600).map_err(at(path))
+}
+
+/// Write a file under another name first and rename it, so that nobody sees half of it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn files_are_made_once_and_for_their_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        data.vault().unwrap();
+        let (token, new) = data.admin_token().unwrap();
+        assert!(new && token.expose().len() == 64);
+        let (pin, _) = data.default_pin().unwrap();
+        assert!(callboard_core::dialogue::wpi::split_pin(pin.expose()).is_some());
+        let (again, new) = data.admin_token().unwrap();
+        assert!(!new && again == token);
+        for name in ["key", "admin-token", "default-pin"] {
+            let mode = fs::metadata(data.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_store_without_its_key_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        fs::create_dir(data.store()).unwrap();
+        assert!(matches!(data.vault(), Err(DataError::KeyLost { .. })));
+        fs::write(data.path().join("key"), b"short").unwrap();
+        assert!(matches!(data.vault(), Err(DataError::BadKey { .. })));
+    }
+
+    #[test]
+    fn a_broken_token_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        fs::write(data.path().join("admin-token"), b"short\n").unwrap();
+        assert!(matches!(data.admin_token(), Err(DataError::BadContents { .. })));
+    }
+}

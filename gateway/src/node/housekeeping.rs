@@ -1,0 +1,97 @@
+//! What has to be looked at once a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callboard_core::device::{DeviceState, SecureMode};
+use callboard_core::event::{EventDraft, EventKind, EventKind::StoreTrouble, Severity};
+use callboard_core::service::Service;
+use callboard_core::store::Health;
+use metrics::{Gauge, counter, gauge};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::listen::Shutdown;
+
+struct Gauges {
+    flows: Gauge,
+    states: Vec<Gauge>,
+    modes: Vec<Gauge>,
+    item_bytes: Gauge,
+}
+
+impl Gauges {
+    fn new(service: &Service) -> Self {
+        #[allow(clippy::cast_precision_loss)] // gauges are floats
+        gauge!("callboard_wpi_flows_limit").set(service.settings().sessions.flows as f64);
+        for kind in EventKind::ALL {
+            let severity: Severity = kind.severity();
+            counter!("callboard_events_total", "kind" => kind.as_str(), "severity" => severity.as_str())
+                .absolute(0);
+        }
+        Self {
+            flows: gauge!("callboard_wpi_flows"),
+            states: DeviceState::ALL
+                .iter()
+                .map(|state| gauge!("callboard_fleet_devices", "state" => state.as_str()))
+                .collect(),
+            modes: SecureMode::ALL
+                .iter()
+                .map(|mode| gauge!("callboard_fleet_secure_mode", "mode" => mode.as_str()))
+                .collect(),
+            item_bytes: gauge!("callboard_fleet_item_bytes"),
+        }
+    }
+
+    #[allow(clippy::cast_precision_loss)] // gauges are floats
+    fn set(&self, service: &Service) {
+        self.flows.set(service.open_flows() as f64);
+        for (gauge, state) in self.states.iter().zip(DeviceState::ALL) {
+            gauge.set(service.fleet.in_state(state) as f64);
+        }
+        for (gauge, mode) in self.modes.iter().zip(SecureMode::ALL) {
+            gauge.set(service.fleet.in_mode(mode) as f64);
+        }
+        self.item_bytes.set(service.fleet.item_bytes() as f64);
+    }
+}
+
+/// Sweep flows, publish gauges and tell of trouble with the store, until the node stops.
+pub(super) async fn run(service: Arc<Service>, shutdown: Shutdown) {
+    let gauges = Gauges::new(&service);
+    gauges.set(&service);
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut healthy = true;
+    loop {
+        tokio::select! {
+            () = shutdown.stopped() => return,
+            _ = ticks.tick() => {}
+        }
+        service.sweep();
+        gauges.set(&service);
+        let health = service.store().health();
+        if healthy != health.is_ready() && health != Health::Stopped {
+            healthy = health.is_ready();
+            let text = store_words(&health);
+            if healthy {
+                tracing::info!("the store takes records again");
+            } else {
+                tracing::error!(text, "the store is in trouble: phones are told to come later");
+            }
+            service.record(EventDraft::node(StoreTrouble, text));
+        }
+    }
+}
+
+/// The store's health in words.
+pub(super) fn store_words(health: &Health) -> String {
+    match health {
+        Health::Healthy => "the store takes records".to_owned(),
+        Health::Stalled { since } => format!("a flush has been running for {} s", since.as_secs()),
+        Health::NoSpace { free_bytes, needed_bytes } => {
+            format!("{free_bytes} bytes are free on the disk, {needed_bytes} are needed")
+        }
+        Health::Failed(reason) => format!("the database failed: {reason}; a restart is needed"),
+        Health::Stopped => "the store is closed".to_owned(),
+    }
+}

@@ -1,0 +1,83 @@
+//! From the configuration to the service's settings, and the clock and dice it uses.
+
+use callboard_core::dialogue::sessions::SessionLimits;
+use callboard_core::dialogue::wpi::{FlowLimits, SecureSettings};
+use callboard_core::fleet::FleetLimits;
+use callboard_core::policy::TemplateBounds;
+use callboard_core::secret::Secret;
+use callboard_core::service::Settings;
+use callboard_core::time::{Clock, Random, Timestamp};
+
+use crate::config::Config;
+use crate::wpi::WpiLimits;
+
+/// Tasks that may wait for one device.
+const TASKS_PER_DEVICE: usize = 16;
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The service's settings.
+pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings {
+    let (flow, fleet) = (&config.flow, &config.fleet);
+    Settings {
+        flow: FlowLimits {
+            actions: narrow(flow.max_actions),
+            fragments: narrow(flow.fragments),
+            items: flow.flow_items,
+            device_items: fleet.items_per_device,
+            device_bytes: fleet.device_bytes,
+            local_changes_guard: flow.local_changes_guard,
+        },
+        sessions: SessionLimits {
+            flows: flow.flows,
+            idle: flow.idle_timeout,
+            lifetime: flow.lifetime,
+            retransmission_window: flow.retransmission_window,
+            retransmission_nonces: flow.retransmission_nonces,
+            retransmission_bytes: flow.retransmission_cache_bytes,
+        },
+        secure: SecureSettings {
+            port: config.secure_mode.secure_port,
+            max_pin_retries: u8::try_from(config.secure_mode.max_pin_retries).unwrap_or(u8::MAX),
+        },
+        fleet: FleetLimits { devices: fleet.devices },
+        template: TemplateBounds { items: fleet.items_per_template, value_bytes: fleet.template_value_bytes },
+        templates: fleet.templates,
+        templates_per_device: fleet.templates_per_device,
+        tasks_per_device: TASKS_PER_DEVICE,
+        events: config.events.kept,
+        default_pin,
+    }
+}
+
+/// Bounds on requests at the WPI doors.
+pub(super) fn wpi_limits(config: &Config) -> WpiLimits {
+    WpiLimits {
+        message: (&config.wpi).into(),
+        body_bytes: config.limits.body_bytes,
+        paths: config.wpi.paths.clone(),
+    }
+}
+
+/// The system's clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The thread's generator, a cryptographic one seeded by the system.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ThreadRandom;
+
+impl Random for ThreadRandom {
+    fn next_u128(&self) -> u128 {
+        rand::random()
+    }
+}

@@ -1,0 +1,326 @@
+//! Starting and stopping.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callboard_core::event::{EventDraft, EventKind};
+use callboard_core::service::{Service, Surroundings};
+use callboard_core::store::{self, OpenError, SledStore, Store, StoreError};
+use callboard_core::time::Clock as _;
+use tokio_util::task::TaskTracker;
+
+use super::AdminParts;
+use super::files::{DataDir, DataError, write_whole};
+use super::housekeeping::{self, store_words};
+use super::settings::{SystemClock, ThreadRandom, service_settings, wpi_limits};
+use crate::config::Config;
+use crate::credentials::{ClientSettings, Issuer};
+use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve};
+use crate::telemetry::{self, Health, InstallError, Metrics};
+use crate::tls::{self, Identity, Purpose, TlsError};
+use crate::wpi::{self, Mode, WpiHandler};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error("data directory: {0}")]
+    Data(#[from] DataError),
+    /// The store does not open.
+    #[error("store: {0}")]
+    Open(#[from] OpenError),
+    /// The store does not give its records.
+    #[error("store: {0}")]
+    Load(#[from] StoreError),
+    /// Certificates.
+    #[error("certificates: {0}")]
+    Tls(#[from] TlsError),
+    /// A door does not open.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Metrics.
+    #[error("metrics: {0}")]
+    Metrics(#[from] InstallError),
+    /// The ready file.
+    #[error("ready file {path}: {source}")]
+    ReadyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A thread that loads the fleet failed.
+    #[error("loading failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// A running node.
+pub struct Node {
+    service: Arc<Service>,
+    store: Arc<SledStore>,
+    health: Health,
+    shutdown: Shutdown,
+    /// What goes on until the doors are closed: housekeeping.
+    tasks: TaskTracker,
+    /// One task per open door.
+    serving: TaskTracker,
+    doors: Vec<(&'static str, SocketAddr)>,
+    ready_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("doors", &self.doors).finish_non_exhaustive()
+    }
+}
+
+/// Time that the store gets to write its queue when the node stops.
+const STORE_DEADLINE: Duration = Duration::from_secs(30);
+
+fn describe_metrics() {
+    listen::describe_metrics();
+    tls::describe_metrics();
+    store::describe_metrics();
+    wpi::describe_metrics();
+}
+
+/// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
+pub async fn start<A: Handler>(
+    config: Arc<Config>,
+    data_dir: &Path,
+    ready_file: Option<PathBuf>,
+    metrics: &Metrics,
+    admin: impl FnOnce(AdminParts) -> A,
+) -> Result<Node, StartError> {
+    describe_metrics();
+    let health = Health::starting();
+    metrics.watch_health(&health)?;
+    metrics.watch_runtime(&tokio::runtime::Handle::current())?;
+    let shutdown = Shutdown::new();
+    let (tasks, serving) = (TaskTracker::new(), TaskTracker::new());
+    // Bound first, so that a taken port is told before minutes are spent on loading. Metrics are served from the
+    // beginning: whoever watches sees the node start.
+    let bounds = bind_doors(&config)?;
+    let mut doors: Vec<_> = bounds.iter().map(|bound| (bound.door().name, bound.local_addr())).collect();
+    doors.sort_unstable();
+    let (metrics_bound, other): (Vec<_>, Vec<_>) =
+        bounds.into_iter().partition(|bound| bound.door() == Door::METRICS);
+    let limits = Arc::new(config.door_limits());
+    for bound in metrics_bound {
+        let door = Arc::new(telemetry::Door::new(metrics.clone(), health.clone()));
+        serving.spawn(serve(bound, None, limits.clone(), door, shutdown.clone()));
+    }
+
+    let data = DataDir::open(data_dir)?;
+    let vault = Arc::new(data.vault()?);
+    let (token, new_token) = data.admin_token()?;
+    let (default_pin, _) = data.default_pin()?;
+    if new_token {
+        tracing::info!(file = %data.path().join("admin-token").display(), "administrator token created");
+    }
+    let clock = SystemClock;
+    let started = clock.now();
+    let (store, identity) = open_blocking(&config, &data, started).await?;
+    watch_store(&health, &store);
+
+    let settings = service_settings(&config, default_pin);
+    let around = Surroundings {
+        store: store.clone(),
+        vault,
+        clock: Arc::new(clock),
+        random: Arc::new(ThreadRandom),
+        credentials: Arc::new(Issuer::new(identity.authority().clone(), client_settings(&config))),
+    };
+    let service = Arc::new(Service::new(around, settings));
+    load(&service).await?;
+
+    tasks.spawn(housekeeping::run(service.clone(), shutdown.clone()));
+    tasks.spawn(identity.clone().watch(shutdown.clone()));
+    let mut node = Node { service, store, health, shutdown, tasks, serving, doors, ready_file: None };
+    node.open_doors(&config, other, &identity, token, started, admin)?;
+    node.ready(ready_file)?;
+    Ok(node)
+}
+
+fn bind_doors(config: &Config) -> Result<Vec<Bound>, BindError> {
+    let known = [Door::WPI, Door::WPI_SECURE, Door::ADMIN, Door::METRICS];
+    config
+        .listen
+        .doors()
+        .into_iter()
+        .filter_map(|(name, address)| Some((known.into_iter().find(|door| door.name == name)?, address?)))
+        .map(|(door, address)| bind(door, address, config.backlog()))
+        .collect()
+}
+
+async fn open_blocking(
+    config: &Arc<Config>,
+    data: &DataDir,
+    now: callboard_core::time::Timestamp,
+) -> Result<(Arc<SledStore>, Arc<Identity>), StartError> {
+    let (config, data) = (config.clone(), data.clone());
+    tokio::task::spawn_blocking(move || {
+        let identity = Identity::open(config.tls_settings(data.path()), now.to_jiff())?;
+        let (store, report) = SledStore::open(&data.store(), &config.store_config())?;
+        tracing::info!(
+            new = report.created,
+            size_on_disk = report.size_on_disk,
+            seconds = report.took.as_secs_f64(),
+            "store opened"
+        );
+        for path in &report.set_aside {
+            tracing::warn!(file = %path.display(), "left by an interrupted start, moved aside");
+        }
+        Ok((store, identity))
+    })
+    .await?
+}
+
+fn client_settings(config: &Config) -> ClientSettings {
+    ClientSettings {
+        key: config.tls.client_key.into(),
+        lifetime: config.tls.client_lifetime,
+        password: callboard_core::secret::Secret::new(config.tls.client_pkcs12_password.expose()),
+        encryption: config.tls.client_pkcs12_encryption.into(),
+        port: config.secure_mode.secure_port,
+    }
+}
+
+fn watch_store(health: &Health, store: &Arc<SledStore>) {
+    let store = store.clone();
+    health.probe("store", move || {
+        let health = store.health();
+        (!health.is_ready()).then(|| store_words(&health))
+    });
+}
+
+async fn load(service: &Arc<Service>) -> Result<(), StartError> {
+    let loading = service.clone();
+    tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        let (templates, unreadable) = loading.templates.load()?;
+        for record in unreadable {
+            tracing::error!(record, "a template cannot be read; it is left as it is");
+        }
+        let report = loading.fleet.load(|devices| tracing::info!(devices, "loading"))?;
+        if report.damaged + report.unreadable > 0 {
+            let first = report.first_unreadable.unwrap_or_default();
+            let (damaged, unreadable) = (report.damaged, report.unreadable);
+            tracing::error!(damaged, unreadable, first, "records cannot be read; they are left as they are");
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        tracing::info!(devices = report.devices, templates, seconds, "fleet loaded");
+        Ok(())
+    })
+    .await?
+}
+
+impl Node {
+    fn open_doors<A: Handler>(
+        &mut self,
+        config: &Arc<Config>,
+        bounds: Vec<Bound>,
+        identity: &Arc<Identity>,
+        token: callboard_core::secret::Secret,
+        started: callboard_core::time::Timestamp,
+        admin: impl FnOnce(AdminParts) -> A,
+    ) -> Result<(), StartError> {
+        let mut admin = Some(admin);
+        let limits = Arc::new(config.door_limits());
+        for bound in bounds {
+            let purpose = match bound.door() {
+                Door::WPI => Purpose::Phones,
+                Door::WPI_SECURE => Purpose::SecurePhones,
+                _ => Purpose::Admin,
+            };
+            let tls = Some(identity.server(purpose)?);
+            let (limits, shutdown) = (limits.clone(), self.shutdown.clone());
+            let phones = |mode| Arc::new(WpiHandler::new(self.service.clone(), mode, wpi_limits(config)));
+            match purpose {
+                Purpose::Phones => {
+                    self.serving.spawn(serve(bound, tls, limits, phones(Mode::Default), shutdown));
+                }
+                Purpose::SecurePhones => {
+                    self.serving.spawn(serve(bound, tls, limits, phones(Mode::Secure), shutdown));
+                }
+                Purpose::Admin => {
+                    let Some(admin) = admin.take() else { continue };
+                    let handler = admin(AdminParts {
+                        service: self.service.clone(),
+                        token: token.clone(),
+                        config: config.clone(),
+                        health: self.health.clone(),
+                        doors: self.doors.clone(),
+                        started,
+                        shutdown: self.shutdown.clone(),
+                    });
+                    self.serving.spawn(serve(bound, tls, limits, Arc::new(handler), shutdown));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, ready_file: Option<PathBuf>) -> Result<(), StartError> {
+        for (door, address) in &self.doors {
+            tracing::info!(door, %address, "listening");
+        }
+        if let Some(path) = ready_file {
+            let doors: BTreeMap<_, _> =
+                self.doors.iter().map(|(door, address)| (*door, address.to_string())).collect();
+            let text = serde_json::to_vec(&doors).unwrap_or_default();
+            write_whole(&path, &text, 0o644)
+                .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
+            self.ready_file = Some(path);
+        }
+        self.health.clear("starting");
+        self.service.record(EventDraft::node(EventKind::NodeStarted, "ready"));
+        tracing::info!(devices = self.service.fleet.len(), "ready");
+        Ok(())
+    }
+
+    /// The doors and where they are.
+    pub fn doors(&self) -> &[(&'static str, SocketAddr)] {
+        &self.doors
+    }
+
+    /// Run until `stop` resolves, then drain: accept no more, let open dialogues end, flush the store. `hurry` resolves
+    /// when the drain shall be cut short.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), StoreError> {
+        stop.await;
+        tracing::info!("stopping: no new connections, open dialogues end");
+        self.health.block("draining", "the server is stopping");
+        self.service.record(EventDraft::node(EventKind::NodeStopping, "stopping"));
+        if let Some(path) = &self.ready_file
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::debug!(%error, "the ready file was gone already");
+        }
+        self.shutdown.drain();
+        self.tasks.close();
+        self.serving.close();
+        tokio::select! {
+            () = self.serving.wait() => {}
+            () = hurry => tracing::warn!("stopping at once"),
+        }
+        self.shutdown.stop();
+        self.serving.wait().await;
+        self.tasks.wait().await;
+        let store = self.store.clone();
+        let closed = tokio::task::spawn_blocking(move || store.shutdown(STORE_DEADLINE)).await;
+        match closed {
+            Ok(result) => result?,
+            Err(error) => tracing::error!(%error, "closing the store failed"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

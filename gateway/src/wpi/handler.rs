@@ -1,0 +1,200 @@
+//! One request: read, parse, ask the service, write.
+
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use callboard_codecs::wpi::{Action, Limits, PhoneMessage, parse_phone_message};
+use callboard_core::device::DeviceId;
+use callboard_core::dialogue::sessions::Cookie;
+use callboard_core::dialogue::wpi::Door;
+use callboard_core::event::{EventDraft, EventKind};
+use callboard_core::service::{Service, WpiRequest, WpiResponse};
+use foldhash::fast::RandomState;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+
+use super::cookie::{self, Cookies};
+use super::metrics::WpiMetrics;
+use crate::listen::{BodyError, ConnInfo, Handler, RequestBody, read_body};
+use crate::tls;
+
+/// Which door a handler serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Any phone.
+    Default,
+    /// Phones with a client certificate.
+    Secure,
+}
+
+/// Bounds on requests.
+#[derive(Clone, Debug)]
+pub struct WpiLimits {
+    /// Bounds on messages.
+    pub message: Limits,
+    /// Bytes of a request body.
+    pub body_bytes: usize,
+    /// Request paths that are served.
+    pub paths: Vec<String>,
+}
+
+/// Serves phones at one door.
+pub struct WpiHandler {
+    service: Arc<Service>,
+    mode: Mode,
+    limits: WpiLimits,
+    metrics: WpiMetrics,
+    hasher: RandomState,
+}
+
+impl std::fmt::Debug for WpiHandler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WpiHandler").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// A response body that fits most replies; larger ones grow it.
+const REPLY_BYTES: usize = 512;
+
+impl WpiHandler {
+    /// A handler for the door of this mode.
+    pub fn new(service: Arc<Service>, mode: Mode, limits: WpiLimits) -> Self {
+        let metrics = WpiMetrics::new(match mode {
+            Mode::Default => "wpi",
+            Mode::Secure => "wpi_secure",
+        });
+        Self { service, mode, limits, metrics, hasher: RandomState::default() }
+    }
+
+    async fn answer(&self, conn: &ConnInfo, request: Request<RequestBody>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        if !self.limits.paths.iter().any(|path| path == head.uri.path()) {
+            return self.reject("path", StatusCode::BAD_REQUEST);
+        }
+        if head.method != Method::POST {
+            return self.reject("method", StatusCode::BAD_REQUEST);
+        }
+        let Some(door) = self.door(conn) else {
+            return self.reject("certificate", StatusCode::BAD_REQUEST);
+        };
+        let body = match read_body(body, self.limits.body_bytes).await {
+            Ok(body) => body,
+            Err(BodyError::TooLarge { .. }) => {
+                return self.reject("body_too_large", StatusCode::PAYLOAD_TOO_LARGE);
+            }
+            Err(BodyError::Aborted(_)) => return self.reject("body_aborted", StatusCode::BAD_REQUEST),
+        };
+        let message = match parse_phone_message(&body, &self.limits.message) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!(conn = conn.id, %error, "not a WPI message");
+                self.metrics.unreadable(&error.kind);
+                return plain(StatusCode::BAD_REQUEST);
+            }
+        };
+        let cookies = cookie::read(&head.headers);
+        self.dialogue(conn, &door, cookies, &message, self.hasher.hash_one(&*body)).await
+    }
+
+    async fn dialogue(
+        &self,
+        conn: &ConnInfo,
+        door: &Door,
+        cookies: Cookies,
+        message: &PhoneMessage<'_>,
+        digest: u64,
+    ) -> Response<Full<Bytes>> {
+        let began = Instant::now();
+        let connection = conn.flow.lock().map(Cookie::from_u128);
+        let response = self
+            .service
+            .wpi(WpiRequest {
+                message,
+                door,
+                source: conn.peer.ip(),
+                digest,
+                cookie: cookies.ours,
+                has_cookie: cookies.any,
+                connection,
+                shed: conn.shed,
+            })
+            .await;
+        if let Some(flow) = response.flow {
+            *conn.flow.lock() = Some(flow.as_u128());
+        }
+        self.metrics.request(&message.reason, response.outcome, response.reply.action, began.elapsed());
+        if let Some(took) = response.flow_time {
+            self.metrics.flow(took);
+        }
+        if message.ignored.total() > 0 {
+            self.metrics.ignored(&message.ignored);
+        }
+        tracing::trace!(
+            conn = conn.id,
+            flow = ?response.flow.or(cookies.ours),
+            reason = message.reason.as_label(),
+            items = message.items.len(),
+            outcome = response.outcome.as_str(),
+            action = response.reply.action.as_str(),
+            "message"
+        );
+        self.write(conn.peer.ip(), message.nonce, &response)
+    }
+
+    fn write(&self, source: IpAddr, nonce: &str, answer: &WpiResponse) -> Response<Full<Bytes>> {
+        let mut body = Vec::with_capacity(REPLY_BYTES);
+        if let Err(error) = answer.reply.write(nonce, &mut body) {
+            // Policy only plans what fits, so this is a fault of ours: the phone is let go, and somebody is told.
+            tracing::error!(%source, %error, action = answer.reply.action.as_str(), "a reply cannot be written");
+            let text = format!("a reply to {source} cannot be written: {error}");
+            self.service.record(EventDraft::node(EventKind::FlowLoop, text));
+            return self.reject("unwritable_reply", StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+        if let Some(value) = answer.set_cookie.and_then(cookie::set) {
+            headers.insert(header::SET_COOKIE, value);
+        }
+        if answer.reply.action == Action::CleanUp {
+            // The connection ends with the flow (WPI reference, section 5.2).
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The door, with the device that the certificate names.
+    fn door(&self, conn: &ConnInfo) -> Option<Door> {
+        match self.mode {
+            Mode::Default => Some(Door::Default),
+            Mode::Secure => {
+                let device: DeviceId = tls::client_device(conn.certificate.as_ref()?)?.parse().ok()?;
+                Some(Door::Secure { device })
+            }
+        }
+    }
+
+    fn reject(&self, cause: &'static str, status: StatusCode) -> Response<Full<Bytes>> {
+        self.metrics.rejected(cause);
+        plain(status)
+    }
+}
+
+/// A response without body, after which the connection closes.
+fn plain(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+impl Handler for WpiHandler {
+    type Body = Full<Bytes>;
+
+    async fn call(&self, conn: Arc<ConnInfo>, request: Request<RequestBody>) -> Response<Self::Body> {
+        self.answer(&conn, request).await
+    }
+}

@@ -1,0 +1,8 @@
+//! The WPI doors: HTTP requests in, WPI messages to the service, its replies out.
+
+mod cookie;
+mod handler;
+mod metrics;
+
+pub use handler::{Mode, WpiHandler, WpiLimits};
+pub use metrics::describe_metrics;
