@@ -4,13 +4,7 @@ use super::error::EmitError;
 use super::message::ItemRef;
 use super::version::Dialect;
 use super::vocabulary::{Action, Fragment, Reason};
-use super::{MAX_MESSAGE_BYTES, is_nonce, text};
-
-const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
-/// Follows the root's name in both directions (reference 4.1); ends with the root's start tag.
-const NAMESPACES: &str = " xmlns=\"http://www.siemens.com/DLS\" \
-     xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
-     xsi:schemaLocation=\"http://www.siemens.com/DLS\">";
+use super::{MAX_MESSAGE_BYTES, NAMESPACE, is_nonce, text};
 
 /// Appends a message of the service to `out`, in the strict form (reference 4.1).
 ///
@@ -48,15 +42,22 @@ pub(super) fn service_overhead(action: Action) -> usize {
 }
 
 fn service_head(out: &mut Vec<u8>, nonce: &str, action: Action) {
+    root(out, "DLSMessage");
+    for part in ["<Message nonce=\"", nonce, "\"><Action>", action.as_str(), "</Action>"] {
+        push(out, part);
+    }
+}
+
+/// The declaration and the root's start tag; the schema location is one token in WPI.
+fn root(out: &mut Vec<u8>, name: &str) {
     for part in [
-        DECLARATION,
-        "<DLSMessage",
-        NAMESPACES,
-        "<Message nonce=\"",
-        nonce,
-        "\"><Action>",
-        action.as_str(),
-        "</Action>",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<",
+        name,
+        " xmlns=\"",
+        NAMESPACE,
+        "\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:schemaLocation=\"",
+        NAMESPACE,
+        "\">",
     ] {
         push(out, part);
     }
@@ -97,17 +98,9 @@ pub fn write_phone_message(out: &mut Vec<u8>, message: &PhoneMessageRef<'_>) -> 
     all_or_nothing(out, |out| {
         check_nonce(message.nonce)?;
         out.reserve(512 + 80 * message.items.len());
-        for part in [
-            DECLARATION,
-            "<WorkpointMessage",
-            NAMESPACES,
-            indent("\n  "),
-            "<Message nonce=\"",
-            message.nonce,
-            "\"",
-        ] {
-            push(out, part);
-        }
+        root(out, "WorkpointMessage");
+        push(out, indent("\n  "));
+        attribute(out, "<Message nonce=\"", message.nonce);
         if let Some(max_items) = message.max_items {
             attribute(out, " maxItems=\"", &max_items.to_string());
         }

@@ -8,7 +8,7 @@ use nom::bytes::complete::tag;
 use nom::character::complete::{char as literal_char, one_of};
 use nom::combinator::opt;
 use nom::error::{ContextError, ErrorKind, context};
-use nom::sequence::{delimited, pair, preceded, separated_pair};
+use nom::sequence::{delimited, pair, separated_pair};
 use nom::{IResult, Parser};
 
 use super::error::{ParseError, ParseErrorKind};
@@ -73,10 +73,15 @@ pub(super) fn flatten(error: nom::Err<Fault<'_>>) -> Fault<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tag<'a> {
     name: &'a str,
-    /// The attributes as they stand there, already checked.
-    attributes: &'a str,
+    attributes: Kept<'a>,
     closed: bool,
 }
+
+/// The attributes that WPI gives a meaning; all others are checked and forgotten.
+const MEANT: [&str; 7] = ["name", "index", "status", "nonce", "maxItems", "fragment", "action"];
+
+/// The raw values of [`MEANT`].
+type Kept<'a> = [Option<&'a str>; MEANT.len()];
 
 impl<'a> Tag<'a> {
     /// The name without its prefix.
@@ -89,16 +94,9 @@ impl<'a> Tag<'a> {
         self.name
     }
 
-    /// The raw value of an attribute. An attribute with a prefix is another one.
+    /// The raw value of one of [`MEANT`]. An attribute with a prefix is another one.
     pub(super) fn attribute(&self, name: &str) -> Option<&'a str> {
-        let mut rest = self.attributes;
-        while let Ok((after, (own, value))) = preceded(blanks, attribute).parse(rest) {
-            if own == name {
-                return Some(value);
-            }
-            rest = after;
-        }
-        None
+        MEANT.iter().zip(self.attributes).find_map(|(own, value)| value.filter(|_| *own == name))
     }
 }
 
@@ -384,20 +382,20 @@ fn start_tag(input: &str) -> Parsed<'_, Tag<'_>> {
     Ok((rest, Tag { name, attributes, closed: slash.is_some() }))
 }
 
-/// The attributes of one element, checked, up to the end of its tag.
-fn attributes(input: &str) -> Parsed<'_, &str> {
+/// The attributes of one element, up to the end of its tag.
+fn attributes(mut input: &str) -> Parsed<'_, Kept<'_>> {
+    let mut kept = Kept::default();
     let mut names = [""; MAX_ATTRIBUTES];
     let mut count = 0;
-    let mut at = input;
     loop {
-        let (rest, gap) = blanks(at)?;
+        let (rest, gap) = blanks(input)?;
         if matches!(rest.as_bytes().first(), None | Some(b'>' | b'/')) {
-            return Ok((rest, &input[..input.len() - rest.len()]));
+            return Ok((rest, kept));
         }
         if gap.is_empty() {
             return Err(fail(Fault::syntax(rest, "white space before an attribute")));
         }
-        let (after, (name, value)) = attribute(rest)?;
+        let (rest, (name, value)) = attribute(rest)?;
         if names[..count].contains(&name) {
             return Err(fail(Fault::syntax(name, "each attribute once")));
         }
@@ -408,7 +406,10 @@ fn attributes(input: &str) -> Parsed<'_, &str> {
         *slot = name;
         count += 1;
         text::check(value).map_err(fail)?;
-        at = after;
+        if let Some(place) = MEANT.iter().position(|meant| *meant == name) {
+            kept[place] = Some(value);
+        }
+        input = rest;
     }
 }
 
