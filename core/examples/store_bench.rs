@@ -4,11 +4,14 @@
 //! cargo run --release -p callboard-core --example store_bench -- DIR fill    RECORDS BYTES
 //! cargo run --release -p callboard-core --example store_bench -- DIR scan
 //! cargo run --release -p callboard-core --example store_bench -- DIR commit  RECORDS BYTES OUTSTANDING SECONDS
+//! cargo run --release -p callboard-core --example store_bench -- DIR churn   RECORDS BYTES
 //! ```
 //!
 //! `fill` writes records in random order of keys, `scan` opens the store and reads all of them, `commit`
-//! rewrites random ones of the first RECORDS while OUTSTANDING submissions wait for their tickets. Memory
-//! is the peak of the process, so run each step in a process of its own.
+//! rewrites random ones of the first RECORDS while OUTSTANDING submissions wait for their tickets, and
+//! `churn` writes new records and deletes each again 200 later: the load under which the database is known
+//! to hang when too much is written between two flushes. Memory is the peak of the process, so run each
+//! step in a process of its own.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss)]
 
@@ -25,6 +28,7 @@ fn main() {
     let number = |text: &str| text.parse::<u64>().unwrap();
     match arguments.as_slice() {
         [dir, "fill", records, bytes] => fill(Path::new(dir), number(records), number(bytes)),
+        [dir, "churn", records, bytes] => churn(Path::new(dir), number(records), number(bytes)),
         [dir, "scan"] => scan(Path::new(dir)),
         [dir, "commit", records, bytes, outstanding, seconds] => {
             let seconds = Duration::from_secs(number(seconds));
@@ -48,7 +52,7 @@ fn fill(dir: &Path, records: u64, bytes: u64) {
     for at in 0..records {
         // Odd times anything is a permutation of the 24 bits of a MAC's own half.
         let key = mac(at.wrapping_mul(0x9e37_79b1));
-        submit(&store, &mut tickets, key, random.bytes(bytes));
+        submit(&store, &mut tickets, &Write::put(Table::Device, key, random.bytes(bytes)));
         if tickets.len() == 4_000 {
             tickets.pop_front().unwrap().wait().unwrap();
         }
@@ -57,7 +61,7 @@ fn fill(dir: &Path, records: u64, bytes: u64) {
         ticket.wait().unwrap();
     }
     clock.report("filled", records, &store);
-    store.shutdown(Duration::from_mins(1)).unwrap();
+    close(&store);
 }
 
 fn scan(dir: &Path) {
@@ -72,7 +76,7 @@ fn scan(dir: &Path) {
         .unwrap();
     println!("{} records, {} MB, {} damaged", report.records, report.bytes / 1_000_000, report.damaged);
     clock.report("opened and scanned", report.records, &store);
-    store.shutdown(Duration::from_mins(1)).unwrap();
+    close(&store);
 }
 
 fn commit(dir: &Path, records: u64, bytes: u64, outstanding: u64, time: Duration) {
@@ -83,7 +87,7 @@ fn commit(dir: &Path, records: u64, bytes: u64, outstanding: u64, time: Duration
     let mut done = 0;
     while clock.started.elapsed() < time {
         let key = mac((random.next() % records).wrapping_mul(0x9e37_79b1));
-        submit(&store, &mut tickets, key, random.bytes(bytes));
+        submit(&store, &mut tickets, &Write::put(Table::Device, key, random.bytes(bytes)));
         if tickets.len() as u64 >= outstanding {
             tickets.pop_front().unwrap().wait().unwrap();
         }
@@ -93,13 +97,39 @@ fn commit(dir: &Path, records: u64, bytes: u64, outstanding: u64, time: Duration
         ticket.wait().unwrap();
     }
     clock.report("committed", done, &store);
-    store.shutdown(Duration::from_mins(1)).unwrap();
+    close(&store);
 }
 
-fn submit(store: &SledStore, tickets: &mut VecDeque<Ticket>, key: String, value: Vec<u8>) {
-    let mut writes = vec![Write::put(Table::Device, key, value)];
+fn churn(dir: &Path, records: u64, bytes: u64) {
+    let store = open(dir);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut tickets = VecDeque::new();
+    let clock = Clock::start();
+    for at in 0..records {
+        submit(&store, &mut tickets, &Write::put(Table::Device, mac(at), random.bytes(bytes)));
+        if let Some(old) = at.checked_sub(200) {
+            submit(&store, &mut tickets, &Write::delete(Table::Device, mac(old)));
+        }
+        while tickets.len() > 1_000 {
+            tickets.pop_front().unwrap().wait().unwrap();
+        }
+    }
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    clock.report("churned", records, &store);
+    close(&store);
+}
+
+fn close(store: &SledStore) {
+    let started = Instant::now();
+    store.shutdown(Duration::from_mins(1)).unwrap();
+    println!("closed in {:.2} s", started.elapsed().as_secs_f64());
+}
+
+fn submit(store: &SledStore, tickets: &mut VecDeque<Ticket>, write: &Write) {
     loop {
-        match store.submit(std::mem::take(&mut writes)) {
+        match store.submit(vec![write.clone()]) {
             Ok(ticket) => return tickets.push_back(ticket),
             Err(SubmitError::Full { .. }) => tickets.pop_front().unwrap().wait().unwrap(),
             Err(error) => panic!("{error}"),
