@@ -4,7 +4,8 @@
 #![no_main]
 
 use callboard_codecs::wpi::{
-    EmitError, Ignored, Item, Layout, Limits, PhoneMessage, PhoneMessageRef, parse_phone_message, write_phone_message,
+    EmitError, Ignored, Item, Layout, Limits, PhoneMessage, PhoneMessageRef, parse_phone_message,
+    write_phone_message,
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -41,6 +41,9 @@ fn batches_fit(items: &[ItemRef<'_>], dialect: Dialect) {
     for batch in batches {
         assert!((1..=3).contains(&batch.len()));
         out.clear();
-        assert_eq!(write_service_message(&mut out, &"9".repeat(128), Action::WriteItems, &batch, dialect), Ok(()));
+        assert_eq!(
+            write_service_message(&mut out, &"9".repeat(128), Action::WriteItems, &batch, dialect),
+            Ok(())
+        );
     }
 }
