@@ -139,7 +139,7 @@ impl Session<'_> {
         Ok(Some(look(&list.items)))
     }
 
-    /// One request; gives status and body. Connects again if the server closed an idle connection.
+    /// One request; gives status and body.
     async fn request(
         &mut self,
         method: &str,

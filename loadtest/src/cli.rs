@@ -25,6 +25,8 @@ pub(crate) enum Scenario {
     Reboot(Common),
     /// Phones keep their connection open after `CleanUp`: memory per connection.
     Idle(IdleArgs),
+    /// Writes devices into a new store, without phones; then measures the start of the server.
+    Seed(Common),
     /// The same bytes and handshakes against nginx with static answers.
     Floor(FloorArgs),
     /// Kills the server again and again while phones start; nothing acknowledged may be lost.
@@ -157,7 +159,7 @@ pub(crate) struct HostileArgs {
 impl Scenario {
     pub(crate) fn common(&self) -> &Common {
         match self {
-            Self::Reboot(common) => common,
+            Self::Reboot(common) | Self::Seed(common) => common,
             Self::Boot(args) => &args.common,
             Self::Idle(args) => &args.common,
             Self::Floor(args) => &args.common,

@@ -14,8 +14,6 @@ mod nginx;
 mod phone;
 mod procfs;
 mod report;
-#[cfg(test)]
-mod responder;
 mod scenario;
 mod server;
 mod tally;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 
@@ -47,28 +47,26 @@ impl Verified {
     }
 }
 
-/// Compare the devices of the list with the ledger: gives, for each phone, whether it is listed as registered.
+/// Walk the list of devices: gives, for each phone, whether it is listed as registered.
 pub(crate) async fn listed(admin: &Admin, world: &World, phones: u32) -> anyhow::Result<Vec<bool>> {
     let mut session = admin.connect().await?;
-    let mut found = vec![false; phones as usize];
+    let mut states: Vec<Option<bool>> = vec![None; phones as usize];
     let mut cursor: Option<String> = None;
-    let mut last = String::new();
     loop {
         let (devices, next) = session.devices(cursor.as_deref()).await?;
         for device in devices {
-            if device.id <= last {
-                bail!("the list of devices is not in ascending order: {:?} after {last:?}", device.id);
-            }
             let number = world.fleet.number(&device.id);
-            if let Some(cell) = number.and_then(|number| found.get_mut(number as usize)) {
-                *cell = device.state == REGISTERED;
+            if let Some(cell) = number.and_then(|number| states.get_mut(number as usize))
+                && cell.replace(device.state == REGISTERED).is_some()
+            {
+                bail!("{} is in the list of devices twice", device.id);
             }
-            last = device.id;
         }
-        match next {
-            Some(next) => cursor = Some(next),
-            None => return Ok(found),
+        if next.is_none() {
+            return Ok(states.into_iter().map(|state| state == Some(true)).collect());
         }
+        ensure!(next != cursor, "the list of devices does not come to an end");
+        cursor = next;
     }
 }
 

@@ -6,6 +6,7 @@ mod floor;
 mod hostile;
 mod idle;
 mod reboot;
+mod seed;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::Boot(args) => boot::run(args).await,
         Scenario::Reboot(common) => reboot::run(common).await,
         Scenario::Idle(args) => idle::run(args).await,
+        Scenario::Seed(common) => seed::run(common).await,
         Scenario::Floor(args) => floor::run(args).await,
         Scenario::Durability(args) => durability::run(args).await,
         Scenario::Hostile(args) => hostile::run(args).await,

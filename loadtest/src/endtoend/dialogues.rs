@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
+use super::responder::{COOKIE, Request, Script, answer, body, start};
 use crate::call::{Called, Caller, Patience, Space, Target, World};
 use crate::drive::{Drive, Driven};
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Phase, State};
 use crate::phone::dialogue::Plan;
 use crate::phone::stencil::{Fill, NONCE_LEN};
-use crate::responder::{COOKIE, Request, Script, answer, body, start};
 use crate::wire::tls::{Key, PhoneTls, Version};
 
 const UNKNOWN: State = State { phase: Phase::Uncertain, configured: false, generation: 0 };

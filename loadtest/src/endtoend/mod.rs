@@ -1,0 +1,5 @@
+//! Tests over real connections, against services that are played by a script.
+
+mod comparison;
+mod dialogues;
+mod responder;
