@@ -82,9 +82,9 @@ impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             flows: 100_000,
-            idle: Duration::from_secs(120),
-            lifetime: Duration::from_secs(600),
-            retransmission_window: Duration::from_secs(600),
+            idle: Duration::from_mins(2),
+            lifetime: Duration::from_mins(10),
+            retransmission_window: Duration::from_mins(10),
             retransmission_nonces: 8,
             retransmission_bytes: 64 << 20,
         }
@@ -155,11 +155,13 @@ pub struct Hints<'a> {
     pub device: Option<&'a DeviceId>,
 }
 
+type Sources = HashMap<IpAddr, SmallVec<[Cookie; 1]>, RandomState>;
+
 /// All open flows.
 pub struct Sessions {
     shards: Box<[Mutex<Shard>]>,
     /// Cookies by the sender's address, for phones that send none.
-    sources: Box<[Mutex<HashMap<IpAddr, SmallVec<[Cookie; 1]>, RandomState>>]>,
+    sources: Box<[Mutex<Sources>]>,
     hasher: RandomState,
     limits: SessionLimits,
     open: AtomicUsize,
@@ -200,7 +202,7 @@ impl Sessions {
     }
 
     #[allow(clippy::cast_possible_truncation)] // SHARDS is small
-    fn source_shard(&self, source: IpAddr) -> &Mutex<HashMap<IpAddr, SmallVec<[Cookie; 1]>, RandomState>> {
+    fn source_shard(&self, source: IpAddr) -> &Mutex<Sources> {
         &self.sources[(self.hasher.hash_one(source) % SHARDS as u64) as usize]
     }
 

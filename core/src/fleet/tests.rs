@@ -7,22 +7,28 @@ fn fleet(limit: usize) -> (Fleet, Arc<MemoryStore>) {
 }
 
 fn id(n: u32) -> DeviceId {
-    let [a, b, c, d] = n.to_be_bytes();
-    format!("00:1a:{a:02x}:{b:02x}:{c:02x}:{d:02x}").parse().unwrap()
+    let bytes = n.to_be_bytes().map(|byte| format!("{byte:02x}"));
+    format!("00:1a:{}", bytes.join(":")).parse().unwrap()
 }
 
+#[allow(clippy::unnecessary_wraps)] // the form of a change
 fn touch(device: &Device) -> Result<Device, FleetError> {
     Ok(Device { revision: device.revision + 1, ..device.clone() })
+}
+
+/// Make or change a device; the tests do not wait for the store.
+fn change(fleet: &Fleet, id: &DeviceId, change: impl FnOnce(&Device) -> Result<Device, FleetError>) {
+    drop(fleet.update(id, true, change).unwrap().1);
 }
 
 #[test]
 fn a_fleet_comes_back_from_its_store() {
     let (first, store) = fleet(10);
     for n in 0..5 {
-        first.update(&id(n), true, touch).unwrap();
+        change(&first, &id(n), touch);
     }
-    first.update(&id(3), false, touch).unwrap();
-    let _ = first.remove(&id(4), Some(1)).unwrap();
+    change(&first, &id(3), touch);
+    drop(first.remove(&id(4), Some(1)).unwrap());
     let again = Fleet::new(store, FleetLimits::default());
     let report = again.load(|_| {}).unwrap();
     assert_eq!((report.devices, report.damaged, report.unreadable), (4, 0, 0));
@@ -44,7 +50,7 @@ fn unreadable_records_are_told_and_kept() {
 #[test]
 fn a_full_fleet_takes_no_stranger_but_keeps_its_own() {
     let (fleet, _store) = fleet(1);
-    fleet.update(&id(1), true, touch).unwrap();
+    change(&fleet, &id(1), touch);
     assert!(matches!(fleet.update(&id(2), true, touch), Err(FleetError::Full { limit: 1 })));
     assert!(fleet.update(&id(1), true, touch).is_ok());
     assert!(matches!(fleet.update(&id(2), false, touch), Err(FleetError::Unknown(_))));
@@ -53,7 +59,7 @@ fn a_full_fleet_takes_no_stranger_but_keeps_its_own() {
 #[test]
 fn a_refused_change_changes_nothing() {
     let (fleet, _store) = fleet(5);
-    fleet.update(&id(1), true, touch).unwrap();
+    change(&fleet, &id(1), touch);
     let refused = fleet.update(&id(1), false, |device| {
         check_revision(device, Some(7))?;
         touch(device)
@@ -68,7 +74,7 @@ fn a_refused_change_changes_nothing() {
 fn pages_follow_each_other_in_order() {
     let (fleet, _store) = fleet(2_000);
     for n in (0..1_100).rev() {
-        fleet.update(&id(n), true, touch).unwrap();
+        change(&fleet, &id(n), touch);
     }
     let mut after = None;
     let mut seen = Vec::new();
@@ -87,14 +93,12 @@ fn pages_follow_each_other_in_order() {
 fn filters_look_into_every_field() {
     let (fleet, _store) = fleet(10);
     for n in 0..4 {
-        fleet
-            .update(&id(n), true, |device| {
-                let mut device = touch(device)?;
-                device.identity.device_type = if n % 2 == 0 { "OpenStage 60" } else { "OpenStage 40" }.into();
-                device.identity.e164 = format!("49897{n}").into();
-                Ok(device)
-            })
-            .unwrap();
+        change(&fleet, &id(n), |device| {
+            let mut device = touch(device)?;
+            device.identity.device_type = if n % 2 == 0 { "OpenStage 60" } else { "OpenStage 40" }.into();
+            device.identity.e164 = format!("49897{n}").into();
+            Ok(device)
+        });
     }
     let count = |filter: Filter| fleet.page(None, 10, &filter).devices.len();
     assert_eq!(count(Filter { device_type: Some("openstage 60".into()), ..Filter::default() }), 2);
@@ -108,13 +112,11 @@ fn filters_look_into_every_field() {
 fn models_are_kept_once() {
     let (fleet, _store) = fleet(10);
     for n in 0..2 {
-        fleet
-            .update(&id(n), true, |device| {
-                let mut device = touch(device)?;
-                device.identity.device_type = "OpenStage 60".into();
-                Ok(device)
-            })
-            .unwrap();
+        change(&fleet, &id(n), |device| {
+            let mut device = touch(device)?;
+            device.identity.device_type = "OpenStage 60".into();
+            Ok(device)
+        });
     }
     let types = [0, 1].map(|n| fleet.get(&id(n)).unwrap().identity.device_type.clone());
     assert!(Arc::ptr_eq(&types[0], &types[1]));

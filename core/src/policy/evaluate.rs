@@ -55,11 +55,14 @@ pub struct Desired {
     pub faults: Vec<TemplateFault>,
 }
 
+/// A parsed value, and the text itself where no variable is in it.
+type Prepared = (Pattern, Option<Secret>);
+
 #[derive(Debug)]
 struct Compiled {
     template: Arc<Template>,
     /// Beside each item of the template its parsed value; `Err` holds why it cannot be used.
-    values: Vec<Result<(Pattern, Option<Secret>), Box<str>>>,
+    values: Vec<Result<Prepared, Box<str>>>,
 }
 
 /// All templates, ready to be applied. Immutable: a change makes a new one.

@@ -12,5 +12,5 @@ pub use pattern::{Pattern, PatternError, Unresolved, VARIABLES, escape};
 pub use registry::{Registry, TemplateError};
 pub use template::{
     AppliesTo, BadTemplate, BadTemplateRecord, Fault, MAX_RANKING, Template, TemplateBounds, TemplateId,
-    TemplateItem, TemplateKind, TemplateValue, decode, encode,
+    TemplateItem, TemplateKind, TemplateValue, decode, encode, setting_fault,
 };

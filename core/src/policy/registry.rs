@@ -188,8 +188,8 @@ mod tests {
         let store = Arc::new(MemoryStore::default());
         let first = registry(&store);
         let (one, _) = first.put(template(1, 1, &[("realm", None, "x")]), true, None).unwrap();
-        let _ = first.put(template(2, 1, &[]), true, None).unwrap();
-        let _ = first.remove(TemplateId::from_u64(2), Some(1)).unwrap();
+        drop(first.put(template(2, 1, &[]), true, None).unwrap());
+        drop(first.remove(TemplateId::from_u64(2), Some(1)).unwrap());
         let again = registry(&store);
         assert_eq!(again.load().unwrap(), (1, vec![]));
         assert_eq!(again.get(one.id).unwrap(), one);
@@ -200,7 +200,7 @@ mod tests {
     fn conflicts_are_told_apart() {
         let store = Arc::new(MemoryStore::default());
         let registry = registry(&store);
-        let _ = registry.put(template(1, 1, &[]), true, None).unwrap();
+        drop(registry.put(template(1, 1, &[]), true, None).unwrap());
         let mut namesake = template(2, 1, &[]);
         namesake.name = "t1".into();
         assert!(matches!(registry.put(namesake, true, None), Err(TemplateError::NameTaken(_))));
@@ -210,7 +210,7 @@ mod tests {
             Err(TemplateError::Revision { expected: 9, current: 1 })
         ));
         assert!(matches!(registry.put(template(7, 5, &[]), false, None), Err(TemplateError::Unknown(_))));
-        let _ = registry.put(template(2, 1, &[]), true, None).unwrap();
+        drop(registry.put(template(2, 1, &[]), true, None).unwrap());
         assert!(matches!(
             registry.put(template(3, 1, &[]), true, None),
             Err(TemplateError::Full { limit: 2 })

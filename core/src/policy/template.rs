@@ -203,7 +203,7 @@ impl Template {
             if !seen.insert(&item.key) {
                 fault(format!("items[{at}]"), format!("{} stands in the template twice", item.key));
             }
-            if let Some(reason) = key_fault(&item.key) {
+            if let Some(reason) = setting_fault(&item.key) {
                 fault(format!("items[{at}].name"), reason);
             }
             match item.reveal(vault) {
@@ -223,7 +223,9 @@ fn entry_of(key: &ItemKey) -> Option<&'static catalogue::Entry> {
     catalogue::lookup(key.name()).map(catalogue::entry)
 }
 
-fn key_fault(key: &ItemKey) -> Option<String> {
+/// Why no value may be written at `key`, in words; `None` if one may. Phones may know names that the catalogue does not,
+/// so unknown names pass.
+pub fn setting_fault(key: &ItemKey) -> Option<String> {
     let name = key.name();
     if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Some("1 to 64 visible ASCII characters without blanks".into());

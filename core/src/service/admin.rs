@@ -8,7 +8,9 @@ use crate::dialogue::wpi::split_pin;
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::{FleetError, check_revision};
 use crate::item::{ItemKey, ItemWrite};
-use crate::policy::{Difference, Facts, Fault, Occasion, Template, TemplateError, TemplateId, difference};
+use crate::policy::{
+    Difference, Facts, Fault, Occasion, Template, TemplateError, TemplateId, difference, setting_fault,
+};
 use crate::secret::{Secret, VaultError};
 
 /// Why an administrator's wish was not granted. Nothing of it was.
@@ -281,6 +283,11 @@ impl Service {
             }
             TaskRequest::WriteItems(items) => {
                 bounded(items.len())?;
+                for (at, item) in items.iter().enumerate() {
+                    if let Some(reason) = setting_fault(&item.key) {
+                        return Err(AdminError::field(format!("items[{at}].name"), reason));
+                    }
+                }
                 let seal = |item: ItemWrite| {
                     Ok(TaskWrite { value: self.around.vault.seal(&item.value)?, key: item.key })
                 };

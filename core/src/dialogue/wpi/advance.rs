@@ -75,7 +75,7 @@ impl Flow {
         self.completed = self.awaiting.action();
         let awaiting = std::mem::replace(&mut self.awaiting, Awaiting::Nothing);
         match status {
-            Some(ReplyStatus::Busy) => self.busy(),
+            Some(ReplyStatus::Busy) => Self::busy(),
             Some(ReplyStatus::Failed | ReplyStatus::Unknown) => self.failed(ctx, awaiting, events),
             // A missing status is a good one: the phone did answer.
             Some(ReplyStatus::Accepted) | None => self.accepted(ctx, awaiting, events),
@@ -113,7 +113,7 @@ impl Flow {
 
     /// The phone is in a call: it calls again when it is idle (WPI reference, section 6.4). What was to be written
     /// is still the difference then.
-    fn busy(&mut self) -> Next {
+    fn busy() -> Next {
         Next::Finish(Reply::clean_up_and_call_back())
     }
 
@@ -127,7 +127,7 @@ impl Flow {
                 self.to_do.policy = false;
             }
             Awaiting::ReadItems(_, task) => {
-                self.fail_task(task, "read-items", "refused by the phone", events)
+                self.fail_task(task, "read-items", "refused by the phone", events);
             }
             Awaiting::Tan(_) => {
                 return self.check_tan(ctx, &ItemSet::default(), events);

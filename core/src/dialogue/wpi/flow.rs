@@ -49,6 +49,7 @@ pub struct Flow {
 
 /// What the flow still has to see to.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // a list of things to do, each done or not
 pub(super) struct ToDo {
     pub(super) tan: bool,
     pub(super) credentials: bool,

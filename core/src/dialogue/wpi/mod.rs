@@ -73,7 +73,7 @@ impl Default for FlowLimits {
             items: 4_000,
             device_items: 2_000,
             device_bytes: 262_144,
-            local_changes_guard: Duration::from_secs(60),
+            local_changes_guard: Duration::from_mins(1),
         }
     }
 }
