@@ -88,11 +88,11 @@ where
                 }
             }
         }
-        // Boxed so that a parked connection does not carry its size.
+        // Boxed, as is lingering, so that a parked connection does not carry their size.
         match Box::pin(exchange(&mut io, &mut watch, shared)).await {
             Outcome::Parked(unread) => io.ahead = unread,
             Outcome::Closed { unread: false } => return,
-            Outcome::Closed { unread: true } => return linger(&mut io.inner).await,
+            Outcome::Closed { unread: true } => return Box::pin(linger(&mut io.inner)).await,
             Outcome::Silent => return goodbye(&mut io).await,
         }
     }
@@ -137,7 +137,11 @@ where
                 };
             }
             Err(Strike::Draining) => Pin::new(&mut http).graceful_shutdown(),
-            Err(Strike::Park) => return Outcome::Parked(http.into_parts().read_buf),
+            Err(Strike::Park) => {
+                let unread = http.into_parts().read_buf;
+                // Even empty it would hold on to its buffer.
+                return Outcome::Parked(if unread.is_empty() { Bytes::new() } else { unread });
+            }
             Err(Strike::Deadline) => {
                 let doing = conn.clock.doing();
                 shared.metrics.timed_out(doing);

@@ -131,7 +131,8 @@ async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: Soc
     match &open.tls {
         None => drive(socket, info(None), &open.shared).await,
         Some(server) => {
-            if let Some(done) = shake_hands(&open, server, socket, shed).await {
+            // Boxed so that its size does not stay with the connection for life.
+            if let Some(done) = Box::pin(shake_hands(&open, server, socket, shed)).await {
                 drive(done.stream, info(done.certificate), &open.shared).await;
             }
         }

@@ -170,12 +170,11 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        // Boxed, like the rest, so that the connection's task does not keep room for them after they are gone.
-        let start = Box::pin(LazyConfigAcceptor::new(Acceptor::default(), stream)).await?;
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let began = Instant::now();
         let offered = self.key_for(start.client_hello().signature_schemes());
         let permit = self.gate.enter(shed, waiting).await;
-        let mut rest = Box::pin(start.into_stream(self.config.clone()));
+        let mut rest = start.into_stream(self.config.clone());
         // The first poll answers the client's first message: key exchange and signature are in it.
         let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut rest).poll(cx))).await;
         drop(permit);
