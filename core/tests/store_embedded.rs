@@ -276,10 +276,12 @@ fn damaged_files_are_told_and_never_served() {
                     seen += 1;
                     ControlFlow::Continue(())
                 });
-                told += u64::from(scan.is_err() || seen < 400);
+                // What the damage hit may have been replaced since; nothing may be missing without a word.
+                assert!(scan.is_err() || seen == 400, "{seen} of 400 records, and no word of the others");
+                told += u64::from(scan.is_err());
             }
         }
-        assert_eq!(fs::metadata(&db).unwrap().len(), length, "the data was cut");
+        assert!(fs::metadata(&db).unwrap().len() >= length, "the data was cut");
     }
     assert!(told > 0, "damage was never noticed");
 }
