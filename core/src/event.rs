@@ -208,9 +208,18 @@ impl EventLog {
             .collect()
     }
 
-    /// Events after `id`, oldest first: what a listener missed while it was away, as far as it is kept.
-    pub fn after(&self, id: u64) -> Vec<Event> {
-        self.inner.lock().events.iter().filter(|event| event.id > id).cloned().collect()
+    /// Events after `id`, oldest first, at most `limit`: what a listener missed while it was away, as far as it is kept.
+    pub fn after(&self, id: u64, limit: usize) -> Vec<Event> {
+        let inner = self.inner.lock();
+        // Numbers have no gaps: where to begin is known.
+        let first = inner.events.front().map_or(0, |event| event.id);
+        let skip = usize::try_from(id.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
+        inner.events.iter().skip(skip).take(limit).cloned().collect()
+    }
+
+    /// The number of the newest event; 0 before the first.
+    pub fn newest(&self) -> u64 {
+        self.inner.lock().next - 1
     }
 
     /// Listen to what happens from now on.
@@ -243,7 +252,10 @@ mod tests {
         assert_eq!(ids(log.recent(None, 10, |_| true)), [5, 4, 3]);
         assert_eq!(ids(log.recent(Some(5), 1, |_| true)), [4]);
         assert_eq!(ids(log.recent(None, 10, |event| event.text == "3")), [4]);
-        assert_eq!(ids(log.after(3)), [4, 5]);
+        assert_eq!(ids(log.after(3, 10)), [4, 5]);
+        assert_eq!(ids(log.after(0, 2)), [3, 4]);
+        assert_eq!(ids(log.after(u64::MAX, 2)), [] as [u64; 0]);
+        assert_eq!((log.newest(), EventLog::new(1).newest()), (5, 0));
     }
 
     #[test]
