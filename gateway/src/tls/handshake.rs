@@ -18,6 +18,7 @@ use rustls::server::Acceptor;
 use rustls::{ProtocolVersion, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -177,6 +178,8 @@ impl Server {
         let mut rest = start.into_stream(self.config.clone());
         // The first poll answers the client's first message: key exchange and signature are in it.
         let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut rest).poll(cx))).await;
+        // Lets everything run that is ready, then lets the runtime look at the sockets, before the next in line begins.
+        yield_now().await;
         drop(permit);
         let stream = match first {
             Poll::Ready(result) => result?,
