@@ -1,2 +1,17 @@
-//! Callboard.
-fn main() {}
+//! The `callboard` program.
+
+mod admin;
+mod cli;
+mod serve;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

@@ -27,7 +27,7 @@ pub use table::{
     Admin, Config, Events, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS, SecureMode, Store, Tls,
     Wpi,
 };
-pub use value::{Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Value};
+pub use value::{AfterCleanUp, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Value};
 
 use read::Given;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::key::{Key, config_table, field_type, key_default, key_form, key_name, key_read, key_write};
 use super::origin::Origins;
-use super::value::{Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Unit, rules};
+use super::value::{AfterCleanUp, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Unit, rules};
 
 config_table! {
     /// Doors: where Callboard listens. An empty text closes a door, port 0 lets the system pick one.
@@ -125,6 +125,8 @@ config_table! {
     wpi: Wpi {
         /// Request paths that phones may post to.
         paths: list(["/DeploymentService/LoginService"] as rules::REQUEST_PATH),
+        /// Whether a connection is closed or kept open after `CleanUp`. Phones close it themselves.
+        after_clean_up: choice(AfterCleanUp::Close),
         /// Items taken from one message; the rest is dropped and counted.
         items_per_message: count(2_000 in 1..=65_535),
         /// Size of an item name; longer ones are dropped and counted.

@@ -334,6 +334,16 @@ words! {
 }
 
 words! {
+    /// What becomes of a connection when its flow is over.
+    AfterCleanUp {
+        /// It is closed, as phones do too.
+        Close = "close",
+        /// It stays open for another flow, for proxies that carry many phones.
+        Keep = "keep",
+    }
+}
+
+words! {
     /// Form of the log.
     LogFormat {
         /// One line per event, for people.

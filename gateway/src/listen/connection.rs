@@ -52,6 +52,8 @@ pub(super) fn http(limits: &Limits) -> http1::Builder {
     http.header_read_timeout(None)
         .half_close(false)
         .keep_alive(true)
+        // Old phones' HTTP is not known to fold case.
+        .title_case_headers(true)
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(HTTP_BUFFER_MIN));
     http

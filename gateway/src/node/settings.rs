@@ -8,7 +8,7 @@ use callboard_core::secret::Secret;
 use callboard_core::service::Settings;
 use callboard_core::time::{Clock, Random, Timestamp};
 
-use crate::config::Config;
+use crate::config::{AfterCleanUp, Config};
 use crate::wpi::WpiLimits;
 
 /// Tasks that may wait for one device.
@@ -58,6 +58,7 @@ pub(super) fn wpi_limits(config: &Config) -> WpiLimits {
         message: (&config.wpi).into(),
         body_bytes: config.limits.body_bytes,
         paths: config.wpi.paths.clone(),
+        close_after_clean_up: config.wpi.after_clean_up == AfterCleanUp::Close,
     }
 }
 

@@ -45,6 +45,9 @@ pub enum StartError {
     /// Metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] InstallError),
+    /// The administration door.
+    #[error("administration: {0}")]
+    Admin(anyhow::Error),
     /// The ready file.
     #[error("ready file {path}: {source}")]
     ReadyFile {
@@ -94,7 +97,7 @@ pub async fn start<A: Handler>(
     data_dir: &Path,
     ready_file: Option<PathBuf>,
     metrics: &Metrics,
-    admin: impl FnOnce(AdminParts) -> A,
+    admin: impl FnOnce(AdminParts) -> Result<A, anyhow::Error>,
 ) -> Result<Node, StartError> {
     describe_metrics();
     let health = Health::starting();
@@ -227,7 +230,7 @@ impl Node {
         identity: &Arc<Identity>,
         token: callboard_core::secret::Secret,
         started: callboard_core::time::Timestamp,
-        admin: impl FnOnce(AdminParts) -> A,
+        admin: impl FnOnce(AdminParts) -> Result<A, anyhow::Error>,
     ) -> Result<(), StartError> {
         let mut admin = Some(admin);
         let limits = Arc::new(config.door_limits());
@@ -257,7 +260,8 @@ impl Node {
                         doors: self.doors.clone(),
                         started,
                         shutdown: self.shutdown.clone(),
-                    });
+                    })
+                    .map_err(StartError::Admin)?;
                     self.serving.spawn(serve(bound, tls, limits, Arc::new(handler), shutdown));
                 }
             }

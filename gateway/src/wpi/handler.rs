@@ -39,6 +39,8 @@ pub struct WpiLimits {
     pub body_bytes: usize,
     /// Request paths that are served.
     pub paths: Vec<String>,
+    /// Close connections after `CleanUp`.
+    pub close_after_clean_up: bool,
 }
 
 /// Serves phones at one door.
@@ -159,7 +161,7 @@ impl WpiHandler {
         if let Some(value) = answer.set_cookie.and_then(cookie::set) {
             headers.insert(header::SET_COOKIE, value);
         }
-        if answer.reply.action == Action::CleanUp {
+        if answer.reply.action == Action::CleanUp && self.limits.close_after_clean_up {
             // The connection ends with the flow (WPI reference, section 5.2).
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -144,7 +144,7 @@ mod tests {
             Reason::Status,
             Reason::ReplyTo { action: None, status: None },
             Reason::CleanUp,
-            Reason::Unknown("x"),
+            Reason::Unknown("x".into()),
         ];
         for reason in reasons {
             assert!(REASONS.contains(&reason.as_label()), "{}", reason.as_label());

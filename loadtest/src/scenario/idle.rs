@@ -26,6 +26,7 @@ pub(super) async fn run(args: &IdleArgs) -> anyhow::Result<Report> {
     let mut common = args.common.clone();
     ensure!(common.phones <= 19_000, "one process cannot hold more than 19,000 connections");
     common.server_env.push(("CALLBOARD__LIMITS__IDLE_TIMEOUT_MS".into(), IDLE_TIMEOUT_MS.into()));
+    common.server_env.push(("CALLBOARD__WPI__AFTER_CLEAN_UP".into(), "keep".into()));
     let world = Arc::new(World::new(common.seed));
     let ledger = Arc::new(Ledger::new(common.phones));
     let place = Place::new(common.data_dir.as_ref())?;

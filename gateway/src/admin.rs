@@ -1,0 +1,69 @@
+//! The administration door: the one place where the admin API and the gateway meet.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use callboard::listen::TowerHandler;
+use callboard::node::AdminParts;
+use callboard_admin_api::{AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, router};
+use callboard_core::time::Timestamp;
+
+/// The handler of the administration door.
+pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<TowerHandler<Router>> {
+    let config = parts.config.clone();
+    let settings = ApiSettings {
+        node_name: node_name(&config.node.name),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        page_limit: config.admin.page_limit,
+        request_timeout: config.admin.request_timeout,
+        body_bytes: config.admin.body_bytes,
+        event_streams: config.admin.event_streams,
+        ..ApiSettings::default()
+    };
+    let api = Api {
+        service: parts.service.clone(),
+        token: AccessToken::new(parts.token.expose()).context("the administrator's token")?,
+        settings,
+        status: Arc::new(Status(parts)),
+    };
+    Ok(TowerHandler(router(api)))
+}
+
+/// The configured name, or the host's.
+fn node_name(configured: &str) -> String {
+    if !configured.is_empty() {
+        return configured.to_owned();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    if host.is_empty() { "callboard".to_owned() } else { host.to_owned() }
+}
+
+struct Status(AdminParts);
+
+impl NodeStatus for Status {
+    fn started(&self) -> Timestamp {
+        self.0.started
+    }
+
+    fn doors(&self) -> Vec<DoorStatus> {
+        let door = |(name, address): &(&str, _)| DoorStatus { name: (*name).to_owned(), address: *address };
+        self.0.doors.iter().map(door).collect()
+    }
+
+    fn causes(&self) -> Vec<CauseStatus> {
+        let causes = self.0.health.causes();
+        causes
+            .into_iter()
+            .map(|cause| CauseStatus { cause: cause.cause.to_owned(), detail: cause.detail })
+            .collect()
+    }
+
+    fn draining(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let shutdown = self.0.shutdown.clone();
+        Box::pin(async move { shutdown.draining().await })
+    }
+}

@@ -1,0 +1,69 @@
+//! `callboard serve`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use callboard::config::Config;
+use callboard::{node, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin;
+use crate::cli::{self, ServeArgs};
+
+pub(crate) fn run(args: &ServeArgs) -> ExitCode {
+    let config = match cli::load(args.config.as_deref()) {
+        Ok(config) => Arc::new(config),
+        Err(code) => return code,
+    };
+    match serve(&config, args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            cli::complain(&format!("callboard: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: &Arc<Config>, args: &ServeArgs) -> anyhow::Result<()> {
+    telemetry::install_logs(&config.log)?;
+    let metrics = telemetry::install_metrics()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.node.worker_threads > 0 {
+        runtime.worker_threads(config.node.worker_threads);
+    }
+    let runtime =
+        runtime.enable_all().thread_name("callboard").build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let node =
+            node::start(config.clone(), &args.data_dir, args.ready_file.clone(), &metrics, admin::handler)
+                .await?;
+        let (again, first) = tokio::sync::oneshot::channel::<()>();
+        let mut again = Some(again);
+        // The first signal begins the drain, a second one cuts it short.
+        let watch = tokio::spawn(async move {
+            wait(&mut terminate, &mut interrupt).await;
+            if let Some(again) = again.take() {
+                let _ = again.send(());
+            }
+            wait(&mut terminate, &mut interrupt).await;
+        });
+        let stop = async {
+            let _ = first.await;
+        };
+        let hurry = async {
+            let _ = watch.await;
+        };
+        node.run(stop, hurry).await.context("the store did not close cleanly")
+    })
+}
+
+async fn wait(terminate: &mut tokio::signal::unix::Signal, interrupt: &mut tokio::signal::unix::Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,163 @@
+//! `callboard store`: check, export, import, compact.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use callboard_core::device;
+use callboard_core::policy;
+use callboard_core::store::{self, StoreConfig, Table};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::{complain, say};
+
+/// Exit code of a check that found damage.
+const DAMAGED: u8 = 3;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read every record and tell what is there and what is damaged. Changes no record.
+    Check(Place),
+    /// Write every record as a line of JSON.
+    Export {
+        #[command(flatten)]
+        place: Place,
+        /// Where to; `-` is standard output.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        to: PathBuf,
+    },
+    /// Read an export into a new store.
+    Import {
+        #[command(flatten)]
+        place: Place,
+        /// Where from; `-` is standard input.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        from: PathBuf,
+    },
+    /// Copy the records into a fresh store that takes the place of the old one, and give space back.
+    Compact(Place),
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The server's data directory.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+}
+
+impl Place {
+    fn store(&self) -> PathBuf {
+        self.data_dir.join("store")
+    }
+}
+
+impl StoreCommand {
+    pub(crate) fn run(self) -> ExitCode {
+        let done = match self {
+            Self::Check(place) => check(&place.store()),
+            Self::Export { place, to } => export(&place.store(), &to),
+            Self::Import { place, from } => import(&place, &from),
+            Self::Compact(place) => compact(&place.store()),
+        };
+        done.unwrap_or_else(|error| {
+            complain(&format!("callboard: {error:#}"));
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn check(dir: &Path) -> anyhow::Result<ExitCode> {
+    let report = store::check(dir)?;
+    let mut text = String::new();
+    for table in &report.tables {
+        text += &format!("{}: {} records, {} bytes\n", table.table.name(), table.records, table.bytes);
+    }
+    text += &format!("live: {} bytes, on disk: {} bytes\n", report.live_bytes(), report.size_on_disk);
+    for path in report.set_aside.iter().chain(&report.leftovers) {
+        text += &format!("left by an interrupted run: {}\n", path.display());
+    }
+    for record in &report.damage.damaged_list {
+        let table = record.table.map_or("unknown table", Table::name);
+        text += &format!("damaged: {table} {}: {}\n", record.key, record.reason);
+    }
+    text += &format!("damaged records: {}\n", report.damage.damaged);
+    say(&text);
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+}
+
+fn progress(what: &'static str) -> impl FnMut(u64) {
+    move |records| complain(&format!("{what} {records} records"))
+}
+
+fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
+    let mut out: Box<dyn Write> = if to == Path::new("-") {
+        Box::new(BufWriter::new(io::stdout().lock()))
+    } else {
+        let file = File::create_new(to).with_context(|| format!("cannot create {}", to.display()))?;
+        Box::new(BufWriter::new(file))
+    };
+    let report = store::export(dir, &mut out, Some(&render), &mut progress("exported"))?;
+    out.flush()?;
+    for record in &report.damage.damaged_list {
+        complain(&format!("left out, damaged: {}: {}", record.key, record.reason));
+    }
+    Ok(if report.damage.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+}
+
+fn import(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
+    let mut input: Box<dyn BufRead> = if from == Path::new("-") {
+        Box::new(BufReader::new(io::stdin().lock()))
+    } else {
+        Box::new(BufReader::new(File::open(from).with_context(|| format!("cannot open {}", from.display()))?))
+    };
+    let config = StoreConfig::default();
+    let report = store::import(&place.store(), &config, &mut input, &mut progress("imported"))?;
+    let key = place.data_dir.join("key");
+    let mut text = format!("imported {} records, {} bytes\n", report.records, report.bytes);
+    if !key.exists() {
+        text += &format!(
+            "put the key file of the exported server at {} before starting: secrets are sealed under it\n",
+            key.display()
+        );
+    }
+    Ok(say(&text))
+}
+
+fn compact(dir: &Path) -> anyhow::Result<ExitCode> {
+    let report = store::compact(dir, &mut progress("copied"))?;
+    Ok(say(&format!(
+        "{} entries, {} bytes before, {} bytes after\n",
+        report.entries, report.before, report.after
+    )))
+}
+
+/// A record for people; what is secret stays sealed.
+fn render(table: Table, _key: &str, value: &[u8]) -> Option<Value> {
+    match table {
+        Table::Device => {
+            let device = device::decode(value).ok()?;
+            let items: Vec<_> = device
+                .reported
+                .iter()
+                .map(|item| json!({ "name": item.key().to_string(), "value": item.value.text(), "status": item.status }))
+                .collect();
+            Some(json!({
+                "id": device.id, "revision": device.revision, "state": device.state().as_str(),
+                "device_type": device.identity.device_type, "software_version": device.identity.software_version,
+                "e164": device.identity.e164, "secure_mode": device.security.mode.as_str(), "items": items,
+            }))
+        }
+        Table::Template => {
+            let template = policy::decode(value).ok()?;
+            Some(json!({
+                "id": template.id.to_string(), "revision": template.revision, "name": template.name,
+                "ranking": template.ranking, "items": template.items.len(),
+            }))
+        }
+        Table::Meta => None,
+    }
+}
