@@ -1,0 +1,42 @@
+//! Reading requests strictly: whatever is wrong becomes a problem document that names the field.
+
+mod body;
+mod if_match;
+mod params;
+mod path;
+
+pub(crate) use body::{Json, SecretText};
+pub(crate) use if_match::{IfMatch, etag};
+pub(crate) use params::Params;
+pub(crate) use path::Id;
+
+/// The reason inside a message of serde, without the value that was found: it may be a secret in the wrong place.
+fn without_value(message: &str) -> String {
+    let found = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) else {
+        return message.to_owned();
+    };
+    let kind = found.split(['"', '`']).next().unwrap_or_default().trim();
+    format!("expected {expected}, not {kind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_do_not_come_back() {
+        for (message, reason) in [
+            ("invalid type: string \"hunter2\", expected u32", "expected u32, not string"),
+            (
+                "invalid type: integer `4711`, expected a string at line 1 column 9",
+                "expected a string at line 1 column 9, not integer",
+            ),
+            ("invalid value: string \"a\", expected b\", expected a number", "expected a number, not string"),
+            ("invalid type: null, expected a map", "expected a map, not null"),
+            ("missing field `name`", "missing field `name`"),
+        ] {
+            assert_eq!(without_value(message), reason);
+        }
+    }
+}

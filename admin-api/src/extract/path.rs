@@ -1,0 +1,56 @@
+//! Ids in paths.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
+use callboard_core::device::{DeviceId, TaskId};
+use callboard_core::policy::TemplateId;
+use http::request::Parts;
+
+use crate::problem::Problem;
+use crate::state::State;
+
+/// What stands in a path. A text that can be no id names nothing: 404.
+#[derive(Debug)]
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl FromRequestParts<State> for Id<DeviceId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<TemplateId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<(DeviceId, TaskId)> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let Path((device, task)) =
+            Path::<(String, String)>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        let device = parse(&device)?;
+        let task = task.parse().map_err(|_| Problem::not_found("a task id is a decimal number"))?;
+        Ok(Self((device, TaskId(task))))
+    }
+}
+
+fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: T::Err| Problem::not_found(error.to_string()))
+}
+
+#[allow(clippy::needless_pass_by_value)] // as `map_err` hands it over
+fn unreadable(rejection: PathRejection) -> Problem {
+    Problem::not_found(rejection.body_text())
+}

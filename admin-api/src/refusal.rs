@@ -1,0 +1,94 @@
+//! What the core refuses, as problems. Where each status is decided, once.
+
+use callboard_core::fleet::FleetError;
+use callboard_core::policy::{Fault, TemplateError};
+use callboard_core::service::AdminError;
+use callboard_core::store::{CommitError, SubmitError};
+
+use crate::problem::{FieldError, Kind, Problem};
+
+/// Seconds after which a full queue is worth another try.
+const RETRY_QUEUE: u32 = 1;
+/// Seconds after which a full disk is worth another try.
+const RETRY_SPACE: u32 = 10;
+/// Seconds after which a failed or stopped store is worth another try.
+const RETRY_RESTART: u32 = 30;
+
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Fleet(error) => error.into(),
+            AdminError::Template(error) => error.into(),
+            AdminError::Field(fault) => Self::fields(vec![fault.into()]),
+            AdminError::Vault(error) => internal(&error),
+        }
+    }
+}
+
+impl From<FleetError> for Problem {
+    fn from(error: FleetError) -> Self {
+        match error {
+            FleetError::Unknown(id) => Self::not_found(format!("no device {id}")),
+            FleetError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
+            FleetError::Full { .. } => Self::new(Kind::Conflict, error.to_string()),
+            FleetError::Refused(reason) => Self::new(Kind::Conflict, reason),
+            FleetError::Submit(error) => error.into(),
+            FleetError::Commit(error) => error.into(),
+            FleetError::Record(error) => internal(&error),
+        }
+    }
+}
+
+impl From<TemplateError> for Problem {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Unknown(id) => Self::not_found(format!("no template {id}")),
+            TemplateError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
+            TemplateError::Full { .. } | TemplateError::NameTaken(_) => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
+            TemplateError::Faults(faults) => Self::fields(faults.into_iter().map(Into::into).collect()),
+            TemplateError::Submit(error) => error.into(),
+            TemplateError::Commit(error) => error.into(),
+            TemplateError::Record(error) => internal(&error),
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let text = error.to_string();
+        match error {
+            SubmitError::Full { .. } => Self::later(Kind::Store, RETRY_QUEUE, text),
+            SubmitError::NoSpace { .. } => Self::later(Kind::Store, RETRY_SPACE, text),
+            SubmitError::Failed(_) | SubmitError::Stopped => Self::later(Kind::Store, RETRY_RESTART, text),
+            SubmitError::TooLarge { .. } | SubmitError::BadKey(_) => Self::field("body", text),
+        }
+    }
+}
+
+impl From<CommitError> for Problem {
+    fn from(error: CommitError) -> Self {
+        let seconds = match error {
+            CommitError::NoSpace => RETRY_SPACE,
+            CommitError::Failed(_) | CommitError::Stopped => RETRY_RESTART,
+        };
+        Self::later(
+            Kind::Store,
+            seconds,
+            format!("{error}; whether the change survives a restart is unknown"),
+        )
+    }
+}
+
+impl From<Fault> for FieldError {
+    fn from(fault: Fault) -> Self {
+        Self { field: fault.field, reason: fault.reason }
+    }
+}
+
+/// A fault of ours: the log gets the reason, the peer does not.
+pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(%error, "an administration request failed");
+    Problem::new(Kind::Internal, "the log of the server has the reason")
+}

@@ -1,0 +1,195 @@
+//! The node: who it is, how it fares, what it holds.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State as FromState;
+use callboard_core::device;
+use callboard_core::service::Service;
+use callboard_core::store::{Health, StoreStats};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::State;
+use crate::time::text;
+
+pub(crate) fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(get))
+}
+
+/// One reason why the node is not ready.
+#[derive(Debug, Serialize, ToSchema)]
+struct Cause {
+    /// One of a few fixed words: `starting`, `draining`, `store`.
+    cause: String,
+    /// What is the matter.
+    detail: String,
+}
+
+/// An open listener.
+#[derive(Debug, Serialize, ToSchema)]
+struct Door {
+    /// Its name, as in the configuration.
+    name: String,
+    /// Where it listens.
+    address: String,
+}
+
+/// The devices in figures.
+#[derive(Debug, Serialize, ToSchema)]
+struct Devices {
+    /// All devices.
+    total: usize,
+    /// Most that there may be.
+    limit: usize,
+    /// By state.
+    by_state: BTreeMap<&'static str, usize>,
+    /// By secure mode.
+    by_secure_mode: BTreeMap<&'static str, usize>,
+    /// Bytes of their packed items.
+    item_bytes: usize,
+}
+
+impl Devices {
+    fn of(service: &Service) -> Self {
+        let fleet = &service.fleet;
+        Self {
+            total: fleet.len(),
+            limit: service.settings().fleet.devices,
+            by_state: device::DeviceState::ALL.map(|state| (state.as_str(), fleet.in_state(state))).into(),
+            by_secure_mode: device::SecureMode::ALL.map(|mode| (mode.as_str(), fleet.in_mode(mode))).into(),
+            item_bytes: fleet.item_bytes(),
+        }
+    }
+}
+
+/// The store in figures, since the server started.
+#[derive(Debug, Serialize, ToSchema)]
+struct Store {
+    /// `healthy`, `stalled`, `no-space`, `failed` or `stopped`.
+    health: &'static str,
+    /// What that means; empty when healthy.
+    health_detail: String,
+    /// Bytes that wait to be written.
+    queued_bytes: usize,
+    /// Most bytes that may wait.
+    queue_bytes_limit: usize,
+    /// Records that wait to be written.
+    queued_records: usize,
+    /// Most records that may wait.
+    queue_records_limit: usize,
+    /// Bytes on disk.
+    size_on_disk: u64,
+    /// Bytes of the records that count; null until it is known.
+    live_bytes: Option<u64>,
+    /// Groups made durable.
+    batches: u64,
+    /// Records made durable.
+    committed_records: u64,
+    /// Bytes made durable.
+    committed_bytes: u64,
+    /// Writes refused.
+    refused: u64,
+    /// Writes that replaced a waiting one of the same record.
+    coalesced: u64,
+    /// Damaged records met.
+    damaged_records: u64,
+    /// Records of the latest group.
+    last_batch_records: usize,
+    /// Bytes of the latest group.
+    last_batch_bytes: usize,
+    /// Seconds that the latest group took.
+    last_batch_seconds: f64,
+}
+
+impl Store {
+    fn of(health: &Health, stats: &StoreStats) -> Self {
+        let (health, health_detail) = words(health);
+        Self {
+            health,
+            health_detail,
+            queued_bytes: stats.queued_bytes,
+            queue_bytes_limit: stats.queue_bytes_limit,
+            queued_records: stats.queued_records,
+            queue_records_limit: stats.queue_records_limit,
+            size_on_disk: stats.size_on_disk,
+            live_bytes: stats.live_bytes,
+            batches: stats.batches,
+            committed_records: stats.committed_records,
+            committed_bytes: stats.committed_bytes,
+            refused: stats.refused,
+            coalesced: stats.coalesced,
+            damaged_records: stats.damaged_records,
+            last_batch_records: stats.last_batch_records,
+            last_batch_bytes: stats.last_batch_bytes,
+            last_batch_seconds: stats.last_batch_time.as_secs_f64(),
+        }
+    }
+}
+
+fn words(health: &Health) -> (&'static str, String) {
+    match health {
+        Health::Healthy => ("healthy", String::new()),
+        Health::Stalled { since } => ("stalled", format!("a flush takes {} s already", since.as_secs())),
+        Health::NoSpace { free_bytes, needed_bytes } => {
+            ("no-space", format!("{free_bytes} bytes free, {needed_bytes} needed"))
+        }
+        Health::Failed(reason) => ("failed", reason.to_string()),
+        Health::Stopped => ("stopped", "the store is shut down".into()),
+    }
+}
+
+/// The node.
+#[derive(Debug, Serialize, ToSchema)]
+struct Status {
+    /// What the node is called.
+    node: String,
+    /// The version that runs.
+    version: String,
+    /// When it started.
+    #[schema(format = DateTime)]
+    started: String,
+    /// Seconds since then.
+    uptime_seconds: u64,
+    /// Whether it may be given work.
+    ready: bool,
+    /// Why not.
+    causes: Vec<Cause>,
+    /// Its open listeners.
+    doors: Vec<Door>,
+    /// The devices in figures.
+    devices: Devices,
+    /// Number of templates.
+    templates: usize,
+    /// Dialogues with phones that are open.
+    open_flows: usize,
+    /// Event streams that are open.
+    event_streams: usize,
+    /// The store in figures.
+    store: Store,
+}
+
+/// Get the node's status
+#[utoipa::path(get, path = "/status", tag = "node",
+    responses((status = 200, description = "The node", body = Status)))]
+async fn get(FromState(state): FromState<State>) -> axum::Json<Status> {
+    let (service, node, settings) = (state.service(), state.node(), state.settings());
+    let causes: Vec<_> =
+        node.causes().into_iter().map(|cause| Cause { cause: cause.cause, detail: cause.detail }).collect();
+    let doors = node.doors().into_iter();
+    axum::Json(Status {
+        node: settings.node_name.clone(),
+        version: settings.version.clone(),
+        started: text(node.started()),
+        uptime_seconds: service.now().since(node.started()).as_secs(),
+        ready: causes.is_empty(),
+        causes,
+        doors: doors.map(|door| Door { name: door.name, address: door.address.to_string() }).collect(),
+        devices: Devices::of(service),
+        templates: service.templates.policy().templates().count(),
+        open_flows: service.open_flows(),
+        event_streams: state.open_streams(),
+        store: Store::of(&service.store().health(), &service.store().stats()),
+    })
+}
