@@ -206,6 +206,8 @@ impl Drop for Place {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
     use super::*;
     use crate::listen::Door;
 
@@ -281,6 +283,37 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         (0..SHARDS).for_each(|_| admission.sweep());
         assert_eq!(admission.known(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_of_coming_and_going_breaks_a_limit(steps in proptest::collection::vec((0u8..5, 0u8..4), 1..300)) {
+            let limits = Limits {
+                connections: 6,
+                connections_per_source: 3,
+                shed_connections: 8,
+                ..Limits::default()
+            };
+            let admission = admission(limits);
+            let mut places: Vec<(u8, Place)> = Vec::new();
+            for (action, from) in steps {
+                if action == 0 && !places.is_empty() {
+                    places.swap_remove(usize::from(from) % places.len());
+                } else if let Some(place) = admission.admit(address(from)) {
+                    places.push((from, place));
+                }
+                let count = |shed| places.iter().filter(|(_, place)| place.is_shed() == shed).count();
+                prop_assert_eq!(admission.served.load(Relaxed), count(false));
+                prop_assert_eq!(admission.shed.load(Relaxed), count(true));
+                prop_assert!(count(false) <= 6 && count(true) <= 8);
+                for source in 0..4 {
+                    let held = |shed| places.iter().filter(|(of, p)| *of == source && p.is_shed() == shed).count();
+                    prop_assert!(held(false) <= 3 && held(true) <= 2);
+                }
+            }
+            places.clear();
+            prop_assert_eq!((admission.served.load(Relaxed), admission.shed.load(Relaxed)), (0, 0));
+        }
     }
 
     #[test]

@@ -88,11 +88,15 @@ struct Seen {
 impl Identity {
     /// Opens the internal authority, making it at first start, and loads or makes the server certificates.
     ///
-    /// Reads and writes files and may make keys; not for a runtime's worker thread.
+    /// Reads and writes files and may make keys; not for a runtime's worker thread. The metrics recorder must be
+    /// installed before.
     ///
     /// # Errors
     /// When a given certificate is unusable or the directory is. Nothing that exists is deleted or overwritten then.
     pub fn open(settings: Settings, now: Timestamp) -> Result<Arc<Self>, TlsError> {
+        for outcome in ["loaded", "renewed", "failed"] {
+            counter!("callboard_tls_reloads_total", "outcome" => outcome).increment(0);
+        }
         let directory = &settings.directory;
         files::secret_directory(directory).map_err(at(directory))?;
         let (authority, is_new) = open_authority(&settings, now)?;

@@ -6,6 +6,7 @@
 
 mod files;
 mod handshake;
+mod hello;
 mod identity;
 mod keys;
 mod server;

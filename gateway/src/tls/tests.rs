@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::handshake::Handshake;
+use super::hello::HELLO_BYTES;
 use super::{
     HandshakeError, HandshakeOutcome, Identity, KeyFiles, Purpose, Server, Settings, TlsError, Version,
     client_certificate, client_device,
@@ -204,7 +205,7 @@ async fn what_went_wrong_is_told_apart() {
     let accept = |bytes: &'static [u8]| {
         let server = &server;
         async move {
-            let (ours, mut theirs) = duplex(1024);
+            let (ours, mut theirs) = duplex(64 * 1024);
             theirs.write_all(bytes).await.unwrap();
             theirs.shutdown().await.unwrap();
             server.accept(ours, true, &Gauge::noop()).await.unwrap_err().outcome()
@@ -218,6 +219,13 @@ async fn what_went_wrong_is_told_apart() {
     hello.extend([7; 32]);
     hello.extend([0, 0, 2, 0, 0x2f, 1, 0]);
     assert_eq!(accept(hello.leak()).await, HandshakeOutcome::Incompatible);
+
+    // A first message that announces 64 kB and keeps coming.
+    let record = [vec![22, 3, 1, 0x40, 0], vec![0; 0x4000]].concat();
+    let mut hello = [record.clone(), record].concat();
+    hello[5..9].copy_from_slice(&[1, 0, 0xff, 0xff]);
+    assert!(hello.len() > HELLO_BYTES);
+    assert_eq!(accept(hello.leak()).await, HandshakeOutcome::Garbage);
 
     let mut config = client(&rustls::version::TLS13, ALL);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
