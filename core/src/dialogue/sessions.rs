@@ -4,7 +4,13 @@
 //! address (WPI reference, section 1.5). A flow that is being stepped is out of the table ("checked out"), so that no
 //! lock is held while a step computes.
 
-use std::collections::{HashMap, VecDeque};
+mod answered;
+mod cookie;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -12,54 +18,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
-use smallvec::SmallVec;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::wpi::{Door, Flow, Reply};
+use super::wpi::{Arrival, Door, Flow, Reply};
 use crate::device::DeviceId;
 use crate::time::{Random, Timestamp};
+use answered::{Answered, Memory};
+pub use cookie::Cookie;
+use sources::Sources;
 
 const SHARDS: usize = 64;
-
-/// The name of a flow: 128 unpredictable bits, of which six tell the shard.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Cookie(u128);
-
-impl Cookie {
-    /// The number, to be remembered beside a connection.
-    pub const fn as_u128(self) -> u128 {
-        self.0
-    }
-
-    /// From a number that [`Cookie::as_u128`] gave.
-    pub const fn from_u128(number: u128) -> Self {
-        Self(number)
-    }
-
-    /// Read 32 hexadecimal digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        digits.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self)
-    }
-
-    #[allow(clippy::cast_possible_truncation)] // the low bits are meant
-    const fn shard(self) -> usize {
-        self.0 as usize % SHARDS
-    }
-}
-
-impl fmt::Display for Cookie {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032X}", self.0)
-    }
-}
-
-impl fmt::Debug for Cookie {
-    /// The first digits only: whoever has a cookie can speak for its phone.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08X}…", self.0 >> 96)
-    }
-}
 
 /// Bounds on flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,22 +59,15 @@ impl Default for SessionLimits {
     }
 }
 
-/// An answered opening message.
-#[derive(Clone, Debug)]
-struct Answered {
-    at: Timestamp,
-    nonce: u64,
-    digest: u64,
-    cookie: Option<Cookie>,
-    reply: Reply,
-}
-
-impl Answered {
-    fn bytes(&self) -> usize {
-        let items: usize =
-            self.reply.items.iter().map(|item| item.value.expose().len() + size_of_val(item) + 32).sum();
-        size_of::<Self>() + items
-    }
+/// A device's place in the table.
+#[derive(Debug)]
+struct Entry {
+    cookie: Cookie,
+    /// Where its opening message came from.
+    source: IpAddr,
+    /// The door that it came to.
+    door: Door,
+    slot: Slot,
 }
 
 #[derive(Debug)]
@@ -119,25 +80,28 @@ enum Slot {
     Over(Timestamp, Reply),
 }
 
+impl Entry {
+    const fn is_open(&self) -> bool {
+        !matches!(self.slot, Slot::Over(..))
+    }
+}
+
 #[derive(Default)]
 struct Shard {
-    flows: HashMap<DeviceId, (Cookie, Slot), RandomState>,
+    flows: HashMap<DeviceId, Entry, RandomState>,
     cookies: HashMap<Cookie, DeviceId, RandomState>,
-    answered: HashMap<DeviceId, SmallVec<[Answered; 1]>, RandomState>,
-    /// Devices in the order of their answered messages, for forgetting them.
-    order: VecDeque<(Timestamp, DeviceId)>,
-    answered_bytes: usize,
+    answered: Memory,
 }
 
 /// What came of looking for a flow.
 #[derive(Debug)]
 pub enum Found {
-    /// Here it is. It is checked out: give it back with [`Sessions::park`] or [`Sessions::close`].
+    /// Here it is. It is checked out: give it back with [`Sessions::park`].
     Flow(Cookie, Box<Flow>),
     /// It is being stepped right now by another message.
     Busy,
-    /// It is over; this was its last reply.
-    Over(Reply),
+    /// The flow of this device is over; this was its last reply.
+    Over(DeviceId, Reply),
     /// There is none.
     None,
 }
@@ -151,16 +115,13 @@ pub struct Hints<'a> {
     pub has_cookie: bool,
     /// The flow that was opened on this connection.
     pub connection: Option<Cookie>,
-    /// The device that the message's items name.
+    /// The device that the message's items name. A flow of another device is not meant, whatever else points to it.
     pub device: Option<&'a DeviceId>,
 }
-
-type Sources = HashMap<IpAddr, SmallVec<[Cookie; 1]>, RandomState>;
 
 /// All open flows.
 pub struct Sessions {
     shards: Box<[Mutex<Shard>]>,
-    /// Cookies by the sender's address, for phones that send none.
     sources: Box<[Mutex<Sources>]>,
     hasher: RandomState,
     limits: SessionLimits,
@@ -195,19 +156,23 @@ impl Sessions {
         self.limits.flows
     }
 
+    #[allow(clippy::cast_possible_truncation)] // SHARDS is small
     fn shard_of(&self, device: &DeviceId) -> usize {
-        #[allow(clippy::cast_possible_truncation)] // SHARDS is small
-        let number = (self.hasher.hash_one(device) % SHARDS as u64) as usize;
-        number
+        (self.hasher.hash_one(device) % SHARDS as u64) as usize
+    }
+
+    fn shard(&self, device: &DeviceId) -> MutexGuard<'_, Shard> {
+        self.shards[self.shard_of(device)].lock()
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // the low bits are meant
+    fn shard_with(&self, cookie: Cookie) -> MutexGuard<'_, Shard> {
+        self.shards[cookie.as_u128() as usize % SHARDS].lock()
     }
 
     #[allow(clippy::cast_possible_truncation)] // SHARDS is small
-    fn source_shard(&self, source: IpAddr) -> &Mutex<Sources> {
-        &self.sources[(self.hasher.hash_one(source) % SHARDS as u64) as usize]
-    }
-
-    fn hash_nonce(&self, nonce: &str) -> u64 {
-        self.hasher.hash_one(nonce)
+    fn source(&self, source: IpAddr) -> MutexGuard<'_, Sources> {
+        self.sources[(self.hasher.hash_one(source) % SHARDS as u64) as usize].lock()
     }
 
     /// What was answered to this very opening message, if it was.
@@ -217,18 +182,11 @@ impl Sessions {
         nonce: &str,
         digest: u64,
         now: Timestamp,
-    ) -> Option<(Option<Cookie>, Reply)> {
-        let nonce = self.hash_nonce(nonce);
-        let shard = self.shards[self.shard_of(device)].lock();
-        let known = shard.answered.get(device)?;
-        known
-            .iter()
-            .find(|answered| {
-                answered.nonce == nonce
-                    && answered.digest == digest
-                    && now.since(answered.at) <= self.limits.retransmission_window
-            })
-            .map(|answered| (answered.cookie, answered.reply.clone()))
+    ) -> Option<(Cookie, Reply)> {
+        let message = (self.hasher.hash_one(nonce), digest);
+        let shard = self.shard(device);
+        let known = shard.answered.find(device, message, now, self.limits.retransmission_window)?;
+        Some((known.cookie, known.reply.clone()))
     }
 
     /// Remember the answer to an opening message.
@@ -238,192 +196,151 @@ impl Sessions {
         nonce: &str,
         digest: u64,
         now: Timestamp,
-        (cookie, reply): (Option<Cookie>, Reply),
+        (cookie, reply): (Cookie, Reply),
     ) {
-        let answered = Answered { at: now, nonce: self.hash_nonce(nonce), digest, cookie, reply };
-        let most = self.limits.retransmission_bytes / SHARDS;
-        let mut guard = self.shards[self.shard_of(device)].lock();
-        let shard = &mut *guard;
-        shard.answered_bytes += answered.bytes();
-        shard.order.push_back((now, device.clone()));
-        let list = shard.answered.entry(device.clone()).or_default();
-        list.push(answered);
-        if list.len() > self.limits.retransmission_nonces {
-            shard.answered_bytes -= list.remove(0).bytes();
-        }
-        while shard.answered_bytes > most && shard.forget_oldest() {}
+        let answered = Answered { at: now, nonce: self.hasher.hash_one(nonce), digest, cookie, reply };
+        let limits = &self.limits;
+        let bytes = limits.retransmission_bytes / SHARDS;
+        self.shard(device).answered.keep(device, answered, limits.retransmission_nonces, bytes);
     }
 
-    /// Open a flow for the device of `flow`, in place of one that may be open. Gives the flow's cookie and the
-    /// replaced flow.
-    pub fn insert(&self, flow: Box<Flow>, random: &dyn Random) -> (Cookie, Option<Box<Flow>>) {
-        let device = flow.device().clone();
-        let source = flow.source();
-        let cookie = self.cookie(&device, random);
-        let mut shard = self.shards[cookie.shard()].lock();
-        let old = shard.flows.insert(device.clone(), (cookie, Slot::Parked(flow)));
-        let replaced = old.as_ref().map(|(cookie, _)| *cookie);
-        if let Some(replaced) = replaced {
-            shard.cookies.remove(&replaced);
-        }
-        shard.cookies.insert(cookie, device);
-        drop(shard);
+    /// Open a flow of `device`, checked out, in place of one that may be there. Gives its cookie, and the flow that
+    /// is replaced if it was waiting.
+    pub fn begin(
+        &self,
+        device: &DeviceId,
+        arrival: &Arrival,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> (Cookie, Option<Box<Flow>>) {
+        let number = random.next_u128() & !(SHARDS as u128 - 1) | self.shard_of(device) as u128;
+        let cookie = Cookie::from_u128(number);
+        // The address first: who ends the flow finds it there.
+        self.source(arrival.source).add(arrival.source, cookie);
         self.open.fetch_add(1, Ordering::Relaxed);
-        self.source_shard(source).lock().entry(source).or_default().push(cookie);
-        (cookie, old.and_then(|(cookie, slot)| self.retire(cookie, slot)))
-    }
-
-    /// Take leave of a slot that is out of the table. Gives the flow in it, if it was waiting.
-    fn retire(&self, cookie: Cookie, slot: Slot) -> Option<Box<Flow>> {
-        match slot {
-            Slot::Parked(flow) => {
-                self.open.fetch_sub(1, Ordering::Relaxed);
-                self.forget_source(flow.source(), cookie);
-                Some(flow)
-            }
-            // Its step finds the cookie gone and forgets its source itself.
-            Slot::CheckedOut(_) => {
-                self.open.fetch_sub(1, Ordering::Relaxed);
-                None
-            }
-            Slot::Over(..) => None,
+        let slot = Slot::CheckedOut(now);
+        let entry = Entry { cookie, source: arrival.source, door: arrival.door.clone(), slot };
+        let mut shard = self.shard(device);
+        let old = shard.flows.insert(device.clone(), entry);
+        if let Some(old) = &old {
+            shard.cookies.remove(&old.cookie);
         }
-    }
-
-    /// End the flow of a device, if there is one: a new opening message has come.
-    pub fn replace(&self, device: &DeviceId) -> Option<Box<Flow>> {
-        let mut shard = self.shards[self.shard_of(device)].lock();
-        let (cookie, slot) = shard.flows.remove(device)?;
-        shard.cookies.remove(&cookie);
+        shard.cookies.insert(cookie, device.clone());
         drop(shard);
-        self.retire(cookie, slot)
+        (cookie, old.and_then(|old| self.retire(old)))
     }
 
-    /// A cookie for a flow that is over with its first reply.
-    pub fn cookie(&self, device: &DeviceId, random: &dyn Random) -> Cookie {
-        Cookie(random.next_u128() & !(SHARDS as u128 - 1) | self.shard_of(device) as u128)
-    }
-
-    fn forget_source(&self, source: IpAddr, cookie: Cookie) {
-        let mut sources = self.source_shard(source).lock();
-        if let Some(list) = sources.get_mut(&source) {
-            list.retain(|known| *known != cookie);
-            if list.is_empty() {
-                sources.remove(&source);
-            }
+    /// Take leave of an entry that is out of the table. Gives the flow in it, if it was waiting.
+    fn retire(&self, entry: Entry) -> Option<Box<Flow>> {
+        if entry.is_open() {
+            self.count_out(entry.source, entry.cookie);
         }
+        match entry.slot {
+            Slot::Parked(flow) => Some(flow),
+            Slot::CheckedOut(_) | Slot::Over(..) => None,
+        }
+    }
+
+    fn count_out(&self, source: IpAddr, cookie: Cookie) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.source(source).remove(source, cookie);
     }
 
     /// Find and check out the flow that a message belongs to (WPI reference, section 1.5).
     ///
-    /// The flow must be on the same door. A dead cookie never falls into another flow by the sender's address.
-    pub fn check_out(&self, hints: Hints<'_>, source: IpAddr, door: &Door, now: Timestamp) -> Found {
+    /// The flow must be on the same door, and of the device that the message names if it names one. A dead cookie
+    /// never falls into another flow by the sender's address.
+    pub fn check_out(&self, hints: Hints<'_>, arrival: &Arrival, now: Timestamp) -> Found {
         for cookie in [hints.cookie, hints.connection].into_iter().flatten() {
-            match self.take(cookie, door, now) {
+            match self.take(cookie, hints.device, &arrival.door, now) {
                 Found::None => {}
                 found => return found,
             }
         }
-        if let Some(device) = hints.device {
-            let cookie = self.shards[self.shard_of(device)].lock().flows.get(device).map(|slot| slot.0);
-            if let Some(cookie) = cookie {
-                return self.take(cookie, door, now);
-            }
-        }
-        if !hints.has_cookie {
-            let only = match self.source_shard(source).lock().get(&source).map(SmallVec::as_slice) {
-                Some([only]) => Some(*only),
-                _ => None,
-            };
-            if let Some(only) = only {
-                return self.take(only, door, now);
-            }
-        }
-        Found::None
+        let cookie = match hints.device {
+            Some(device) => self.shard(device).flows.get(device).map(|entry| entry.cookie),
+            None if !hints.has_cookie => self.source(arrival.source).only(arrival.source),
+            None => None,
+        };
+        cookie.map_or(Found::None, |cookie| self.take(cookie, hints.device, &arrival.door, now))
     }
 
-    fn take(&self, cookie: Cookie, door: &Door, now: Timestamp) -> Found {
-        let mut guard = self.shards[cookie.shard()].lock();
+    fn take(&self, cookie: Cookie, named: Option<&DeviceId>, door: &Door, now: Timestamp) -> Found {
+        let mut guard = self.shard_with(cookie);
         let shard = &mut *guard;
         let Some(device) = shard.cookies.get(&cookie) else { return Found::None };
-        let Some((_, slot)) = shard.flows.get_mut(device) else { return Found::None };
-        match slot {
-            Slot::CheckedOut(_) => Found::Busy,
-            Slot::Over(_, reply) => Found::Over(reply.clone()),
-            Slot::Parked(flow) if !flow.is_on(door) => Found::None,
-            Slot::Parked(_) => match std::mem::replace(slot, Slot::CheckedOut(now)) {
-                Slot::Parked(flow) => Found::Flow(cookie, flow),
-                Slot::CheckedOut(_) | Slot::Over(..) => Found::Busy,
-            },
+        let Some(entry) = shard.flows.get_mut(device) else { return Found::None };
+        if named.is_some_and(|named| named != device) || entry.door != *door {
+            return Found::None;
+        }
+        if let Slot::Over(_, reply) = &entry.slot {
+            return Found::Over(device.clone(), reply.clone());
+        }
+        match std::mem::replace(&mut entry.slot, Slot::CheckedOut(now)) {
+            Slot::Parked(flow) => Found::Flow(cookie, flow),
+            busy => {
+                entry.slot = busy;
+                Found::Busy
+            }
         }
     }
 
-    /// Give a flow back. Returns it if another flow has taken its place meanwhile.
+    /// Give a flow back. Returns it if another flow has taken its place, or it was ended, meanwhile.
     pub fn park(&self, cookie: Cookie, flow: Box<Flow>) -> Option<Box<Flow>> {
-        let mut guard = self.shards[cookie.shard()].lock();
-        match guard.flows.get_mut(flow.device()) {
-            Some((current, slot)) if *current == cookie => {
-                *slot = Slot::Parked(flow);
+        let mut shard = self.shard_with(cookie);
+        match shard.flows.get_mut(flow.device()) {
+            Some(entry) if entry.cookie == cookie => {
+                // What is over stays so: two messages ended it at once, and the other one has made it durable.
+                if entry.is_open() {
+                    entry.slot = Slot::Parked(flow);
+                }
                 None
             }
-            _ => {
-                drop(guard);
-                self.forget_source(flow.source(), cookie);
-                Some(flow)
-            }
+            _ => Some(flow),
         }
     }
 
     /// End a flow for good; its last reply stays for a while.
-    pub fn close(&self, cookie: Cookie, device: &DeviceId, source: IpAddr, now: Timestamp, reply: Reply) {
-        let mut shard = self.shards[cookie.shard()].lock();
-        if let Some((current, slot)) = shard.flows.get_mut(device)
-            && *current == cookie
-            && !matches!(slot, Slot::Over(..))
-        {
-            *slot = Slot::Over(now, reply);
-            self.open.fetch_sub(1, Ordering::Relaxed);
-        }
+    pub fn close(&self, cookie: Cookie, device: &DeviceId, now: Timestamp, reply: Reply) {
+        let mut shard = self.shard_with(cookie);
+        let Some(entry) =
+            shard.flows.get_mut(device).filter(|entry| entry.cookie == cookie && entry.is_open())
+        else {
+            return;
+        };
+        entry.slot = Slot::Over(now, reply);
+        let source = entry.source;
         drop(shard);
-        self.forget_source(source, cookie);
+        self.count_out(source, cookie);
     }
 
     /// Whether the device has an open flow.
     pub fn has_flow(&self, device: &DeviceId) -> bool {
-        let shard = self.shards[self.shard_of(device)].lock();
-        shard.flows.get(device).is_some_and(|(_, slot)| !matches!(slot, Slot::Over(..)))
+        self.shard(device).flows.get(device).is_some_and(Entry::is_open)
     }
 
-    /// End what is too old and forget what is past. Gives the flows that were not over.
+    /// End what is too old and forget what is past. Gives the flows that were waiting.
     pub fn sweep(&self, now: Timestamp) -> Vec<Box<Flow>> {
         let mut expired = Vec::new();
         for shard in &self.shards {
             let mut guard = shard.lock();
             let shard = &mut *guard;
-            let dead: Vec<_> = shard
-                .flows
-                .iter()
-                .filter(|(_, (_, slot))| self.is_expired(slot, now))
-                .map(|(device, _)| device.clone())
-                .collect();
-            for device in dead {
-                if let Some((cookie, slot)) = shard.flows.remove(&device) {
-                    shard.cookies.remove(&cookie);
-                    expired.push((cookie, slot));
-                }
+            let dead = shard.flows.extract_if(|_, entry| self.is_expired(&entry.slot, now));
+            for (_, entry) in dead {
+                shard.cookies.remove(&entry.cookie);
+                expired.push(entry);
             }
-            while shard
-                .order
-                .front()
-                .is_some_and(|(at, _)| now.since(*at) > self.limits.retransmission_window)
-                && shard.forget_oldest()
-            {}
+            // A wave of phones does not keep its memory for ever.
+            if shard.flows.len() * 4 < shard.flows.capacity() {
+                shard.flows.shrink_to(shard.flows.len() * 2);
+                shard.cookies.shrink_to(shard.cookies.len() * 2);
+            }
+            shard.answered.sweep(now, self.limits.retransmission_window);
         }
-        expired
-            .into_iter()
-            .filter_map(|(cookie, slot)| self.retire(cookie, slot))
-            .filter(|flow| !flow.is_over())
-            .collect()
+        for sources in &self.sources {
+            sources.lock().shrink();
+        }
+        expired.into_iter().filter_map(|entry| self.retire(entry)).collect()
     }
 
     fn is_expired(&self, slot: &Slot, now: Timestamp) -> bool {
@@ -436,43 +353,14 @@ impl Sessions {
             Slot::CheckedOut(since) | Slot::Over(since, _) => now.since(*since) > limits.idle,
         }
     }
-}
 
-impl Shard {
-    /// Forget the oldest answered message. False if there is none.
-    fn forget_oldest(&mut self) -> bool {
-        let Some((at, device)) = self.order.pop_front() else { return false };
-        if let Some(list) = self.answered.get_mut(&device) {
-            let mut freed = 0;
-            list.retain(|answered| {
-                let gone = answered.at <= at;
-                if gone {
-                    freed += answered.bytes();
-                }
-                !gone
-            });
-            self.answered_bytes = self.answered_bytes.saturating_sub(freed);
-            if list.is_empty() {
-                self.answered.remove(&device);
-            }
-        }
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cookies_have_32_digits_and_hide_in_debug() {
-        let cookie = Cookie::from_u128(0x0D3C_55F1);
-        assert_eq!(cookie.to_string(), format!("{}0D3C55F1", "0".repeat(24)));
-        assert_eq!(cookie.to_string().len(), 32);
-        assert_eq!(Cookie::parse(&cookie.to_string()), Some(cookie));
-        for bad in ["", "12", &"g".repeat(32), &format!("+{}", "1".repeat(31))] {
-            assert_eq!(Cookie::parse(bad), None, "{bad}");
-        }
-        assert!(!format!("{cookie:?}").contains("D3C55F1"));
+    /// Whether no table holds anything.
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        let shards = self.shards.iter().all(|shard| {
+            let shard = shard.lock();
+            shard.flows.is_empty() && shard.cookies.is_empty() && shard.answered.is_empty()
+        });
+        shards && self.sources.iter().all(|sources| sources.lock().is_empty()) && self.open() == 0
     }
 }

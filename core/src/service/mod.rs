@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::device::DeviceId;
 use crate::dialogue::sessions::{SessionLimits, Sessions};
-use crate::dialogue::wpi::{Context, Credentials, FlowLimits, Need, SecureSettings};
+use crate::dialogue::wpi::{Context, Credentials, Flow, FlowLimits, Need, SecureSettings};
 use crate::event::{EventDraft, EventKind, EventLog};
 use crate::fleet::{Fleet, FleetLimits};
 use crate::policy::{Policy, Registry, TemplateBounds};
@@ -162,10 +162,12 @@ impl Service {
     }
 
     /// What an abandoned flow learned is still true of the device.
-    fn keep_abandoned(&self, flow: crate::dialogue::wpi::Flow) {
+    fn keep_abandoned(&self, flow: Flow) {
         let device: DeviceId = flow.device().clone();
-        let Some(update) = flow.abandon() else { return };
-        if let Err(error) = self.fleet.update_detached(&device, true, |current| Ok(update.apply(current))) {
+        let learned = flow.abandon();
+        let create = learned.is_new;
+        if let Err(error) = self.fleet.update_detached(&device, create, |current| Ok(learned.apply(current)))
+        {
             tracing::debug!(%device, %error, "an abandoned flow was not kept");
         }
     }

@@ -1,16 +1,18 @@
 //! One WPI message: find its flow, take the step, make it durable, answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_codecs::wpi::{PhoneMessage, Reason};
+use callboard_codecs::wpi::{Action, PhoneMessage, Reason, ReplyStatus};
 
 use super::Service;
-use crate::device::{Device, DeviceId, DeviceUpdate, SecurityChange};
+use crate::device::{Device, DeviceId, DeviceUpdate, SecureMode, SecurityChange, Task, TaskState};
 use crate::dialogue::sessions::{Cookie, Found, Hints};
-use crate::dialogue::wpi::{Arrival, Context, Door, Flow, Next, Reply, Step};
+use crate::dialogue::wpi::{Arrival, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason};
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::FleetError;
+use crate::store::SubmitError;
 
 /// The store may be this full before new dialogues are asked to come later: those already inside need the rest.
 const STORE_NEARLY_FULL: f32 = 0.75;
@@ -124,6 +126,10 @@ impl WpiResponse {
     fn overload(cause: OverloadCause) -> Self {
         Self::plain(Reply::overload(), Outcome::Overload(cause))
     }
+
+    fn with_cookie(self, cookie: Cookie) -> Self {
+        Self { set_cookie: Some(cookie), flow: Some(cookie), ..self }
+    }
 }
 
 impl Service {
@@ -131,170 +137,192 @@ impl Service {
     ///
     /// The future may be dropped at any time; a phone that repeats its message gets its answer then.
     pub async fn wpi(&self, request: WpiRequest<'_>) -> WpiResponse {
-        if request.message.reason.is_opening() { self.open(request).await } else { self.go_on(request).await }
+        let device = device_of(request.message);
+        let arrival = Arrival { source: request.source, door: request.door.clone(), digest: request.digest };
+        if let Some(device) = &device {
+            let mode = self.fleet.get(device).map_or(SecureMode::Off, |device| device.security.mode);
+            if let Err((reason, event)) = admit(device, mode, &arrival) {
+                self.record(event);
+                return WpiResponse::plain(Reply::clean_up_because(reason), Outcome::Refused);
+            }
+        }
+        match (request.message.reason.is_opening(), device) {
+            (true, Some(device)) => self.open(request, &arrival, &device).await,
+            (true, None) => WpiResponse::plain(Reply::clean_up(), Outcome::NoDevice),
+            (false, device) => self.go_on(request, &arrival, device).await,
+        }
     }
 
-    async fn open(&self, request: WpiRequest<'_>) -> WpiResponse {
-        let Some(device) = device_of(request.message) else {
-            return WpiResponse::plain(Reply::clean_up(), Outcome::NoDevice);
-        };
-        let now = self.now();
-        let nonce = request.message.nonce;
-        if let Some((cookie, reply)) = self.sessions.answered(&device, nonce, request.digest, now) {
-            let response = WpiResponse::plain(reply, Outcome::Repeated);
-            return WpiResponse { set_cookie: cookie, flow: cookie, ..response };
+    async fn open(&self, request: WpiRequest<'_>, arrival: &Arrival, device: &DeviceId) -> WpiResponse {
+        let (now, nonce) = (self.now(), request.message.nonce);
+        if let Some((cookie, reply)) = self.sessions.answered(device, nonce, request.digest, now) {
+            return WpiResponse::plain(reply, Outcome::Repeated).with_cookie(cookie);
         }
-        if let Some(cause) = self.overloaded(&device, request.shed) {
+        if let Some(cause) = self.overloaded(device, request.shed) {
             return WpiResponse::overload(cause);
         }
-        if let Some(old) = self.sessions.replace(&device) {
+        let (cookie, old) = self.sessions.begin(device, arrival, now, &*self.around.random);
+        if let Some(old) = old {
             self.keep_abandoned(*old);
         }
-        let step = self.first_step(&device, &request, now);
-        let step = match step.next {
-            Next::Need(need) => {
-                let made = self.around.credentials.issue(need, now).await;
-                let policy = self.templates.policy();
-                step.flow.credentials(&self.context(self.now(), &policy), made, nonce, request.digest)
-            }
-            _ => step,
-        };
-        self.answer_first(&device, &request, step).await
+        let step = self.first_step(device, request.message, arrival).await;
+        let response = self.answer(cookie, device, step).await;
+        if let Outcome::Overload(_) = response.outcome {
+            // The phone opens again; nothing was promised.
+            return response;
+        }
+        let answer = (cookie, response.reply.clone());
+        self.sessions.remember(device, nonce, request.digest, self.now(), answer);
+        response.with_cookie(cookie)
     }
 
-    fn first_step(&self, device: &DeviceId, request: &WpiRequest<'_>, now: crate::time::Timestamp) -> Step {
-        let base = self.fleet.get(device).unwrap_or_else(|| std::sync::Arc::new(Device::new(device.clone())));
+    async fn first_step(&self, device: &DeviceId, message: &PhoneMessage<'_>, arrival: &Arrival) -> Step {
+        let base = self.fleet.get(device).unwrap_or_else(|| Arc::new(Device::new(device.clone())));
+        let now = self.now();
+        let mut step = Flow::open(&self.context(now, &self.templates.policy()), base, message, arrival);
+        self.tell(&mut step);
+        let Next::Need(need) = step.next else { return step };
+        let made = self.around.credentials.issue(need, now).await;
         let policy = self.templates.policy();
-        let step = Flow::open(&self.context(now, &policy), base, request.message, &arrival(request));
-        self.tell(&step.events);
+        let context = self.context(self.now(), &policy);
+        let mut step = step.flow.credentials(&context, made, message.nonce, arrival.digest);
+        self.tell(&mut step);
         step
     }
 
-    /// Perform what the first step of a flow wants.
-    async fn answer_first(&self, device: &DeviceId, request: &WpiRequest<'_>, step: Step) -> WpiResponse {
-        let Step { flow, next, update, .. } = step;
-        let nonce = request.message.nonce;
-        match next {
-            Next::Refuse(reply) => WpiResponse::plain(reply, Outcome::Refused),
-            Next::Reply(reply) => {
-                let (cookie, old) = self.sessions.insert(Box::new(flow), &*self.around.random);
-                if let Some(old) = old {
-                    self.keep_abandoned(*old);
-                }
-                let answer = (Some(cookie), reply.clone());
-                self.sessions.remember(device, nonce, request.digest, self.now(), answer);
-                let response = WpiResponse::plain(reply, Outcome::Answered);
-                WpiResponse { set_cookie: Some(cookie), flow: Some(cookie), ..response }
-            }
-            Next::Finish(reply) | Next::FinishWithoutAnswer(reply) => {
-                let opened = flow.opened();
-                if let Err(cause) = self.save(device, update).await {
-                    // The phone opens again; nothing was promised.
-                    return WpiResponse::overload(cause);
-                }
-                let cookie = self.sessions.cookie(device, &*self.around.random);
-                let now = self.now();
-                self.sessions.remember(device, nonce, request.digest, now, (Some(cookie), reply.clone()));
-                let response = WpiResponse::plain(reply, Outcome::Finished);
-                WpiResponse { set_cookie: Some(cookie), flow_time: Some(now.since(opened)), ..response }
-            }
-            // Credentials are asked for once in a flow.
-            Next::Need(_) => WpiResponse::plain(Reply::clean_up(), Outcome::Refused),
-        }
-    }
-
-    async fn go_on(&self, request: WpiRequest<'_>) -> WpiResponse {
-        let now = self.now();
-        let device = device_of(request.message);
+    async fn go_on(
+        &self,
+        request: WpiRequest<'_>,
+        arrival: &Arrival,
+        device: Option<DeviceId>,
+    ) -> WpiResponse {
+        let message = request.message;
         let hints = Hints {
             cookie: request.cookie,
             has_cookie: request.has_cookie,
             connection: request.connection,
             device: device.as_ref(),
         };
-        let (cookie, flow) = match self.sessions.check_out(hints, request.source, request.door, now) {
-            Found::Flow(cookie, flow) => (cookie, flow),
-            Found::Busy => return WpiResponse::overload(OverloadCause::Busy),
-            Found::Over(reply) => return WpiResponse::plain(reply, Outcome::Repeated),
+        let now = self.now();
+        match self.sessions.check_out(hints, arrival, now) {
+            Found::Flow(cookie, flow) => {
+                let policy = self.templates.policy();
+                let mut step = flow.advance(&self.context(now, &policy), message, arrival);
+                self.tell(&mut step);
+                let device = step.flow.device().clone();
+                self.answer(cookie, &device, step).await
+            }
+            Found::Busy => WpiResponse::overload(OverloadCause::Busy),
+            Found::Over(device, reply) => self.after_the_end(&device, reply, message).await,
             Found::None => {
-                if let (Reason::CleanUp, Some(device)) = (&request.message.reason, device) {
-                    self.lone_clean_up(&device, &request);
+                if let (Reason::CleanUp, Some(device)) = (&message.reason, device)
+                    && let Err(response) = self.given_up(&device, message).await
+                {
+                    return response;
                 }
-                return WpiResponse::plain(Reply::clean_up(), Outcome::LostSession);
-            }
-        };
-        let policy = self.templates.policy();
-        let context: Context<'_> = self.context(now, &policy);
-        let step = flow.advance(&context, request.message, &arrival(&request));
-        self.tell(&step.events);
-        self.answer_later(cookie, step).await
-    }
-
-    /// Perform what a later step of a flow wants.
-    async fn answer_later(&self, cookie: Cookie, step: Step) -> WpiResponse {
-        let Step { mut flow, next, update, .. } = step;
-        let (device, source, opened) = (flow.device().clone(), flow.source(), flow.opened());
-        match next {
-            Next::Reply(reply) => {
-                self.park(cookie, flow);
-                WpiResponse { flow: Some(cookie), ..WpiResponse::plain(reply, Outcome::Answered) }
-            }
-            Next::Refuse(reply) => {
-                self.park(cookie, flow);
-                WpiResponse::plain(reply, Outcome::Refused)
-            }
-            Next::Finish(reply) | Next::FinishWithoutAnswer(reply) => {
-                // Parked before the wait: if this request is cut off, the phone's repetition finds the flow.
-                if let Some(update) = &update {
-                    flow.keep_update(update.clone());
-                }
-                self.park(cookie, flow);
-                if let Err(cause) = self.save(&device, update).await {
-                    return WpiResponse::overload(cause);
-                }
-                let now = self.now();
-                self.sessions.close(cookie, &device, source, now, reply.clone());
-                let response = WpiResponse::plain(reply, Outcome::Finished);
-                WpiResponse { flow_time: Some(now.since(opened)), ..response }
-            }
-            Next::Need(_) => {
-                self.park(cookie, flow);
-                WpiResponse::plain(Reply::clean_up(), Outcome::Refused)
+                WpiResponse::plain(Reply::clean_up(), Outcome::LostSession)
             }
         }
     }
 
-    fn park(&self, cookie: Cookie, flow: Flow) {
+    /// Perform what a step wants.
+    async fn answer(&self, cookie: Cookie, device: &DeviceId, step: Step) -> WpiResponse {
+        let Step { flow, next, learned, .. } = step;
+        let opened = flow.opened();
+        // Parked before any wait: if this request is cut off, the phone's repetition finds the flow.
         if let Some(flow) = self.sessions.park(cookie, Box::new(flow)) {
             // A new opening message took its place while it was stepped.
             self.keep_abandoned(*flow);
         }
+        let reply = match next {
+            Next::Reply(reply) => {
+                return WpiResponse { flow: Some(cookie), ..WpiResponse::plain(reply, Outcome::Answered) };
+            }
+            Next::Finish(reply) => reply,
+            // Credentials are asked for once in a flow, and then they are there.
+            Next::Need(_) => Reply::clean_up(),
+        };
+        let reply = match self.save(device, learned.unwrap_or_default()).await {
+            Ok(()) => reply,
+            Err(Unsaved::Later(cause)) => return WpiResponse::overload(cause),
+            Err(Unsaved::Never) => Reply::clean_up(),
+        };
+        let now = self.now();
+        self.sessions.close(cookie, device, now, reply.clone());
+        let response = WpiResponse::plain(reply, Outcome::Finished);
+        WpiResponse { flow_time: Some(now.since(opened)), ..response }
     }
 
-    /// Apply an update and wait until it is durable.
-    async fn save(&self, device: &DeviceId, update: Option<DeviceUpdate>) -> Result<(), OverloadCause> {
-        let ticket = match update {
-            Some(update) => {
-                self.fleet.update(device, true, |current| Ok(update.apply(current))).map(|done| Some(done.1))
+    /// Answer a message of a flow that is over.
+    async fn after_the_end(&self, device: &DeviceId, last: Reply, message: &PhoneMessage<'_>) -> WpiResponse {
+        let done = match message.reason {
+            // Nobody answers a restart but a phone that does not want it. Told again it would refuse again.
+            Reason::ReplyTo { action: Some(Action::Restart), status } if last.action == Action::Restart => {
+                self.boot_refused(device, status).await
             }
-            // Applied before, but not durable then.
-            None => self.fleet.rewrite(device),
+            Reason::ReplyTo { .. } => return WpiResponse::plain(last, Outcome::Repeated),
+            Reason::CleanUp => self.given_up(device, message).await.map(|()| Reply::clean_up()),
+            _ => Ok(Reply::clean_up()),
         };
-        match ticket {
-            Ok(Some(ticket)) => ticket.await.map_err(|error| {
-                tracing::warn!(%device, %error, "a commit failed");
-                OverloadCause::Store
-            }),
-            Ok(None) => Ok(()),
-            Err(FleetError::Full { limit }) => {
+        done.map_or_else(|response| response, |reply| WpiResponse::plain(reply, Outcome::Finished))
+    }
+
+    /// The phone does not boot: a busy one is told again when it is idle, for another the task has failed.
+    async fn boot_refused(
+        &self,
+        device: &DeviceId,
+        status: Option<ReplyStatus>,
+    ) -> Result<Reply, WpiResponse> {
+        let Some(known) = self.fleet.get(device) else { return Ok(Reply::clean_up()) };
+        let sent = |task: &&Task| matches!(task.state, TaskState::Sent(_));
+        let sent: Vec<_> = known.tasks.iter().filter(sent).map(|task| task.id).collect();
+        if sent.is_empty() || !matches!(status, Some(ReplyStatus::Busy | ReplyStatus::Failed)) {
+            return Ok(Reply::clean_up());
+        }
+        let busy = status == Some(ReplyStatus::Busy);
+        let learned = if busy { Learned::unsent(sent) } else { Learned::finished(sent) };
+        self.save_or_later(device, learned).await?;
+        if busy {
+            return Ok(Reply::clean_up_and_call_back());
+        }
+        self.record(EventDraft::about(device, EventKind::TaskFailed, "restart failed: refused by the phone"));
+        Ok(Reply::clean_up())
+    }
+
+    /// Apply what was learned and wait until it is durable.
+    async fn save(&self, device: &DeviceId, learned: Learned) -> Result<(), Unsaved> {
+        let create = learned.is_new;
+        let error = match self.fleet.update(device, create, |current| Ok(learned.apply(current))) {
+            Ok((_, ticket)) => {
+                return ticket.await.map_err(|error| {
+                    tracing::warn!(%device, %error, "a commit failed");
+                    Unsaved::Later(OverloadCause::Store)
+                });
+            }
+            Err(error) => error,
+        };
+        tracing::debug!(%device, %error, "what was learned is not taken");
+        match error {
+            // Deleted while it spoke.
+            FleetError::Unknown(_) => Err(Unsaved::Never),
+            FleetError::Full { limit } => {
                 let text = format!("{device} is not taken: there are {limit} devices");
                 self.record(EventDraft::about(device, EventKind::FleetFull, text));
-                Err(OverloadCause::Fleet)
+                Err(Unsaved::Later(OverloadCause::Fleet))
             }
-            Err(error) => {
-                tracing::debug!(%device, %error, "an update was not taken");
-                Err(OverloadCause::Store)
+            FleetError::Submit(SubmitError::TooLarge { bytes, limit, .. }) => {
+                let text = format!("its record would have {bytes} bytes, {limit} are allowed");
+                self.record(EventDraft::about(device, EventKind::DeviceTooLarge, text));
+                Err(Unsaved::Never)
             }
+            _ => Err(Unsaved::Later(OverloadCause::Store)),
+        }
+    }
+
+    async fn save_or_later(&self, device: &DeviceId, learned: Learned) -> Result<(), WpiResponse> {
+        match self.save(device, learned).await {
+            Err(Unsaved::Later(cause)) => Err(WpiResponse::overload(cause)),
+            Ok(()) | Err(Unsaved::Never) => Ok(()),
         }
     }
 
@@ -313,34 +341,36 @@ impl Service {
     }
 
     /// A `clean-up` outside of any flow: the phone gave up what it was told before (WPI reference, section 7.4).
-    fn lone_clean_up(&self, device: &DeviceId, request: &WpiRequest<'_>) {
-        let Some(known) = self.fleet.get(device) else { return };
-        let reason = request.message.items.iter().find(|item| item.name == "cleanup-reason");
-        let text: String = reason.map_or("no reason given", |item| &item.value).chars().take(200).collect();
+    async fn given_up(&self, device: &DeviceId, message: &PhoneMessage<'_>) -> Result<(), WpiResponse> {
+        let Some(known) = self.fleet.get(device) else { return Ok(()) };
+        let text = clean_up_reason(message);
         self.record(EventDraft::about(device, EventKind::PhoneCleanUp, text.clone()));
         if !known.security.mode.is_enabling() {
-            return;
+            return Ok(());
         }
-        let update =
-            DeviceUpdate { security: Some(SecurityChange::Failed(text.into())), ..DeviceUpdate::default() };
-        if let Err(error) = self.fleet.update_detached(device, false, |current| Ok(update.apply(current))) {
-            tracing::debug!(%device, %error, "a clean-up was not kept");
-        }
+        let security = Some(SecurityChange::Failed(text.into()));
+        let update = DeviceUpdate { security, ..DeviceUpdate::default() };
+        self.save_or_later(device, Learned { update, ..Learned::default() }).await
     }
 
-    fn tell(&self, events: &[EventDraft]) {
-        for event in events {
-            self.record(event.clone());
+    fn tell(&self, step: &mut Step) {
+        for event in step.events.drain(..) {
+            self.record(event);
         }
     }
+}
+
+/// Why something was not made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unsaved {
+    /// It may be when the phone comes again.
+    Later(OverloadCause),
+    /// It never will be: coming again does not help.
+    Never,
 }
 
 /// The device that the items name.
 fn device_of(message: &PhoneMessage<'_>) -> Option<DeviceId> {
     let item = message.items.iter().rev().find(|item| item.name == "mac-addr")?;
     item.value.parse().ok()
-}
-
-fn arrival(request: &WpiRequest<'_>) -> Arrival {
-    Arrival { source: request.source, door: request.door.clone(), digest: request.digest }
 }

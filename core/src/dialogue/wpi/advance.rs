@@ -2,27 +2,26 @@
 
 use callboard_codecs::wpi::{Action, Fragment, PhoneMessage, Reason, ReplyStatus};
 
-use super::flow::{Awaiting, Collecting, Flow, Purpose, Writing};
-use super::{Arrival, Context, Door, Next, Reply, Step};
-use crate::device::{Refusal, SecurityChange, TaskChange, TaskId, Written};
+use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, Writing};
+use super::open::identity;
+use super::{Arrival, Context, Next, Reply, Step};
+use crate::device::{Refusal, SecurityChange, TaskChange, TaskKind, Written};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
 
 impl Flow {
-    /// Take a `reply-to` or `clean-up` message of this flow.
+    /// Take a message of this flow that opens none.
+    ///
+    /// The caller has found the flow by what the message says, and both came to the same door.
     pub fn advance(mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>, arrival: &Arrival) -> Step {
         if let Some(next) = self.repeated(message, arrival) {
             self.touched = ctx.now;
-            let update = std::mem::take(&mut self.unsaved).then(|| std::mem::take(&mut self.update));
-            return Step { flow: self, next, events: Vec::new(), update };
+            let learned = self.is_over().then(|| self.learned());
+            return Step { flow: self, next, events: Vec::new(), learned };
         }
         let mut events = Vec::new();
-        if self.door != arrival.door {
-            // A cookie of the one door is worth nothing at the other.
-            return Step { flow: self, next: Next::Refuse(Reply::clean_up()), events, update: None };
-        }
         let next = match message.reason {
-            Reason::ReplyTo { status, .. } => self.answered(ctx, message, status, &mut events),
+            Reason::ReplyTo { action, status } => self.answered(ctx, message, action, status, &mut events),
             _ => self.phone_ends(message, &mut events),
         };
         self.conclude(ctx, message.nonce, arrival.digest, next, events)
@@ -30,25 +29,28 @@ impl Flow {
 
     /// The reply to a message that was answered before (WPI reference, section 6.5).
     fn repeated(&self, message: &PhoneMessage<'_>, arrival: &Arrival) -> Option<Next> {
+        let Reason::ReplyTo { action, .. } = message.reason else { return None };
         if let Awaiting::Over(reply) = &self.awaiting {
             return Some(Next::Finish(reply.clone()));
         }
         let last = self.last.as_ref()?;
         let same = *last.nonce == *message.nonce && last.digest == arrival.digest;
-        let stale = match message.reason {
-            Reason::ReplyTo { action: Some(action), .. } => {
-                self.awaiting.action() != Some(action) && self.completed == Some(action)
-            }
-            _ => false,
-        };
+        let stale = action.is_some() && action == self.completed && action != self.awaiting.action();
         (same || stale).then(|| Next::Reply(last.reply.clone()))
     }
 
+    /// The phone ends the flow, or says what nobody understands.
     fn phone_ends(&mut self, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) -> Next {
-        let reason = message.items.iter().find(|item| item.name == "cleanup-reason");
-        let text = reason.map_or("no reason given", |item| &item.value).chars().take(200).collect::<String>();
-        self.bootstrapping_given_up(&text);
-        events.push(EventDraft::about(&self.device, EventKind::PhoneCleanUp, text));
+        self.learned.take_back();
+        let event = if let Reason::Unknown(word) = &message.reason {
+            let text = format!("the phone came with the unknown reason `{word}`");
+            EventDraft::about(&self.device, EventKind::FlowAbandoned, text)
+        } else {
+            let text = clean_up_reason(message);
+            self.bootstrapping_given_up(&text);
+            EventDraft::about(&self.device, EventKind::PhoneCleanUp, text)
+        };
+        events.push(event);
         Next::Finish(Reply::clean_up())
     }
 
@@ -56,10 +58,10 @@ impl Flow {
         &mut self,
         ctx: &Context<'_>,
         message: &PhoneMessage<'_>,
+        action: Option<Action>,
         status: Option<ReplyStatus>,
         events: &mut Vec<EventDraft>,
     ) -> Next {
-        let Reason::ReplyTo { action, .. } = message.reason else { return Next::Refuse(Reply::clean_up()) };
         if action.is_some_and(|action| self.awaiting.action() != Some(action)) {
             let text = "the phone answered another action than the one it was asked";
             events.push(EventDraft::about(&self.device, EventKind::FlowAbandoned, text));
@@ -75,7 +77,9 @@ impl Flow {
         self.completed = self.awaiting.action();
         let awaiting = std::mem::replace(&mut self.awaiting, Awaiting::Nothing);
         match status {
-            Some(ReplyStatus::Busy) => Self::busy(),
+            // In a call; it calls again when it is idle (WPI reference, section 6.4). What was to be written is still
+            // the difference then, and tasks still wait.
+            Some(ReplyStatus::Busy) => Next::Finish(Reply::clean_up_and_call_back()),
             Some(ReplyStatus::Failed | ReplyStatus::Unknown) => self.failed(ctx, awaiting, events),
             // A missing status is a good one: the phone did answer.
             Some(ReplyStatus::Accepted) | None => self.accepted(ctx, awaiting, events),
@@ -85,10 +89,12 @@ impl Flow {
     /// Keep the items of a part.
     fn gather(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>) -> Result<(), String> {
         let limits = ctx.limits;
+        if matches!(self.awaiting, Awaiting::ReadAll(_) | Awaiting::ReadItems(_)) {
+            self.identity = identity(&self.identity, &message.items);
+        }
         let collecting = match &mut self.awaiting {
-            Awaiting::ReadAll(collecting)
-            | Awaiting::ReadItems(collecting, _)
-            | Awaiting::Tan(collecting) => collecting,
+            Awaiting::ReadAll(collecting) | Awaiting::Tan(collecting) => collecting,
+            Awaiting::ReadItems(reading) => &mut reading.answer,
             Awaiting::Write(writing) => &mut writing.answer,
             Awaiting::Nothing | Awaiting::Over(_) => return Ok(()),
         };
@@ -96,7 +102,7 @@ impl Flow {
         if collecting.fragments > limits.fragments {
             return Err(format!("more than {} fragments", limits.fragments));
         }
-        if collecting.items.len() + message.items.len() > limits.items {
+        if collecting.items.len() + message.items.len() > limits.items || message.ignored.too_many > 0 {
             return Err(format!("more than {} items in one answer", limits.items));
         }
         for item in &message.items {
@@ -111,12 +117,6 @@ impl Flow {
         Ok(())
     }
 
-    /// The phone is in a call: it calls again when it is idle (WPI reference, section 6.4). What was to be written
-    /// is still the difference then.
-    fn busy() -> Next {
-        Next::Finish(Reply::clean_up_and_call_back())
-    }
-
     fn failed(&mut self, ctx: &Context<'_>, awaiting: Awaiting, events: &mut Vec<EventDraft>) -> Next {
         let device = self.device.clone();
         match awaiting {
@@ -125,9 +125,12 @@ impl Flow {
                 events.push(EventDraft::about(&device, EventKind::TaskFailed, text));
                 // Without knowing the phone nothing can be compared, so nothing is written.
                 self.to_do.policy = false;
+                for task in self.base.clone().tasks.iter().filter(|task| task.kind == TaskKind::ReadAll) {
+                    self.fail_task(task.id, "read-all", "refused by the phone", events);
+                }
             }
-            Awaiting::ReadItems(_, task) => {
-                self.fail_task(task, "read-items", "refused by the phone", events);
+            Awaiting::ReadItems(reading) => {
+                self.fail_task(reading.task, "read-items", "refused by the phone", events);
             }
             Awaiting::Tan(_) => {
                 return self.check_tan(ctx, &ItemSet::default(), events);
@@ -153,7 +156,7 @@ impl Flow {
                 self.proceed(ctx, events)
             }
             Purpose::Bootstrap { .. } => {
-                self.update.security =
+                self.learned.update.security =
                     Some(SecurityChange::Failed("the phone refused its credentials".into()));
                 let text = "the phone refused its credentials";
                 events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, text));
@@ -161,7 +164,7 @@ impl Flow {
             }
             Purpose::LeaveSecure => {
                 let reason = "the phone does not leave secure mode";
-                self.update.security = Some(SecurityChange::Failed(reason.into()));
+                self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
                 events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
                 self.proceed(ctx, events)
             }
@@ -171,7 +174,7 @@ impl Flow {
     fn accepted(&mut self, ctx: &Context<'_>, awaiting: Awaiting, events: &mut Vec<EventDraft>) -> Next {
         match awaiting {
             Awaiting::ReadAll(collected) => self.read_complete(ctx, collected, events),
-            Awaiting::ReadItems(collected, task) => self.items_read(ctx, collected, task, events),
+            Awaiting::ReadItems(reading) => self.items_read(ctx, reading, events),
             Awaiting::Tan(collected) => match collected.items.build(ctx.limits.device_items) {
                 Ok(answer) => self.check_tan(ctx, &answer, events),
                 Err(_) => self.check_tan(ctx, &ItemSet::default(), events),
@@ -200,23 +203,25 @@ impl Flow {
         }
         self.reported = set;
         self.known = true;
-        self.update.reported = Some(self.reported.clone());
-        self.update.read = Some(ctx.now);
+        self.learned.half_read = false;
+        self.learned.update.reported = Some(self.reported.clone());
+        self.learned.update.read = Some(ctx.now);
         self.proceed(ctx, events)
     }
 
-    fn items_read(
-        &mut self,
-        ctx: &Context<'_>,
-        collected: Collecting,
-        task: TaskId,
-        events: &mut Vec<EventDraft>,
-    ) -> Next {
-        match collected.items.build(ctx.limits.device_items) {
+    fn items_read(&mut self, ctx: &Context<'_>, reading: Reading, events: &mut Vec<EventDraft>) -> Next {
+        if !reading.rest.is_empty() {
+            return self
+                .count_action(ctx, events)
+                .or_else(|| self.read(reading))
+                .unwrap_or_else(|| self.proceed(ctx, events));
+        }
+        let task = reading.task;
+        match reading.answer.items.build(ctx.limits.device_items) {
             Ok(answer) => {
                 let text = format!("read-items done, {} items", answer.len());
                 self.merge(ctx, answer.iter().filter(|entry| entry.status.is_none()), events);
-                self.update.tasks.push(TaskChange::Finished(task));
+                self.learned.update.tasks.push(TaskChange::Finished(task));
                 events.push(EventDraft::about(&self.device, EventKind::TaskDone, text));
             }
             Err(error) => self.fail_task(task, "read-items", &error.to_string(), events),
@@ -242,7 +247,7 @@ impl Flow {
         match all.build(ctx.limits.device_items) {
             Ok(set) => {
                 self.reported = set;
-                self.update.reported = Some(self.reported.clone());
+                self.learned.update.reported = Some(self.reported.clone());
             }
             Err(error) => self.too_large(&error.to_string(), events),
         }
@@ -253,7 +258,7 @@ impl Flow {
         let failed = answer.items.build(ctx.limits.device_items).unwrap_or_default();
         match purpose {
             Purpose::Bootstrap { serial, expires } => {
-                self.update.security = Some(if failed.iter().any(|entry| entry.status.is_some()) {
+                self.learned.update.security = Some(if failed.iter().any(|entry| entry.status.is_some()) {
                     let reason = "the phone refused some of its credentials";
                     events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
                     SecurityChange::Failed(reason.into())
@@ -263,19 +268,19 @@ impl Flow {
                 return Next::Finish(Reply::clean_up());
             }
             Purpose::LeaveSecure => {
-                self.update.security = Some(SecurityChange::Left);
+                self.learned.update.security = Some(SecurityChange::Left);
                 let text = "the phone was told to leave secure mode";
                 events.push(EventDraft::about(&self.device, EventKind::SecureModeLeft, text));
                 return Next::Finish(Reply::clean_up());
             }
-            Purpose::Policy => self.update.wrote = Some(ctx.now),
+            Purpose::Policy => self.learned.update.wrote = Some(ctx.now),
             Purpose::Task(_) => {}
         }
         let refused = self.take_write(ctx, &batch, &failed, events);
         if let Purpose::Task(task) = purpose
             && rest.is_empty()
         {
-            self.update.tasks.push(TaskChange::Finished(task));
+            self.learned.update.tasks.push(TaskChange::Finished(task));
             let (kind, text) = if refused == 0 {
                 (EventKind::TaskDone, "write-items done".to_owned())
             } else {
@@ -294,13 +299,14 @@ impl Flow {
         events: &mut Vec<EventDraft>,
     ) -> Next {
         if rest.is_empty() {
+            // All of it was answered: onboarding templates have had their chance.
+            self.learned.update.onboarded |= matches!(purpose, Purpose::Policy);
             return self.proceed(ctx, events);
         }
-        self.actions += 1;
-        match self.write(purpose, rest) {
-            Some(next) => next,
-            None => self.proceed(ctx, events),
+        if let Some(end) = self.count_action(ctx, events) {
+            return end;
         }
+        self.write(purpose, rest).unwrap_or_else(|| self.proceed(ctx, events))
     }
 
     /// Take over what the phone stored; note what it refused. Returns the number of refused items.
@@ -320,14 +326,14 @@ impl Flow {
                 self.refuse(ctx, item, status);
                 continue;
             }
-            self.update.accepted.push(item.key.clone());
+            self.learned.update.accepted.push(item.key.clone());
             if reads_back(&item.key, &self.reported) {
                 let value = item.value.expose();
                 // Sealing fails only without random numbers; then the old value stays until the next read-all.
                 let _ = all.push_ref(item.key.name_ref(), item.key.index(), value, None, ctx.vault);
             } else {
                 let digest = ctx.vault.digest(item.value.expose());
-                self.update.written.push(Written { key: item.key.clone(), digest });
+                self.learned.update.written.push(Written { key: item.key.clone(), digest });
             }
         }
         self.adopt(ctx, all, events);
@@ -340,18 +346,19 @@ impl Flow {
     }
 
     fn refuse(&mut self, ctx: &Context<'_>, item: &ItemWrite, status: &str) {
-        self.update.refused.push(Refusal {
+        self.learned.update.refused.push(Refusal {
             key: item.key.clone(),
             digest: ctx.vault.digest(item.value.expose()),
             status: status.into(),
             at: ctx.now,
         });
     }
+}
 
-    /// Whether a flow on this door may be continued from there.
-    pub fn is_on(&self, door: &Door) -> bool {
-        self.door == *door
-    }
+/// Why the phone ends a flow, as far as it says.
+pub(crate) fn clean_up_reason(message: &PhoneMessage<'_>) -> String {
+    let item = message.items.iter().find(|item| item.name == "cleanup-reason" && !item.value.is_empty());
+    item.map_or("no reason given", |item| &item.value).chars().take(200).collect()
 }
 
 /// Whether the phone gives this item back when it is read: not if it is write-only, and not if it was reported as

@@ -1,13 +1,12 @@
 //! The state of one flow.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use callboard_codecs::wpi::{Action, Dialect};
 
-use super::{Door, Reply};
-use crate::device::{Device, DeviceId, DeviceUpdate, Identity, TaskId};
+use super::{Learned, Reply};
+use crate::device::{Device, DeviceId, Identity, TaskId};
 use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
 use crate::policy::Occasion;
 use crate::time::Timestamp;
@@ -16,8 +15,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Flow {
     pub(super) device: DeviceId,
-    pub(super) door: Door,
-    pub(super) source: IpAddr,
+    /// It came to the secure door.
+    pub(super) secure_door: bool,
     pub(super) opened: Timestamp,
     pub(super) touched: Timestamp,
     /// The device as it was when the flow began.
@@ -35,14 +34,12 @@ pub struct Flow {
     /// Largest number of items in one service message; `None` is no limit.
     pub(super) max_items: Option<u32>,
     /// Everything learned so far.
-    pub(super) update: DeviceUpdate,
+    pub(super) learned: Learned,
     pub(super) awaiting: Awaiting,
     pub(super) to_do: ToDo,
     /// Service messages sent.
     pub(super) actions: u32,
     pub(super) last: Option<Exchange>,
-    /// The flow is over, but its update did not reach the store.
-    pub(super) unsaved: bool,
     /// The action whose answer came last: its repetition gets the same reply again.
     pub(super) completed: Option<Action>,
 }
@@ -67,7 +64,7 @@ pub(super) enum Awaiting {
     /// All items.
     ReadAll(Collecting),
     /// Some items, for a task.
-    ReadItems(Collecting, TaskId),
+    ReadItems(Reading),
     /// The last characters of the PIN.
     Tan(Collecting),
     /// The result of a write.
@@ -82,7 +79,7 @@ impl Awaiting {
         match self {
             Self::Nothing | Self::Over(_) => None,
             Self::ReadAll(_) => Some(Action::ReadAllItems),
-            Self::ReadItems(..) | Self::Tan(_) => Some(Action::ReadItems),
+            Self::ReadItems(_) | Self::Tan(_) => Some(Action::ReadItems),
             Self::Write(_) => Some(Action::WriteItems),
         }
     }
@@ -93,6 +90,15 @@ impl Awaiting {
 pub(super) struct Collecting {
     pub(super) items: ItemSetBuilder,
     pub(super) fragments: u32,
+}
+
+/// A read of chosen items under way.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) task: TaskId,
+    pub(super) answer: Collecting,
+    /// What is asked for after it.
+    pub(super) rest: VecDeque<Vec<ItemWrite>>,
 }
 
 /// A write under way.
@@ -130,16 +136,6 @@ impl Flow {
         &self.device
     }
 
-    /// Where its opening message came from.
-    pub const fn source(&self) -> IpAddr {
-        self.source
-    }
-
-    /// The listener it belongs to.
-    pub const fn door(&self) -> &Door {
-        &self.door
-    }
-
     /// When it was opened.
     pub const fn opened(&self) -> Timestamp {
         self.opened
@@ -155,18 +151,20 @@ impl Flow {
         matches!(self.awaiting, Awaiting::Over(_))
     }
 
-    /// What an abandoned flow learned, with nothing in it that needs the flow's end to be true.
-    pub fn abandon(self) -> Option<DeviceUpdate> {
-        if self.is_over() {
-            return None;
-        }
-        Some(self.update)
+    /// What the flow learned so far.
+    pub(super) fn learned(&self) -> Learned {
+        let mut learned = self.learned.clone();
+        learned.update.identity = (self.identity != self.base.identity).then(|| self.identity.clone());
+        learned
     }
 
-    /// Take back what could not be made durable: the phone will repeat its message.
-    pub fn keep_update(&mut self, update: DeviceUpdate) {
-        self.update = update;
-        self.unsaved = true;
+    /// What an abandoned flow learned, with nothing in it that needs the flow's end to be true.
+    ///
+    /// A flow that is over is abandoned only if its last reply never left: that waits for the flow to be durable.
+    pub fn abandon(self) -> Learned {
+        let mut learned = self.learned();
+        learned.take_back();
+        learned
     }
 
     /// Remember the exchange, so that a retransmission gets the same reply.

@@ -6,6 +6,7 @@
 
 mod advance;
 mod flow;
+mod learned;
 mod open;
 mod plan;
 mod reply;
@@ -14,16 +15,18 @@ mod secure;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::device::{DeviceId, DeviceUpdate};
+use crate::device::DeviceId;
 use crate::event::EventDraft;
 use crate::item::ItemWrite;
 use crate::policy::Policy;
 use crate::secret::{Secret, Vault};
 use crate::time::Timestamp;
 
+pub(crate) use advance::clean_up_reason;
 pub use flow::Flow;
+pub use learned::Learned;
 pub use reply::{CleanUpReason, Reply};
-pub use secure::split_pin;
+pub use secure::{admit, split_pin};
 
 /// Which listener a message came through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,14 +136,10 @@ pub struct Credentials {
 pub enum Next {
     /// Send this reply; the phone will go on.
     Reply(Reply),
-    /// Send this reply once the flow's update is durable; the flow is over.
+    /// Send this reply once what the flow learned is durable; the flow is over.
     Finish(Reply),
-    /// Send this reply once the flow's update is durable; the phone boots instead of answering.
-    FinishWithoutAnswer(Reply),
     /// Make credentials, then call [`Flow::credentials`].
     Need(Need),
-    /// Refuse: send this reply, keep nothing.
-    Refuse(Reply),
 }
 
 /// The outcome of one message.
@@ -153,5 +152,5 @@ pub struct Step {
     /// What happened.
     pub events: Vec<EventDraft>,
     /// What the flow learned about the device; given out when the flow is over.
-    pub update: Option<DeviceUpdate>,
+    pub learned: Option<Learned>,
 }

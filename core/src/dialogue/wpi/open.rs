@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use callboard_codecs::wpi::{Dialect, Item, PhoneMessage, Reason};
+use callboard_codecs::wpi::{Dialect, Item, PhoneMessage, Reason, SoftwareVersion};
 
 use super::flow::{Awaiting, Flow, ToDo};
-use super::{Arrival, CleanUpReason, Context, Door, Next, Reply, Step};
+use super::{Arrival, Context, Door, Learned, Step};
 use crate::device::{
-    Device, DeviceUpdate, Identity, SecureMode, SecurityChange, TaskChange, TaskKind, TaskState,
+    Device, DeviceUpdate, Identity, SecureMode, SecurityChange, Task, TaskChange, TaskKind, TaskState,
 };
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemSetBuilder, NameRef};
@@ -17,17 +17,14 @@ use crate::secret::Vault;
 impl Flow {
     /// Take an opening message of `base` (a new [`Device`] if it was never heard of).
     ///
-    /// The caller has read the device id from the message and looked `base` up by it.
+    /// The caller has read the device id from the message, asked [`admit`](super::admit) and looked `base` up.
     pub fn open(ctx: &Context<'_>, base: Arc<Device>, message: &PhoneMessage<'_>, arrival: &Arrival) -> Step {
         let mut events = Vec::new();
         let mut flow = Self::begin(ctx, base, message, arrival);
-        if let Some(refusal) = flow.check_door(&mut events) {
-            return Step { flow, next: Next::Refuse(refusal), events, update: None };
-        }
         flow.note_boot(ctx, message, &mut events);
+        flow.note_software(&mut events);
         flow.take_items(ctx, message, &mut events);
         flow.decide(ctx, message, &mut events);
-        flow.note_secured(&mut events);
         let next = flow.proceed(ctx, &mut events);
         flow.conclude(ctx, message.nonce, arrival.digest, next, events)
     }
@@ -38,13 +35,10 @@ impl Flow {
             contact: Some(ctx.now),
             source: Some(arrival.source),
             started: message.reason == Reason::StartUp,
-            identity: (identity != base.identity).then(|| identity.clone()),
             ..DeviceUpdate::default()
         };
         Self {
             device: base.id.clone(),
-            door: arrival.door.clone(),
-            source: arrival.source,
             opened: ctx.now,
             touched: ctx.now,
             dialect: Dialect::of(&identity.software_version, &identity.device_type),
@@ -54,13 +48,13 @@ impl Flow {
             known: base.contacts.read.is_some(),
             occasion: if base.onboarded { Occasion::Later } else { Occasion::FirstContact },
             max_items: message.max_items,
-            update,
+            learned: Learned { update, is_new: base.revision == 0, ..Learned::default() },
             awaiting: Awaiting::Nothing,
             to_do: ToDo::default(),
             actions: 0,
             last: None,
             completed: None,
-            unsaved: false,
+            secure_door: matches!(arrival.door, Door::Secure { .. }),
             base,
         }
     }
@@ -72,23 +66,29 @@ impl Flow {
         }
         for task in &self.base.tasks {
             let TaskState::Sent(at) = task.state else { continue };
-            self.update.tasks.push(TaskChange::Finished(task.id));
+            self.learned.update.tasks.push(TaskChange::Finished(task.id));
             let text = format!("{} done after {} s", task.kind.as_str(), ctx.now.since(at).as_secs());
             events.push(EventDraft::about(&self.device, EventKind::TaskDone, text));
             if task.kind == (TaskKind::Restart { factory_reset: true }) {
                 self.known = false;
-                self.update.forget_refusals = true;
+                self.learned.update.forget_refusals = true;
             }
         }
-        let old = &self.base.identity.software_version;
-        let new = &self.identity.software_version;
-        if self.known && old != new {
-            let text = format!("software changed from {old} to {new}");
-            events.push(EventDraft::about(&self.device, EventKind::SoftwareChanged, text));
-            self.update.forget_refusals = true;
-            // Other firmware has other items.
-            self.to_do.read_all = true;
+    }
+
+    /// Other firmware has other items, and may take what the old one refused.
+    fn note_software(&mut self, events: &mut Vec<EventDraft>) {
+        let (old, new) = (&self.base.identity, &self.identity);
+        let same = same_version(&old.software_version, &new.software_version)
+            && *old.software_type == *new.software_type;
+        if same || !self.known {
+            return;
         }
+        let name = |identity: &Identity| format!("{} {}", identity.software_type, identity.software_version);
+        let text = format!("software changed from {} to {}", name(old), name(new));
+        events.push(EventDraft::about(&self.device, EventKind::SoftwareChanged, text));
+        self.learned.update.forget_refusals = true;
+        self.to_do.read_all = true;
     }
 
     /// Merge the items of the message into what is known.
@@ -107,7 +107,7 @@ impl Flow {
         match all.build(ctx.limits.device_items) {
             Ok(set) => {
                 self.reported = set;
-                self.update.reported = Some(self.reported.clone());
+                self.learned.update.reported = Some(self.reported.clone());
             }
             Err(error) => self.too_large(&error.to_string(), events),
         }
@@ -151,15 +151,11 @@ impl Flow {
             }
             _ => self.to_do.policy = true,
         }
-        if self
-            .base
-            .tasks
-            .iter()
-            .any(|task| task.kind == TaskKind::ReadAll && task.state == TaskState::Pending)
-        {
-            self.to_do.read_all = true;
-        }
-        self.decide_security();
+        // What is known is out of date until it was read. A task to read says nothing of that.
+        self.learned.half_read = self.to_do.read_all;
+        let asked = |task: &Task| task.kind == TaskKind::ReadAll && task.state == TaskState::Pending;
+        self.to_do.read_all |= self.base.tasks.iter().any(asked);
+        self.decide_security(message, events);
     }
 
     /// Whether the change may be the echo of our own write (WPI reference, section 6.6).
@@ -170,44 +166,45 @@ impl Flow {
             .is_some_and(|written| ctx.now.since(written) < ctx.limits.local_changes_guard)
     }
 
-    fn decide_security(&mut self) {
-        let mode = self.base.security.mode;
-        match self.door {
-            Door::Default => self.to_do.credentials = mode.is_enabling(),
-            Door::Secure { .. } if mode.needs_pin() => self.to_do.tan = true,
-            Door::Secure { .. } if mode.is_enabling() => self.update.security = Some(SecurityChange::Secured),
-            Door::Secure { .. } => self.to_do.leave_secure = mode == SecureMode::Disabling,
-        }
-        if self.to_do.credentials {
-            // Bootstrapping stands alone in its flow (WPI reference, section 7.3).
-            self.to_do = ToDo { credentials: true, ..ToDo::default() };
+    fn decide_security(&mut self, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) {
+        let security = &self.base.security;
+        let mode = security.mode;
+        let mut enter = |change, kind, text: &str| {
+            self.learned.update.security = Some(change);
+            events.push(EventDraft::about(&self.device, kind, text));
+        };
+        match self.secure_door {
+            // Between credentials and the secure door the user types a PIN: only a boot begins that anew.
+            false if mode.is_enabling() && (!security.sent || message.reason == Reason::StartUp) => {
+                // Bootstrapping stands alone in its flow (WPI reference, section 7.3).
+                self.to_do = ToDo { credentials: true, ..ToDo::default() };
+            }
+            false if mode == SecureMode::Disabling => {
+                enter(SecurityChange::Left, EventKind::SecureModeLeft, "the phone came to the default door");
+            }
+            true if mode.needs_pin() => self.to_do.tan = true,
+            true if mode.is_enabling() => {
+                let text = "the phone came with its certificate";
+                enter(SecurityChange::Secured, EventKind::SecureModeEntered, text);
+            }
+            true => self.to_do.leave_secure = mode == SecureMode::Disabling,
+            false => {}
         }
     }
+}
 
-    /// Whether the device may speak through this door.
-    fn check_door(&self, events: &mut Vec<EventDraft>) -> Option<Reply> {
-        let (kind, text, reason) = match &self.door {
-            Door::Default if self.base.security.mode == SecureMode::Secure => (
-                EventKind::SecureModeViolation,
-                format!("called from {} on the default door", self.source),
-                CleanUpReason::SecureModeRequired,
-            ),
-            Door::Secure { device } if *device != self.device => (
-                EventKind::CertificateMismatch,
-                format!("called from {} with the certificate of {device}", self.source),
-                CleanUpReason::WrongCertificate,
-            ),
-            _ => return None,
-        };
-        events.push(EventDraft::about(&self.device, kind, text));
-        Some(Reply::clean_up_because(reason))
+/// Whether two software versions are one: compared as numbers where they can be read (WPI reference, section 11).
+fn same_version(a: &str, b: &str) -> bool {
+    match (a.parse::<SoftwareVersion>(), b.parse::<SoftwareVersion>()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a.trim() == b.trim(),
     }
 }
 
 /// The identity after these items: what the message does not name stays.
-fn identity(old: &Identity, items: &[Item<'_>]) -> Identity {
+pub(super) fn identity(old: &Identity, items: &[Item<'_>]) -> Identity {
     let mut new = old.clone();
-    for item in items.iter().filter(|item| item.status.is_none()) {
+    for item in items.iter().filter(|item| item.status.is_none() && item.index.is_none()) {
         let value = bounded(item.value.trim());
         let shared = match &*item.name {
             "device-type" => &mut new.device_type,

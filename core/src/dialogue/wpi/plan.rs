@@ -5,15 +5,16 @@
 
 use std::collections::VecDeque;
 
-use callboard_codecs::wpi::{Action, EmitError, MAX_MESSAGE_BYTES, split_items};
+use callboard_codecs::wpi::{Action, Dialect, EmitError, ItemRef, MAX_MESSAGE_BYTES, split_items};
 
-use super::flow::{Awaiting, Collecting, Flow, Purpose, ToDo, Writing};
+use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, ToDo, Writing};
 use super::reply::item_ref;
 use super::{Context, Next, Reply, Step};
 use crate::device::{Task, TaskChange, TaskKind, TaskState, TemplateFault};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemKey, ItemSetBuilder, ItemWrite};
 use crate::policy::{DesiredItem, Difference, Facts, difference};
+use crate::secret::Secret;
 
 /// The password of a factory reset, a constant of the phones (WPI reference, section 8.13).
 const FACTORY_RESET_PASSWORD: &str = "124816";
@@ -21,12 +22,9 @@ const FACTORY_RESET_PASSWORD: &str = "124816";
 impl Flow {
     /// The next thing to do, or the end.
     pub(super) fn proceed(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Next {
-        if self.actions >= ctx.limits.actions {
-            let text = format!("more than {} messages in one flow", ctx.limits.actions);
-            events.push(EventDraft::about(&self.device, EventKind::FlowLoop, text));
-            return Next::Finish(Reply::clean_up());
+        if let Some(end) = self.count_action(ctx, events) {
+            return end;
         }
-        self.actions += 1;
         if std::mem::take(&mut self.to_do.tan) {
             return self.ask_tan();
         }
@@ -52,6 +50,17 @@ impl Flow {
         Next::Finish(Reply::clean_up())
     }
 
+    /// Count a message that asks the phone for an answer; the end of the flow if that is one too many.
+    pub(super) fn count_action(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Option<Next> {
+        if self.actions >= ctx.limits.actions {
+            let text = format!("more than {} messages in one flow", ctx.limits.actions);
+            events.push(EventDraft::about(&self.device, EventKind::FlowLoop, text));
+            return Some(Next::Finish(Reply::clean_up()));
+        }
+        self.actions += 1;
+        None
+    }
+
     fn read_all(&mut self) -> Next {
         // A read-all need not repeat the basic items; what it repeats overrides them.
         let items = ItemSetBuilder::from_set(&self.opening);
@@ -63,13 +72,14 @@ impl Flow {
         let facts = Facts { id: &self.device, identity: &self.identity, assigned: &self.base.templates };
         let desired = ctx.policy.desired(facts, self.occasion);
         let mut view = self.base.as_ref().clone();
-        if self.update.forget_refusals {
+        if self.learned.update.forget_refusals {
             view.refused.clear();
             view.written.clear();
         }
         let Difference { writes, mut faults } = difference(desired, &view, &self.reported, ctx.vault);
-        self.update.onboarded = true;
         let batches = self.batches(writes, &mut faults);
+        // With something to write, onboarding templates have had their chance when the phone has taken it.
+        self.learned.update.onboarded = batches.is_empty();
         if faults != self.base.faults {
             if let Some(first) = faults.first() {
                 let text = format!(
@@ -80,7 +90,7 @@ impl Flow {
                 );
                 events.push(EventDraft::about(&self.device, EventKind::TemplateFault, text));
             }
-            self.update.faults = Some(faults);
+            self.learned.update.faults = Some(faults);
         }
         self.write(Purpose::Policy, batches)
     }
@@ -91,47 +101,57 @@ impl Flow {
         mut writes: Vec<DesiredItem>,
         faults: &mut Vec<TemplateFault>,
     ) -> VecDeque<Vec<ItemWrite>> {
-        loop {
-            let items: Vec<_> = writes
-                .iter()
-                .map(|item| ItemWrite { key: item.key.clone(), value: item.value.clone() })
-                .collect();
-            let (at, error) = match self.split(&items) {
-                Ok(batches) => return batches,
-                Err(error) => match unsendable(&items, self) {
-                    Some(at) => (at, error),
-                    None => return VecDeque::new(),
-                },
-            };
-            let item = writes.remove(at);
-            let reason = format!("cannot be sent: {error}").into_boxed_str();
-            faults.push(TemplateFault { template: item.template, key: item.key, reason });
-        }
+        let plain = |item: &DesiredItem| ItemWrite { key: item.key.clone(), value: item.value.clone() };
+        let all = |writes: &[DesiredItem]| self.split(&writes.iter().map(plain).collect::<Vec<_>>());
+        all(&writes)
+            .or_else(|_| {
+                writes.retain(|item| {
+                    let Err(error) = self.split(&[plain(item)]) else { return true };
+                    let reason = format!("cannot be sent: {error}").into_boxed_str();
+                    faults.push(TemplateFault { template: item.template, key: item.key.clone(), reason });
+                    false
+                });
+                all(&writes)
+            })
+            .unwrap_or_default()
     }
 
-    pub(super) fn split(&self, items: &[ItemWrite]) -> Result<VecDeque<Vec<ItemWrite>>, EmitError> {
-        let refs: Vec<_> = items.iter().map(item_ref).collect();
-        let batches = split_items(&refs, self.max_items, MAX_MESSAGE_BYTES, self.dialect)?;
-        Ok(batches
-            .into_iter()
-            .map(|batch| batch.into_iter().map(|r| ItemWrite::new(r.name, r.index, r.value)).collect())
-            .collect())
+    /// Cut items into messages that this phone takes.
+    fn split(&self, items: &[ItemWrite]) -> Result<VecDeque<Vec<ItemWrite>>, EmitError> {
+        cut(items, self.max_items, self.dialect)
     }
 
     /// Send the first batch, if there is one.
     pub(super) fn write(&mut self, purpose: Purpose, mut batches: VecDeque<Vec<ItemWrite>>) -> Option<Next> {
         let batch = batches.pop_front()?;
+        Some(self.send(purpose, batch, batches))
+    }
+
+    /// Send a batch.
+    pub(super) fn send(
+        &mut self,
+        purpose: Purpose,
+        batch: Vec<ItemWrite>,
+        rest: VecDeque<Vec<ItemWrite>>,
+    ) -> Next {
         let reply = Reply { action: Action::WriteItems, items: batch.clone(), dialect: self.dialect };
-        self.awaiting =
-            Awaiting::Write(Writing { purpose, batch, rest: batches, answer: Collecting::default() });
-        Some(Next::Reply(reply))
+        self.awaiting = Awaiting::Write(Writing { purpose, batch, rest, answer: Collecting::default() });
+        Next::Reply(reply)
+    }
+
+    /// Ask for the next items of a task, if there are any left.
+    pub(super) fn read(&mut self, mut reading: Reading) -> Option<Next> {
+        let items = reading.rest.pop_front()?;
+        reading.answer.fragments = 0;
+        self.awaiting = Awaiting::ReadItems(reading);
+        Some(Next::Reply(Reply { action: Action::ReadItems, items, dialect: self.dialect }))
     }
 
     fn next_task(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Option<Next> {
         let base = self.base.clone();
         let waits = |flow: &Self, task: &Task| {
             task.state == TaskState::Pending
-                && !flow.update.tasks.iter().any(
+                && !flow.learned.update.tasks.iter().any(
                     |change| matches!(change, TaskChange::Sent(id, _) | TaskChange::Finished(id) if *id == task.id),
                 )
         };
@@ -151,7 +171,12 @@ impl Flow {
         match &task.kind {
             // Done by the read-all of this flow, which precedes all tasks.
             TaskKind::ReadAll => Ok(None),
-            TaskKind::ReadItems(keys) => Ok(Some(self.read_items(keys, task))),
+            TaskKind::ReadItems(keys) => {
+                let name = |key: &ItemKey| ItemWrite { key: key.clone(), value: Secret::default() };
+                let items: Vec<_> = keys.iter().map(name).collect();
+                let rest = self.split(&items).map_err(|error| error.to_string())?;
+                Ok(self.read(Reading { task: task.id, answer: Collecting::default(), rest }))
+            }
             TaskKind::WriteItems(writes) => {
                 let mut items = Vec::with_capacity(writes.len());
                 for write in writes {
@@ -163,23 +188,14 @@ impl Flow {
             }
             TaskKind::Restart { factory_reset } => {
                 // Made durable before it leaves: a crash must not boot the phone twice.
-                self.update.tasks.push(TaskChange::Sent(task.id, ctx.now));
-                Ok(Some(Next::FinishWithoutAnswer(restart(*factory_reset))))
+                self.learned.update.tasks.push(TaskChange::Sent(task.id, ctx.now));
+                Ok(Some(Next::Finish(restart(*factory_reset))))
             }
         }
     }
 
-    fn read_items(&mut self, keys: &[ItemKey], task: &Task) -> Next {
-        let items = keys
-            .iter()
-            .map(|key| ItemWrite { key: key.clone(), value: crate::secret::Secret::default() })
-            .collect();
-        self.awaiting = Awaiting::ReadItems(Collecting::default(), task.id);
-        Next::Reply(Reply { action: Action::ReadItems, items, dialect: self.dialect })
-    }
-
     fn finish_task(&mut self, task: &Task, events: &mut Vec<EventDraft>) {
-        self.update.tasks.push(TaskChange::Finished(task.id));
+        self.learned.update.tasks.push(TaskChange::Finished(task.id));
         let text = format!("{} done", task.kind.as_str());
         events.push(EventDraft::about(&self.device, EventKind::TaskDone, text));
     }
@@ -191,12 +207,12 @@ impl Flow {
         reason: &str,
         events: &mut Vec<EventDraft>,
     ) {
-        self.update.tasks.push(TaskChange::Finished(id));
+        self.learned.update.tasks.push(TaskChange::Finished(id));
         let text = format!("{what} failed: {reason}");
         events.push(EventDraft::about(&self.device, EventKind::TaskFailed, text));
     }
 
-    /// Close a step: remember the exchange, and give the update out if the flow is over.
+    /// Close a step: remember the exchange, and give out what was learned if the flow is over.
     pub(super) fn conclude(
         mut self,
         ctx: &Context<'_>,
@@ -206,24 +222,31 @@ impl Flow {
         events: Vec<EventDraft>,
     ) -> Step {
         self.touched = ctx.now;
-        let mut update = None;
+        let mut learned = None;
         match &next {
             Next::Reply(reply) => self.remember(nonce, digest, reply),
-            Next::Finish(reply) | Next::FinishWithoutAnswer(reply) => {
+            Next::Finish(reply) => {
                 self.remember(nonce, digest, reply);
                 self.awaiting = Awaiting::Over(reply.clone());
                 self.to_do = ToDo::default();
-                update = Some(std::mem::take(&mut self.update));
+                learned = Some(self.learned());
             }
-            Next::Need(_) | Next::Refuse(_) => {}
+            Next::Need(_) => {}
         }
-        Step { flow: self, next, events, update }
+        Step { flow: self, next, events, learned }
     }
 }
 
-/// The first item that no message can carry.
-fn unsendable(items: &[ItemWrite], flow: &Flow) -> Option<usize> {
-    items.iter().position(|item| flow.split(std::slice::from_ref(item)).is_err())
+/// Cut items into messages. Batches of a `ReadItems` are a little smaller than they could be.
+pub(super) fn cut(
+    items: &[ItemWrite],
+    max_items: Option<u32>,
+    dialect: Dialect,
+) -> Result<VecDeque<Vec<ItemWrite>>, EmitError> {
+    let refs: Vec<_> = items.iter().map(item_ref).collect();
+    let batches = split_items(&refs, max_items, MAX_MESSAGE_BYTES, dialect)?;
+    let own = |item: ItemRef<'_>| ItemWrite::new(item.name, item.index, item.value);
+    Ok(batches.into_iter().map(|batch| batch.into_iter().map(own).collect()).collect())
 }
 
 fn restart(factory_reset: bool) -> Reply {

@@ -1,10 +1,13 @@
 //! Bootstrapping and leaving secure mode (WPI reference, section 7).
 
+use std::collections::VecDeque;
+
 use callboard_codecs::wpi::Action;
 
 use super::flow::{Awaiting, Collecting, Flow, Purpose};
-use super::{CleanUpReason, Context, Credentials, Need, Next, Reply, Step};
-use crate::device::{SecureMode, SecurityChange};
+use super::plan::cut;
+use super::{Arrival, CleanUpReason, Context, Credentials, Door, Need, Next, Reply, Step};
+use crate::device::{DeviceId, SecureMode, SecurityChange};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemWrite, NameRef};
 use crate::secret::{Secret, Vault};
@@ -17,6 +20,29 @@ pub fn split_pin(pin: &str) -> Option<(&str, &str)> {
     let at = pin.char_indices().rev().nth(TAN_CHARACTERS - 1)?.0;
     let (password, tan) = pin.split_at(at);
     (!password.is_empty()).then_some((password, tan))
+}
+
+/// Whether `device` in this `mode` may speak through the door it came to. If not: the reason for the phone, and the
+/// event.
+pub fn admit(
+    device: &DeviceId,
+    mode: SecureMode,
+    arrival: &Arrival,
+) -> Result<(), (CleanUpReason, EventDraft)> {
+    let (kind, text, reason) = match &arrival.door {
+        Door::Default if mode == SecureMode::Secure => (
+            EventKind::SecureModeViolation,
+            format!("called from {} on the default door", arrival.source),
+            CleanUpReason::SecureModeRequired,
+        ),
+        Door::Secure { device: certified } if certified != device => (
+            EventKind::CertificateMismatch,
+            format!("called from {} with the certificate of {certified}", arrival.source),
+            CleanUpReason::WrongCertificate,
+        ),
+        _ => return Ok(()),
+    };
+    Err((reason, EventDraft::about(device, kind, text)))
 }
 
 impl Flow {
@@ -42,7 +68,7 @@ impl Flow {
     }
 
     fn bootstrapping_failed(&mut self, reason: &str, events: &mut Vec<EventDraft>) -> Next {
-        self.update.security = Some(SecurityChange::Failed(reason.into()));
+        self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
         events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
         Next::Finish(Reply::clean_up())
     }
@@ -80,10 +106,14 @@ impl Flow {
             ItemWrite::new("dls-secure-port", None, ctx.secure.port.to_string())
         });
         let purpose = Purpose::Bootstrap { serial: credentials.serial, expires: credentials.expires };
-        // All of it belongs together, so that it goes in one message or not at all.
-        match self.write(purpose, [items].into()) {
-            Some(next) => next,
-            None => self.bootstrapping_failed("no credentials", events),
+        // All of it belongs together, so it goes in one message whatever number of items the phone likes.
+        let mut batches = match cut(&items, None, self.dialect) {
+            Ok(batches) => batches,
+            Err(error) => return self.bootstrapping_failed(&error.to_string(), events),
+        };
+        match batches.pop_front() {
+            Some(batch) if batches.is_empty() => self.send(purpose, batch, batches),
+            _ => self.bootstrapping_failed("the credentials fit into no message", events),
         }
     }
 
@@ -116,7 +146,7 @@ impl Flow {
             _ => false,
         };
         if right {
-            self.update.security = Some(SecurityChange::Secured);
+            self.learned.update.security = Some(SecurityChange::Secured);
             events.push(EventDraft::about(
                 &self.device,
                 EventKind::SecureModeEntered,
@@ -124,7 +154,7 @@ impl Flow {
             ));
             return self.proceed(ctx, events);
         }
-        self.update.security = Some(SecurityChange::Failed("wrong TAN from device".into()));
+        self.learned.update.security = Some(SecurityChange::Failed("wrong TAN from device".into()));
         events.push(EventDraft::about(&self.device, EventKind::TanFailure, "the TAN does not match the PIN"));
         Next::Finish(Reply::clean_up_because(CleanUpReason::WrongTan))
     }
@@ -132,24 +162,14 @@ impl Flow {
     /// Tell the phone to leave secure mode.
     pub(super) fn leave_secure(&mut self) -> Next {
         let items = vec![ItemWrite::new("dls-mode-secure", None, "0")];
-        let next = self.write(Purpose::LeaveSecure, [items].into());
-        next.unwrap_or_else(|| Next::Finish(Reply::clean_up()))
+        self.send(Purpose::LeaveSecure, items, VecDeque::new())
     }
 
     /// The phone gave up bootstrapping.
     pub(super) fn bootstrapping_given_up(&mut self, reason: &str) {
-        if self.base.security.mode.is_enabling() {
-            self.update.security = Some(SecurityChange::Failed(reason.into()));
-        }
-    }
-
-    /// Whether entering secure mode is worth an event: without PIN the secure door alone proves it.
-    pub(super) fn note_secured(&self, events: &mut Vec<EventDraft>) {
-        if self.base.security.mode == SecureMode::EnablingNoPin
-            && self.update.security == Some(SecurityChange::Secured)
-        {
-            let text = "the phone came with its certificate";
-            events.push(EventDraft::about(&self.device, EventKind::SecureModeEntered, text));
+        let proven = self.learned.update.security == Some(SecurityChange::Secured);
+        if self.base.security.mode.is_enabling() && !proven {
+            self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
         }
     }
 }

@@ -1,0 +1,93 @@
+//! What a flow learned about its device.
+
+use crate::device::{Device, DeviceUpdate, TaskChange, TaskId, TaskState};
+
+/// What a flow learned, to be laid over the device as it is when the flow ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// The changes themselves.
+    pub update: DeviceUpdate,
+    /// The phone's items are not what they were, and have not been read again to the end: it counts as unknown until
+    /// they are (WPI reference, section 6.4).
+    pub half_read: bool,
+    /// The device was not there when the flow began. If it was and is gone now, an administrator deleted it.
+    pub is_new: bool,
+    /// Tasks marked as sent by a reply that did not leave: they wait again.
+    pub unsent: Vec<TaskId>,
+}
+
+impl Learned {
+    /// That these tasks, marked as sent, wait again.
+    pub fn unsent(tasks: Vec<TaskId>) -> Self {
+        Self { unsent: tasks, ..Self::default() }
+    }
+
+    /// That these tasks are over.
+    pub fn finished(tasks: Vec<TaskId>) -> Self {
+        let tasks = tasks.into_iter().map(TaskChange::Finished).collect();
+        Self { update: DeviceUpdate { tasks, ..DeviceUpdate::default() }, ..Self::default() }
+    }
+
+    /// Lay the changes over `device`, as a new revision.
+    #[must_use]
+    pub fn apply(self, device: &Device) -> Device {
+        let mut new = self.update.apply(device);
+        if self.half_read {
+            new.contacts.read = None;
+        }
+        for task in &mut new.tasks {
+            if self.unsent.contains(&task.id) && matches!(task.state, TaskState::Sent(_)) {
+                task.state = TaskState::Pending;
+            }
+        }
+        new
+    }
+
+    /// The flow's last reply does not leave: what it would have set off has not happened.
+    pub fn take_back(&mut self) {
+        let unsent = &mut self.unsent;
+        self.update.tasks.retain(|change| match change {
+            TaskChange::Sent(id, _) => {
+                unsent.push(*id);
+                false
+            }
+            TaskChange::Finished(_) => true,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Task, TaskKind};
+    use crate::time::Timestamp;
+
+    fn device() -> Device {
+        let mut device = Device::new("00:1a:e8:00:00:01".parse().unwrap());
+        device.contacts.read = Some(Timestamp::from_millis(1));
+        device.tasks.push(Task {
+            id: TaskId(1),
+            kind: TaskKind::Restart { factory_reset: false },
+            state: TaskState::Pending,
+            created: Timestamp::default(),
+        });
+        device
+    }
+
+    #[test]
+    fn a_restart_that_did_not_leave_waits_again() {
+        let at = Timestamp::from_millis(5);
+        let update = DeviceUpdate { tasks: vec![TaskChange::Sent(TaskId(1), at)], ..DeviceUpdate::default() };
+        let mut learned = Learned { update, ..Learned::default() };
+        let sent = learned.clone().apply(&device());
+        assert_eq!(sent.tasks[0].state, TaskState::Sent(at));
+        learned.take_back();
+        assert_eq!(learned.apply(&sent).tasks[0].state, TaskState::Pending);
+    }
+
+    #[test]
+    fn a_half_read_device_is_unknown() {
+        let learned = Learned { half_read: true, ..Learned::default() };
+        assert_eq!(learned.apply(&device()).contacts.read, None);
+    }
+}
