@@ -1,0 +1,169 @@
+//! A world that a test controls: time, numbers, credentials and the store do what they are told.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use callboard_core::dialogue::wpi::{Credentials, Need};
+use callboard_core::item::ItemWrite;
+use callboard_core::secret::{KEY_LEN, Secret, Vault};
+use callboard_core::service::{CredentialSource, Service, Settings, Surroundings};
+use callboard_core::store::MemoryStore;
+use callboard_core::time::{Clock, Random, Timestamp};
+
+/// A clock that moves when it is told to.
+#[derive(Debug)]
+pub(crate) struct HandClock(AtomicU64);
+
+impl HandClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// Numbers that differ, and come the same in every run.
+#[derive(Debug, Default)]
+pub(crate) struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn next_u128(&self) -> u128 {
+        let count = u128::from(self.0.fetch_add(1, Ordering::Relaxed) + 1);
+        // An odd factor: the numbers of different counts differ.
+        count.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+}
+
+/// Makes credentials out of paper: texts that show for whom and with which password they were made.
+#[derive(Debug, Default)]
+pub(crate) struct PaperCredentials {
+    broken: AtomicBool,
+    made: AtomicU64,
+}
+
+impl PaperCredentials {
+    pub(crate) fn set_broken(&self, broken: bool) {
+        self.broken.store(broken, Ordering::Relaxed);
+    }
+
+    fn make(&self, need: &Need, now: Timestamp) -> Result<Credentials, String> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err("the authority is out of paper".to_owned());
+        }
+        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let items = match &need.password {
+            None => vec![
+                ItemWrite::new(
+                    "dls-client-certificate",
+                    None,
+                    format!("certificate {number} of {}", need.device),
+                ),
+                ItemWrite::new("dls-server-ca", Some(0), "authority"),
+                ItemWrite::new("dls-server-ca", Some(1), "NULL"),
+            ],
+            Some(password) => {
+                let pack = format!("pack {number} of {} under {}", need.device, password.expose());
+                vec![ItemWrite::new("secure-mode-data", None, pack)]
+            }
+        };
+        let expires = now.plus(Duration::from_hours(365 * 24));
+        Ok(Credentials { items, serial: format!("{number:02x}").into(), expires })
+    }
+}
+
+impl CredentialSource for PaperCredentials {
+    fn issue(
+        &self,
+        need: Need,
+        now: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>> {
+        Box::pin(std::future::ready(self.make(&need, now)))
+    }
+}
+
+/// A service and everything around it.
+pub(crate) struct World {
+    pub(crate) service: Arc<Service>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) credentials: Arc<PaperCredentials>,
+    random: Arc<Counting>,
+    vault: Arc<Vault>,
+    settings: Settings,
+}
+
+impl World {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self::with_store(settings, MemoryStore::default())
+    }
+
+    pub(crate) fn with_store(settings: Settings, store: MemoryStore) -> Self {
+        let clock = Arc::new(HandClock(AtomicU64::new(1_767_225_600_000)));
+        let vault = Arc::new(Vault::new(&[7; KEY_LEN]).unwrap());
+        let (random, credentials) = (Arc::default(), Arc::default());
+        let store = Arc::new(store);
+        let service = serve(&settings, &store, &vault, &clock, &random, &credentials);
+        Self { service, store, clock, credentials, random, vault, settings }
+    }
+
+    /// Kill the process and start it again: what was only in memory is gone.
+    pub(crate) fn crash(&mut self) {
+        self.store = Arc::new(self.store.reopen());
+        self.service =
+            serve(&self.settings, &self.store, &self.vault, &self.clock, &self.random, &self.credentials);
+    }
+}
+
+fn serve(
+    settings: &Settings,
+    store: &Arc<MemoryStore>,
+    vault: &Arc<Vault>,
+    clock: &Arc<HandClock>,
+    random: &Arc<Counting>,
+    credentials: &Arc<PaperCredentials>,
+) -> Arc<Service> {
+    let around = Surroundings {
+        store: store.clone(),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        credentials: credentials.clone(),
+    };
+    let service = Service::new(around, settings.clone());
+    service.fleet.load(|_| {}).unwrap();
+    service.templates.load().unwrap();
+    Arc::new(service)
+}
+
+/// Settings with room for everything a test does.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        templates: 20,
+        templates_per_device: 5,
+        tasks_per_device: 10,
+        events: 1_000,
+        default_pin: Secret::new("Default123"),
+        ..Settings::default()
+    }
+}
+
+/// Push a future once. Nothing here ever waits for a timer or a socket, so it ends or the store holds it.
+pub(crate) fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+/// Run a future that nothing holds up.
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
+    poll(std::pin::pin!(future)).expect("the store is not held")
+}
