@@ -11,7 +11,7 @@ use crate::paging::Page;
 use crate::state::State;
 
 pub(crate) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(list_catalogue))
 }
 
 /// Which names.
@@ -96,7 +96,7 @@ fn access(access: Access) -> &'static str {
 /// A few hundred, on one page. Phones know more names than these; others can be used as well.
 #[utoipa::path(get, path = "/catalogue", tag = "node", params(CatalogueQuery),
     responses((status = 200, description = "The names", body = Page<CatalogueEntry>)))]
-async fn list(Params(query): Params<CatalogueQuery>) -> axum::Json<Page<CatalogueEntry>> {
+async fn list_catalogue(Params(query): Params<CatalogueQuery>) -> axum::Json<Page<CatalogueEntry>> {
     let text = query.q.unwrap_or_default().to_lowercase();
     let wanted = |entry: &Entry| {
         [entry.name, entry.group, entry.description].iter().any(|own| own.to_lowercase().contains(&text))

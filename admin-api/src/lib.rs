@@ -87,16 +87,16 @@ impl std::fmt::Debug for Api {
     }
 }
 
-/// All routes, each under `/api/v1`. The OpenAPI document and its viewer are public, everything else needs the token.
+/// All routes, each under `/api/v1`. The `OpenAPI` document and its viewer are public, everything else needs the token.
 pub fn router(api: Api) -> Router {
     let state = state::State::new(api);
     let (routes, document) = openapi::routes().split_for_parts();
     let routes = layers::guard(routes, &state);
-    let public = openapi::public(openapi::finish(document));
+    let public = openapi::public(&openapi::finish(document));
     layers::observe(routes.merge(public)).with_state(state)
 }
 
-/// The OpenAPI document as the server gives it.
+/// The `OpenAPI` document as the server gives it.
 pub fn openapi_document() -> utoipa::openapi::OpenApi {
     openapi::finish(openapi::routes().split_for_parts().1)
 }

@@ -65,7 +65,7 @@ pub(crate) fn finish(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi:
 }
 
 /// The routes of the document and its viewer.
-pub(crate) fn public(document: utoipa::openapi::OpenApi) -> Router<State> {
+pub(crate) fn public(document: &utoipa::openapi::OpenApi) -> Router<State> {
     // Rendered once; a document of plain texts cannot fail to be JSON.
     let text = bytes::Bytes::from(document.to_json().unwrap_or_default());
     let give = move || async move { ([(CONTENT_TYPE, "application/json")], text) };

@@ -99,9 +99,12 @@ pub(crate) fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
     <Document<'_> as utoipa::PartialSchema>::schema()
 }
 
-/// What an endpoint answers when it does not do what it was asked to.
+/// What an endpoint answers when it does not do what it was asked to. Boxed, so that results stay small.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
     kind: Kind,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
@@ -111,7 +114,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem of a kind. `detail` must hold no secret.
     pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), header: None }
+        Self(Box::new(Inner { kind, detail: detail.into(), errors: Vec::new(), header: None }))
     }
 
     /// Fields that are wrong.
@@ -120,7 +123,9 @@ impl Problem {
             [one] => format!("{}: {}", one.field, one.reason),
             more => format!("{} fields are wrong", more.len()),
         };
-        Self { errors, ..Self::new(Kind::Validation, detail) }
+        let mut problem = Self::new(Kind::Validation, detail);
+        problem.0.errors = errors;
+        problem
     }
 
     /// One field that is wrong.
@@ -130,7 +135,9 @@ impl Problem {
 
     /// One part of a query string or a header that cannot be used.
     pub(crate) fn parameter(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { kind: Kind::Malformed, ..Self::field(field, reason) }
+        let mut problem = Self::field(field, reason);
+        problem.0.kind = Kind::Malformed;
+        problem
     }
 
     /// Nothing of that name.
@@ -141,13 +148,15 @@ impl Problem {
     /// No or a wrong token. Says nothing else, so that nobody learns how wrong it is.
     pub(crate) fn unauthorized() -> Self {
         let mut problem = Self::new(Kind::Unauthorized, "send `Authorization: Bearer` with the token");
-        problem.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        problem.0.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         problem
     }
 
     /// Not now; `seconds` is when asking again may help.
     pub(crate) fn later(kind: Kind, seconds: u32, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { header: Some((RETRY_AFTER, HeaderValue::from(seconds))), ..Self::new(kind, detail) }
+        let mut problem = Self::new(kind, detail);
+        problem.0.header = Some((RETRY_AFTER, HeaderValue::from(seconds)));
+        problem
     }
 
     /// A method that the route does not take; axum adds `Allow`.
@@ -158,10 +167,10 @@ impl Problem {
     /// The same about fields that stand inside of another.
     #[must_use]
     pub(crate) fn within(mut self, outer: &str) -> Self {
-        if let [one] = self.errors.as_slice() {
-            self.detail = format!("{outer}.{}: {}", one.field, one.reason).into();
+        if let [one] = self.0.errors.as_slice() {
+            self.0.detail = format!("{outer}.{}: {}", one.field, one.reason).into();
         }
-        for error in &mut self.errors {
+        for error in &mut self.0.errors {
             error.field = format!("{outer}.{}", error.field);
         }
         self
@@ -169,30 +178,31 @@ impl Problem {
 
     /// What kind it is.
     pub(crate) fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 
     /// What happened.
     pub(crate) fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.kind.status();
+        let Inner { kind, detail, errors, header } = *self.0;
+        let status = kind.status();
         let document = Document {
-            r#type: self.kind.uri(),
-            title: self.kind.title(),
+            r#type: kind.uri(),
+            title: kind.title(),
             status: status.as_u16(),
-            detail: &self.detail,
-            errors: &self.errors,
+            detail: &detail,
+            errors: &errors,
         };
         // Texts and numbers only: nothing here that JSON cannot hold.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = (status, body).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
         }
         response

@@ -15,7 +15,7 @@ use crate::state::State;
 use crate::time::text;
 
 pub(crate) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(get))
+    OpenApiRouter::new().routes(routes!(get_status))
 }
 
 /// One reason why the node is not ready.
@@ -173,7 +173,7 @@ struct Status {
 /// Get the node's status
 #[utoipa::path(get, path = "/status", tag = "node",
     responses((status = 200, description = "The node", body = Status)))]
-async fn get(FromState(state): FromState<State>) -> axum::Json<Status> {
+async fn get_status(FromState(state): FromState<State>) -> axum::Json<Status> {
     let (service, node, settings) = (state.service(), state.node(), state.settings());
     let causes: Vec<_> =
         node.causes().into_iter().map(|cause| Cause { cause: cause.cause, detail: cause.detail }).collect();

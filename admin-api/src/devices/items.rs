@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::state::State;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(list_items))
 }
 
 /// Which values.
@@ -109,7 +109,7 @@ struct ItemList {
     params(("id" = String, Path, description = "Its id; a MAC address in any spelling"), ItemQuery),
     responses((status = 200, description = "The items", body = ItemList),
               (status = 404, description = "No such device")))]
-async fn list(
+async fn list_items(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,
     Params(query): Params<ItemQuery>,

@@ -33,9 +33,9 @@ const QUICK: usize = 500;
 
 pub(crate) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(get, delete))
-        .routes(routes!(assign_templates))
+        .routes(routes!(list_devices))
+        .routes(routes!(get_device, delete_device))
+        .routes(routes!(set_device_templates))
         .merge(items::routes())
         .merge(tasks::routes())
         .merge(secure_mode::routes())
@@ -47,7 +47,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
 /// be empty and still have a next one.
 #[utoipa::path(get, path = "/devices", tag = "devices", params(ListQuery),
     responses((status = 200, description = "A page of devices", body = Page<DeviceSummary>)))]
-async fn list(
+async fn list_devices(
     FromState(state): FromState<State>,
     Params(query): Params<ListQuery>,
 ) -> Result<axum::Json<Page<DeviceSummary>>, Problem> {
@@ -72,7 +72,10 @@ async fn list(
     params(("id" = String, Path, description = "Its id; a MAC address in any spelling")),
     responses((status = 200, description = "The device", body = Device),
               (status = 404, description = "No such device")))]
-async fn get(FromState(state): FromState<State>, Id(id): Id<DeviceId>) -> Result<impl IntoResponse, Problem> {
+async fn get_device(
+    FromState(state): FromState<State>,
+    Id(id): Id<DeviceId>,
+) -> Result<impl IntoResponse, Problem> {
     let device = state.device(&id)?;
     Ok((etag(device.revision), axum::Json(Device::of(&device))))
 }
@@ -86,7 +89,7 @@ async fn get(FromState(state): FromState<State>, Id(id): Id<DeviceId>) -> Result
     responses((status = 204, description = "Forgotten"),
               (status = 404, description = "No such device"),
               (status = 412, description = "The device has another revision")))]
-async fn delete(
+async fn delete_device(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,
     revision: IfMatch,
@@ -114,7 +117,7 @@ struct Assignment {
               (status = 404, description = "No such device"),
               (status = 412, description = "The device has another revision"),
               (status = 422, description = "No such template, or too many")))]
-async fn assign_templates(
+async fn set_device_templates(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,
     revision: IfMatch,

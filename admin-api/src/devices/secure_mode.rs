@@ -15,7 +15,7 @@ use crate::problem::{Kind, Problem};
 use crate::state::State;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(set))
+    OpenApiRouter::new().routes(routes!(set_secure_mode))
 }
 
 /// A secure mode to choose.
@@ -67,7 +67,7 @@ impl SecureModeChoice {
               (status = 409, description = "No default PIN is configured"),
               (status = 412, description = "The device has another revision"),
               (status = 422, description = "The PIN does not fit")))]
-async fn set(
+async fn set_secure_mode(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,
     revision: IfMatch,

@@ -14,14 +14,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{path_segment, write};
-use crate::extract::{Id, Json, SecretText};
+use crate::extract::{Id, Json, Object, SecretText};
 use crate::paging::Page;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::time::text;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(get, remove))
+    OpenApiRouter::new().routes(routes!(list_tasks, add_task)).routes(routes!(get_task, remove_task))
 }
 
 /// What a task does.
@@ -141,7 +141,8 @@ struct TaskInput {
     /// What to do.
     r#type: TaskType,
     /// With `read-items` and `write-items`: which items, 1 to 500.
-    items: Option<Vec<TaskItemInput>>,
+    #[schema(value_type = Option<Vec<TaskItemInput>>)]
+    items: Option<Vec<Object<TaskItemInput>>>,
 }
 
 impl TaskInput {
@@ -162,16 +163,16 @@ impl TaskInput {
     }
 }
 
-fn keys(items: Vec<TaskItemInput>) -> Result<Vec<ItemKey>, Problem> {
-    let key = |(at, item): (usize, TaskItemInput)| match item.value {
+fn keys(items: Vec<Object<TaskItemInput>>) -> Result<Vec<ItemKey>, Problem> {
+    let key = |(at, Object(item)): (usize, Object<TaskItemInput>)| match item.value {
         Some(_) => Err(Problem::field(format!("items[{at}].value"), "only with `write-items`")),
         None => Ok(ItemKey::new(&item.name, item.index)),
     };
     items.into_iter().enumerate().map(key).collect()
 }
 
-fn values(items: Vec<TaskItemInput>) -> Result<Vec<(ItemKey, Secret)>, Problem> {
-    let value = |(at, item): (usize, TaskItemInput)| match item.value {
+fn values(items: Vec<Object<TaskItemInput>>) -> Result<Vec<(ItemKey, Secret)>, Problem> {
+    let value = |(at, Object(item)): (usize, Object<TaskItemInput>)| match item.value {
         Some(value) => Ok((ItemKey::new(&item.name, item.index), value.0)),
         None => Err(Problem::field(format!("items[{at}].value"), "a value to write")),
     };
@@ -183,7 +184,7 @@ fn values(items: Vec<TaskItemInput>) -> Result<Vec<(ItemKey, Secret)>, Problem> 
     params(("id" = String, Path, description = "Its id; a MAC address in any spelling")),
     responses((status = 200, description = "All tasks that wait", body = Page<Task>),
               (status = 404, description = "No such device")))]
-async fn list(
+async fn list_tasks(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,
 ) -> Result<axum::Json<Page<Task>>, Problem> {
@@ -200,7 +201,7 @@ async fn list(
               (status = 404, description = "No such device"),
               (status = 409, description = "Too many tasks wait already"),
               (status = 422, description = "Items cannot be read or written like this")))]
-async fn add(
+async fn add_task(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,
     Json(body): Json<TaskInput>,
@@ -219,7 +220,7 @@ async fn add(
            ("task" = u64, Path, description = "The task's number")),
     responses((status = 200, description = "The task", body = Task),
               (status = 404, description = "No such device or task; a task that is done is gone")))]
-async fn get(
+async fn get_task(
     FromState(state): FromState<State>,
     Id((id, number)): Id<(DeviceId, TaskId)>,
 ) -> Result<axum::Json<Task>, Problem> {
@@ -235,7 +236,7 @@ async fn get(
            ("task" = u64, Path, description = "The task's number")),
     responses((status = 204, description = "Taken away"),
               (status = 404, description = "No such device or task; a task that is done is gone")))]
-async fn remove(
+async fn remove_task(
     FromState(state): FromState<State>,
     Id((id, number)): Id<(DeviceId, TaskId)>,
 ) -> Result<StatusCode, Problem> {

@@ -17,7 +17,7 @@ use crate::state::State;
 use model::{Event, Kind, Severity};
 
 pub(crate) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(list)).merge(stream::routes())
+    OpenApiRouter::new().routes(routes!(list_events)).merge(stream::routes())
 }
 
 /// Which events are wanted.
@@ -69,7 +69,7 @@ struct ListQuery {
 /// The newest first. Events are kept in memory: as many as configured, and until the server stops.
 #[utoipa::path(get, path = "/events", tag = "events", params(ListQuery),
     responses((status = 200, description = "A page of events; `next` goes into `before`", body = Page<Event>)))]
-async fn list(
+async fn list_events(
     FromState(state): FromState<State>,
     Params(query): Params<ListQuery>,
 ) -> Result<axum::Json<Page<Event>>, Problem> {

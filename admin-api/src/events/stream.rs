@@ -27,7 +27,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const AHEAD: usize = 64;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(stream))
+    OpenApiRouter::new().routes(routes!(stream_events))
 }
 
 /// Which events.
@@ -55,7 +55,7 @@ struct StreamQuery {
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The event to go on after")),
     responses((status = 200, description = "Events as they happen", body = String, content_type = "text/event-stream"),
               (status = 503, description = "Too many streams are open; `Retry-After` says when to try again")))]
-async fn stream(
+async fn stream_events(
     FromState(state): FromState<State>,
     Params(query): Params<StreamQuery>,
     headers: HeaderMap,

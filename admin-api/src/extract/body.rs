@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use super::without_value;
+use super::{Object, field, without_value};
 use crate::problem::{Kind, Problem};
 use crate::state::State;
 
@@ -45,18 +45,16 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        wrong(if path == "." { "body".into() } else { path }, error.inner())
-    })?;
-    reader.end().map_err(|error| wrong("body".into(), &error))?;
+    let Object(value) = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| wrong(&error.path().to_string(), error.inner()))?;
+    reader.end().map_err(|error| wrong(".", &error))?;
     Ok(value)
 }
 
-fn wrong(field: String, error: &serde_json::Error) -> Problem {
+fn wrong(path: &str, error: &serde_json::Error) -> Problem {
     let reason = without_value(&error.to_string());
     if error.is_data() {
-        Problem::field(field, reason)
+        Problem::field(field(path, &reason, "body"), reason)
     } else {
         Problem::new(Kind::Malformed, format!("the body is not JSON: {reason}"))
     }

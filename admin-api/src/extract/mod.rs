@@ -2,13 +2,29 @@
 
 mod body;
 mod if_match;
+mod object;
 mod params;
 mod path;
 
 pub(crate) use body::{Json, SecretText};
 pub(crate) use if_match::{IfMatch, etag};
+pub(crate) use object::Object;
 pub(crate) use params::Params;
 pub(crate) use path::Id;
+
+/// The field that an error of serde is about. `path` is where it happened: `.` for the whole, which is called `whole`.
+fn field(path: &str, message: &str, whole: &str) -> String {
+    let name = ["missing field `", "duplicate field `"].iter().find_map(|start| message.strip_prefix(start));
+    let name = name.and_then(|rest| rest.split('`').next());
+    match (path, name) {
+        (".", None) => whole.into(),
+        (".", Some(name)) => name.into(),
+        (path, Some(name)) if path != name && !path.ends_with(&format!(".{name}")) => {
+            format!("{path}.{name}")
+        }
+        (path, _) => path.into(),
+    }
+}
 
 /// The reason inside a message of serde, without the value that was found: it may be a secret in the wrong place.
 fn without_value(message: &str) -> String {
@@ -23,6 +39,20 @@ fn without_value(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_field_is_named_as_closely_as_known() {
+        for (path, message, name) in [
+            (".", "EOF", "body"),
+            (".", "missing field `name` at line 1", "name"),
+            ("items[0]", "missing field `name`", "items[0].name"),
+            ("items[0].name", "duplicate field `name`", "items[0].name"),
+            ("name", "duplicate field `name`", "name"),
+            ("items[0].index", "expected u32", "items[0].index"),
+        ] {
+            assert_eq!(field(path, message, "body"), name);
+        }
+    }
 
     #[test]
     fn values_do_not_come_back() {

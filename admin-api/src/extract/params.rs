@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::without_value;
+use super::{field, without_value};
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -31,9 +31,8 @@ fn wrong(rejection: &(dyn Error + 'static)) -> Problem {
     let mut error = Some(rejection);
     while let Some(inner) = error {
         if let Some(found) = inner.downcast_ref::<PathError>() {
-            let path = found.path().to_string();
-            let field = if path == "." { "query".into() } else { path };
-            return Problem::parameter(field, without_value(&found.inner().to_string()));
+            let reason = without_value(&found.inner().to_string());
+            return Problem::parameter(field(&found.path().to_string(), &reason, "query"), reason);
         }
         error = inner.source();
     }

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::devices::{FilterBody, cursor};
-use crate::extract::{Id, Json};
+use crate::extract::{Id, Json, Object};
 use crate::problem::{Kind, Problem};
 use crate::refusal::internal;
 use crate::state::State;
@@ -25,7 +25,7 @@ const MOST: usize = 1_000;
 const AT_ONCE: usize = 128;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(assign)).routes(routes!(unassign))
+    OpenApiRouter::new().routes(routes!(assign_template)).routes(routes!(unassign_template))
 }
 
 /// Which devices: either a list or a filter.
@@ -35,7 +35,8 @@ struct BulkInput {
     /// Ids of devices, at most 1,000.
     devices: Option<Vec<String>>,
     /// A filter; `{}` means all devices. At most 1,000 of them are changed in one call.
-    filter: Option<FilterBody>,
+    #[schema(value_type = Option<FilterBody>)]
+    filter: Option<Object<FilterBody>>,
     /// With a filter: `next` of the answer before.
     cursor: Option<String>,
 }
@@ -71,7 +72,7 @@ struct BulkResult {
     responses((status = 200, description = "What was changed", body = BulkResult),
               (status = 404, description = "No such template"),
               (status = 422, description = "Fields are wrong")))]
-async fn assign(
+async fn assign_template(
     FromState(state): FromState<State>,
     Id(id): Id<TemplateId>,
     Json(body): Json<BulkInput>,
@@ -87,7 +88,7 @@ async fn assign(
     responses((status = 200, description = "What was changed", body = BulkResult),
               (status = 404, description = "No such template"),
               (status = 422, description = "Fields are wrong")))]
-async fn unassign(
+async fn unassign_template(
     FromState(state): FromState<State>,
     Id(id): Id<TemplateId>,
     Json(body): Json<BulkInput>,
@@ -121,7 +122,7 @@ async fn devices(state: &State, body: BulkInput) -> Result<(Vec<DeviceId>, Optio
             }
             listed(&devices).map(|devices| (devices, None))
         }
-        (None, Some(filter)) => {
+        (None, Some(Object(filter))) => {
             let after = cursor(body.cursor.as_deref())?;
             let filter = filter.filter()?;
             let page = state.scan(move |service| service.fleet.page(after.as_ref(), MOST, &filter)).await?;

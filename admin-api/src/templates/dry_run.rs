@@ -10,12 +10,12 @@ use utoipa_axum::routes;
 
 use super::input::TemplateInput;
 use crate::devices::{FilterBody, ItemFault, cursor, template_id};
-use crate::extract::Json;
+use crate::extract::{Json, Object};
 use crate::problem::Problem;
 use crate::state::State;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(dry_run))
+    OpenApiRouter::new().routes(routes!(dry_run_template))
 }
 
 /// What to try.
@@ -23,7 +23,8 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 #[serde(deny_unknown_fields)]
 struct DryRunInput {
     /// A template that is not stored. Either this or `id`, or both: a changed form of a stored template.
-    template: Option<TemplateInput>,
+    #[schema(value_type = Option<TemplateInput>)]
+    template: Option<Object<TemplateInput>>,
     /// The id of a stored template.
     id: Option<String>,
     /// Take it as assigned to every device that the filter passes.
@@ -31,7 +32,8 @@ struct DryRunInput {
     assume_assigned: bool,
     /// Which devices to look at; all if not given.
     #[serde(default)]
-    filter: FilterBody,
+    #[schema(value_type = FilterBody)]
+    filter: Object<FilterBody>,
     /// `next` of the answer before.
     cursor: Option<String>,
     /// Most devices in the answer; 100 if not given.
@@ -102,14 +104,14 @@ struct DryRun {
 #[utoipa::path(post, path = "/templates/dry-run", tag = "templates", request_body = DryRunInput,
     responses((status = 200, description = "A part of the devices", body = DryRun),
               (status = 422, description = "Fields are wrong")))]
-async fn dry_run(
+async fn dry_run_template(
     FromState(state): FromState<State>,
     Json(body): Json<DryRunInput>,
 ) -> Result<axum::Json<DryRun>, Problem> {
     let limit = state.page_size(body.limit)?;
     let after = cursor(body.cursor.as_deref())?;
     let candidate = candidate(&state, body.template, body.id.as_deref())?;
-    let (assume, filter) = (body.assume_assigned, body.filter.filter()?);
+    let (assume, filter) = (body.assume_assigned, body.filter.0.filter()?);
     let walk =
         move |service: &service::Service| service.dry_run(candidate, assume, &filter, after.as_ref(), limit);
     let run = state.scan(walk).await?.map_err(in_template)?;
@@ -122,7 +124,7 @@ async fn dry_run(
 
 fn candidate(
     state: &State,
-    template: Option<TemplateInput>,
+    template: Option<Object<TemplateInput>>,
     id: Option<&str>,
 ) -> Result<policy::Template, Problem> {
     let service = state.service();
@@ -132,7 +134,7 @@ fn candidate(
     });
     let stored = stored.transpose()?;
     match (template, stored) {
-        (Some(input), stored) => {
+        (Some(Object(input)), stored) => {
             let id = stored.as_ref().map_or_else(|| service.new_template_id(), |stored| stored.id);
             input.template(service, id, stored.as_deref()).map_err(|problem| problem.within("template"))
         }

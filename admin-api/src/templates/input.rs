@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::{AppliesTo, TemplateKind};
-use crate::extract::SecretText;
+use crate::extract::{Object, SecretText};
 use crate::problem::{FieldError, Problem};
 use crate::refusal::internal;
 
@@ -52,7 +52,8 @@ pub(super) struct TemplateInput {
     #[serde(default)]
     applies_to: AppliesTo,
     /// Its values.
-    items: Vec<TemplateItemInput>,
+    #[schema(value_type = Vec<TemplateItemInput>)]
+    items: Vec<Object<TemplateItemInput>>,
 }
 
 fn lowest() -> u32 {
@@ -87,7 +88,7 @@ impl TemplateInput {
 }
 
 fn items(
-    inputs: Vec<TemplateItemInput>,
+    inputs: Vec<Object<TemplateItemInput>>,
     service: &Service,
     old: Option<&policy::Template>,
 ) -> Result<Vec<TemplateItem>, Problem> {
@@ -98,7 +99,7 @@ fn items(
     }
     let mut items = Vec::with_capacity(inputs.len());
     let mut faults = Vec::new();
-    for (at, input) in inputs.into_iter().enumerate() {
+    for (at, Object(input)) in inputs.into_iter().enumerate() {
         let mut fault = |field: &str, reason: &str| {
             faults.push(FieldError { field: format!("items[{at}].{field}"), reason: reason.into() });
         };

@@ -25,8 +25,8 @@ use model::{Template, TemplateSummary};
 
 pub(crate) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
-        .routes(routes!(list, create))
-        .routes(routes!(get, replace, delete))
+        .routes(routes!(list_templates, create_template))
+        .routes(routes!(get_template, replace_template, delete_template))
         .merge(bulk::routes())
         .merge(dry_run::routes())
 }
@@ -48,7 +48,7 @@ struct ListQuery {
 /// In the order of their ids, without their items.
 #[utoipa::path(get, path = "/templates", tag = "templates", params(ListQuery),
     responses((status = 200, description = "A page of templates", body = Page<TemplateSummary>)))]
-async fn list(
+async fn list_templates(
     FromState(state): FromState<State>,
     Params(query): Params<ListQuery>,
 ) -> Result<axum::Json<Page<TemplateSummary>>, Problem> {
@@ -72,7 +72,7 @@ async fn list(
     responses((status = 201, description = "The template; `Location` is its address", body = Template),
               (status = 409, description = "Another template has the name, or there are too many"),
               (status = 422, description = "Fields are wrong")))]
-async fn create(
+async fn create_template(
     FromState(state): FromState<State>,
     Json(body): Json<TemplateInput>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -91,7 +91,7 @@ async fn create(
     params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "The template", body = Template),
               (status = 404, description = "No such template")))]
-async fn get(
+async fn get_template(
     FromState(state): FromState<State>,
     Id(id): Id<TemplateId>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -111,7 +111,7 @@ async fn get(
               (status = 412, description = "The template has another revision"),
               (status = 422, description = "Fields are wrong"),
               (status = 428, description = "`If-Match` is missing")))]
-async fn replace(
+async fn replace_template(
     FromState(state): FromState<State>,
     Id(id): Id<TemplateId>,
     revision: IfMatch,
@@ -137,7 +137,7 @@ async fn replace(
               (status = 404, description = "No such template"),
               (status = 412, description = "The template has another revision"),
               (status = 428, description = "`If-Match` is missing")))]
-async fn delete(
+async fn delete_template(
     FromState(state): FromState<State>,
     Id(id): Id<TemplateId>,
     revision: IfMatch,

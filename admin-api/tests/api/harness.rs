@@ -1,0 +1,271 @@
+//! A service with everything but a network, and a client for it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use callboard_admin_api::{AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, router};
+use callboard_core::device::{Device, DeviceId};
+use callboard_core::dialogue::wpi::{Credentials, Need};
+use callboard_core::item::ItemSetBuilder;
+use callboard_core::secret::{KEY_LEN, Secret, Vault};
+use callboard_core::service::{CredentialSource, Service, Settings, Surroundings};
+use callboard_core::store::MemoryStore;
+use callboard_core::time::{Clock, Random, Timestamp};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+
+pub(crate) const TOKEN: &str = "an-administrators-token";
+/// 2026-01-02T03:04:05.678Z
+const NOW: u64 = 1_767_323_045_678;
+
+struct Counter(AtomicU64);
+
+impl Clock for Counter {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(NOW + self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Random for Counter {
+    fn next_u128(&self) -> u128 {
+        u128::from(self.0.fetch_add(1, Ordering::Relaxed) + 0xabc)
+    }
+}
+
+struct NoCredentials;
+
+impl CredentialSource for NoCredentials {
+    fn issue(
+        &self,
+        _: Need,
+        _: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>> {
+        Box::pin(async { Err("none here".into()) })
+    }
+}
+
+pub(crate) struct Node {
+    pub(crate) draining: watch::Sender<bool>,
+}
+
+impl NodeStatus for Node {
+    fn started(&self) -> Timestamp {
+        Timestamp::from_millis(NOW - 60_000)
+    }
+
+    fn doors(&self) -> Vec<DoorStatus> {
+        vec![DoorStatus { name: "wpi".into(), address: SocketAddr::from(([127, 0, 0, 1], 18443)) }]
+    }
+
+    fn causes(&self) -> Vec<CauseStatus> {
+        let draining = *self.draining.borrow();
+        let cause = CauseStatus { cause: "draining".into(), detail: "the server is stopping".into() };
+        draining.then_some(cause).into_iter().collect()
+    }
+
+    fn draining(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut draining = self.draining.subscribe();
+        Box::pin(async move {
+            let _ = draining.wait_for(|draining| *draining).await;
+        })
+    }
+}
+
+/// The API and what stands behind it.
+pub(crate) struct Rig {
+    pub(crate) service: Arc<Service>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) router: Router,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body, if the request was done.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// The problem document, if the request was refused like this.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, kind: &str) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("/problems/{kind}"), "{problem}");
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
+        problem
+    }
+
+    /// The fields that the problem document names.
+    #[track_caller]
+    pub(crate) fn fields(&self, status: u16, kind: &str) -> Vec<String> {
+        let problem = self.problem(status, kind);
+        let errors = problem["errors"].as_array().expect("errors");
+        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        templates: 50,
+        templates_per_device: 4,
+        tasks_per_device: 3,
+        events: 100,
+        default_pin: Secret::new("default-pin-123"),
+        ..Settings::default()
+    }
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self::with(settings(), ApiSettings { page_limit: 20, ..ApiSettings::default() })
+    }
+
+    pub(crate) fn with(settings: Settings, api: ApiSettings) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let numbers = Arc::new(Counter(AtomicU64::new(0)));
+        let around = Surroundings {
+            store: store.clone(),
+            vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
+            clock: numbers.clone(),
+            random: numbers,
+            credentials: Arc::new(NoCredentials),
+        };
+        let service = Arc::new(Service::new(around, settings));
+        let node = Arc::new(Node { draining: watch::Sender::new(false) });
+        let api = Api {
+            service: service.clone(),
+            token: AccessToken::new(TOKEN).unwrap(),
+            settings: api,
+            status: node.clone(),
+        };
+        Self { service, store, node, router: router(api) }
+    }
+
+    /// Put a device into the fleet as if it had called.
+    pub(crate) fn device(&self, id: &str, items: &[(&str, Option<u32>, &str)]) -> Arc<Device> {
+        self.device_with(id, items, |_| {})
+    }
+
+    pub(crate) fn device_with(
+        &self,
+        id: &str,
+        items: &[(&str, Option<u32>, &str)],
+        change: impl FnOnce(&mut Device),
+    ) -> Arc<Device> {
+        let id: DeviceId = id.parse().unwrap();
+        let made = self.service.fleet.update_detached(&id, true, |old| {
+            let mut new = old.clone();
+            new.revision += 1;
+            new.onboarded = true;
+            new.identity.device_type = "OpenStage 60".into();
+            new.identity.software_type = "Siemens SIP".into();
+            new.identity.software_version = "V3 R5.12.0".into();
+            new.identity.e164 = "4989123".into();
+            new.contacts.first = Timestamp::from_millis(NOW);
+            new.contacts.last = Timestamp::from_millis(NOW);
+            let mut builder = ItemSetBuilder::default();
+            for (name, index, value) in items {
+                builder.push(name, *index, value, None, self.service.vault()).unwrap();
+            }
+            new.reported = builder.build(1_000).unwrap();
+            new.contacts.read = (!items.is_empty()).then_some(Timestamp::from_millis(NOW));
+            change(&mut new);
+            Ok(new)
+        });
+        made.unwrap()
+    }
+
+    /// Devices `00:00:00:00:00:01` and on.
+    pub(crate) fn devices(&self, count: u8) {
+        for n in 1..=count {
+            self.device(&format!("00:00:00:00:00:{n:02x}"), &[("sntp-addr", None, "old")]);
+        }
+    }
+
+    pub(crate) async fn raw(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        // Event streams have no end.
+        let endless = head.headers.get(CONTENT_TYPE).is_some_and(|value| value == "text/event-stream");
+        let bytes = if endless { bytes::Bytes::default() } else { body.collect().await.unwrap().to_bytes() };
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    /// A request with the token, other headers, and a body if it is not null.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
+        self.raw(request(method, path, headers, body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, &[], &Value::Null).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask(Method::POST, path, &[], body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, if_match: &str, body: &Value) -> Answer {
+        self.ask(Method::PUT, path, &revision(if_match), body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, if_match: &str) -> Answer {
+        self.ask(Method::DELETE, path, &revision(if_match), &Value::Null).await
+    }
+}
+
+fn revision(if_match: &str) -> Vec<(&str, &str)> {
+    if if_match.is_empty() { Vec::new() } else { vec![("if-match", if_match)] }
+}
+
+pub(crate) fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Request<Body> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("/api/v1{path}"))
+        .header(AUTHORIZATION, format!("Bearer {TOKEN}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if body.is_null() {
+        return request.body(Body::empty()).unwrap();
+    }
+    request.header(CONTENT_TYPE, "application/json").body(Body::from(body.to_string())).unwrap()
+}

@@ -1,0 +1,14 @@
+//! The API in process: real service, store in memory, requests by hand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may")]
+
+mod bounds;
+mod bulk;
+mod devices;
+mod document;
+mod events;
+mod harness;
+mod refusals;
+mod secrets;
+mod tasks;
+mod templates;

@@ -1,0 +1,117 @@
+//! No secret ever comes out.
+
+use std::collections::BTreeSet;
+
+use callboard_core::device::{DeviceUpdate, SecurityChange};
+use serde_json::{Value, json};
+
+use crate::harness::{Rig, TOKEN};
+
+const PLANTED: [&str; 5] = ["reported-x7", "template-x7", "task-value-x7", "pin-number-x7", "misplaced-x7"];
+
+/// Every answer that the API can give after secrets went in by every way, wrong ways included.
+async fn answers(rig: &Rig) -> Vec<String> {
+    let [reported, in_template, in_task, pin, misplaced] = PLANTED;
+    rig.device(
+        "00:00:00:00:00:01",
+        &[("sip-pwd", None, reported), ("user-pwd", None, reported), ("realm", None, "r")],
+    );
+    let device = "/devices/00:00:00:00:00:01";
+    let items = json!([{ "name": "sip-pwd", "value": in_template }, { "name": "admin-pwd", "value": in_template },
+                       { "name": "unheard-of-passwd", "value": format!("{in_template}-%%{{e164}}") }]);
+    let body = json!({ "name": "t", "kind": "default", "applies_to": "all", "items": items });
+    let made = rig.post("/templates", &body).await;
+    let template = format!("/templates/{}", made.expect(201)["id"].as_str().unwrap());
+    let mut seen = vec![made];
+    seen.push(rig.put(&template, "*", &body).await);
+    let write = |items: Value| json!({ "type": "write-items", "items": items });
+    let tasks = format!("{device}/tasks");
+    seen.push(rig.post(&tasks, &write(json!([{ "name": "sip-pwd", "value": in_task }]))).await);
+    seen.push(rig.post(&tasks, &write(json!([{ "name": "realm", "value": in_task }]))).await);
+    let mode = format!("{device}/secure-mode");
+    seen.push(rig.put(&mode, "", &json!({ "mode": "individual-pin", "pin": pin })).await);
+    // In the wrong place, of the wrong type, with another fault beside it.
+    for (path, body) in [
+        (&tasks, write(json!([{ "name": "sip-pwd", "value": [misplaced] }]))),
+        (&tasks, write(json!([{ "name": "sip-pwd", "index": misplaced, "value": "x" }]))),
+        (&tasks, write(json!([misplaced]))),
+        (&tasks, write(json!([{ "name": "sip-pwd", "value": misplaced }, { "name": "dhcp", "value": "y" }]))),
+        (
+            &tasks,
+            write(
+                json!([{ "name": "sip-pwd", "value": misplaced }, { "name": "sip-pwd", "value": misplaced }]),
+            ),
+        ),
+        (&tasks, json!({ "type": "read-items", "items": [{ "name": "sip-pwd", "value": misplaced }] })),
+        (&tasks, json!(misplaced)),
+    ] {
+        let answer = rig.post(path, &body).await;
+        answer.problem(422, "validation");
+        seen.push(answer);
+    }
+    for body in [
+        json!({ "mode": "individual-pin", "pin": [misplaced] }),
+        json!({ "mode": "off", "pin": misplaced }),
+        json!({ "mode": "individual-pin", "pin": format!("{misplaced} ä") }),
+    ] {
+        seen.push(rig.put(&mode, "", &body).await);
+    }
+    for path in [
+        "/devices",
+        device,
+        &tasks,
+        &template,
+        "/templates",
+        "/events",
+        "/status",
+        "/catalogue",
+        &format!("{device}/items"),
+        &format!("{device}/items?view=desired"),
+        &format!("{device}/items?view=difference"),
+        &format!("/devices?q={reported}"),
+    ] {
+        let answer = rig.get(path).await;
+        answer.expect(200);
+        seen.push(answer);
+    }
+    let dry_run = json!({ "template": body, "assume_assigned": true });
+    seen.push(rig.post("/templates/dry-run", &dry_run).await);
+    seen.into_iter().map(|answer| format!("{:?}\n{}", answer.headers, answer.text)).collect()
+}
+
+#[tokio::test]
+async fn no_answer_holds_a_planted_secret() {
+    let rig = Rig::new();
+    for answer in answers(&rig).await {
+        for secret in PLANTED.into_iter().chain([TOKEN, "default-pin-123"]) {
+            assert!(!answer.contains(secret), "{secret} in {answer}");
+        }
+    }
+    // The secrets did go in.
+    let wanted: BTreeSet<_> = ["sip-pwd", "admin-pwd", "unheard-of-passwd"].into();
+    let device = rig.service.fleet.get(&"00:00:00:00:00:01".parse().unwrap()).unwrap();
+    let due = rig.service.difference(&device);
+    let names: BTreeSet<_> = due.writes.iter().map(|item| item.key.name()).collect();
+    let faulty: BTreeSet<_> = due.faults.iter().map(|fault| fault.key.name()).collect();
+    assert_eq!(&names | &faulty, wanted);
+    assert!(due.writes.iter().all(|item| item.value.expose().starts_with("template-x7")));
+    assert_eq!((device.tasks.len(), device.security.pin.is_some()), (2, true));
+}
+
+#[tokio::test]
+async fn credentials_handed_out_are_shown_by_serial_only() {
+    let rig = Rig::new();
+    rig.device("00:00:00:00:00:01", &[]);
+    let path = "/devices/00:00:00:00:00:01";
+    rig.put(&format!("{path}/secure-mode"), "", &json!({ "mode": "no-pin" })).await.expect(200);
+    let sent = SecurityChange::Sent {
+        serial: "0a0b".into(),
+        expires: callboard_core::time::Timestamp::from_millis(1),
+    };
+    let update = DeviceUpdate { security: Some(sent), ..DeviceUpdate::default() };
+    let id = path.rsplit('/').next().unwrap().parse().unwrap();
+    rig.service.fleet.update_detached(&id, false, |device| Ok(update.apply(device))).unwrap();
+    let mode = rig.get(path).await.expect(200)["secure_mode"].clone();
+    assert_eq!((&mode["certificate_serial"], &mode["sent"]), (&json!("0a0b"), &json!(true)));
+    assert_eq!(mode["certificate_expires"], "1970-01-01T00:00:00.001Z");
+}
