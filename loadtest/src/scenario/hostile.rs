@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{Place, Service, create_templates, drive, measured, put_settings, target, verify};
 use crate::attack::Crowd;
@@ -11,7 +12,10 @@ use crate::ledger::Ledger;
 use crate::phone::dialogue::Plan;
 use crate::procfs;
 use crate::report::{Report, median};
-use crate::wire::tls;
+use crate::wire::tls::PhoneTls;
+
+/// After the attackers have gone, before the next quiet phase: the server lets go of their connections.
+const CALM: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: &HostileArgs) -> anyhow::Result<Report> {
     let common = &args.common;
@@ -36,7 +40,9 @@ pub(super) async fn run(args: &HostileArgs) -> anyhow::Result<Report> {
             quiet.push(Report::new("quiet", u64::from(common.phones), driven.tally, driven.time));
             continue;
         }
-        let crowd = Crowd::start(service.wpi(), tls::admin_connector()?, args.attackers, args.garbage_rate);
+        // A connector that checks nothing: attackers must not cost the generator more than need be.
+        let tls = PhoneTls::new(common.key, common.tls)?.connector(1).clone();
+        let crowd = Crowd::start(service.wpi(), tls, args.attackers, args.garbage_rate);
         crowd.settle(args.attackers).await;
         let held_before = crowd.counts.held.load(Ordering::Relaxed);
         let (driven, cost) = measured(&pids, run).await?;
@@ -50,6 +56,8 @@ pub(super) async fn run(args: &HostileArgs) -> anyhow::Result<Report> {
         let mut report = Report::new("hostile", u64::from(common.phones), driven.tally, driven.time);
         cost.put(&mut report, operations);
         hostile.push(report);
+        drop(crowd);
+        tokio::time::sleep(CALM).await;
     }
     let p99 = |reports: &[Report]| {
         #[allow(clippy::cast_precision_loss)] // microseconds, far below 2^52
