@@ -1,7 +1,10 @@
 //! The document that describes the API, and its viewer. Both are public: they hold no data.
 
 use axum::Router;
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -9,6 +12,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::problem::Problem;
 use crate::state::State;
 use crate::{catalogue, devices, events, problem, status, templates};
 
@@ -69,5 +73,16 @@ pub(crate) fn public(document: &utoipa::openapi::OpenApi) -> Router<State> {
     // Rendered once; a document of plain texts cannot fail to be JSON.
     let text = bytes::Bytes::from(document.to_json().unwrap_or_default());
     let give = move || async move { ([(CONTENT_TYPE, "application/json")], text) };
-    Router::from(SwaggerUi::new(VIEWER).config(Config::new([DOCUMENT]))).route(DOCUMENT, get(give))
+    Router::from(SwaggerUi::new(VIEWER).config(Config::new([DOCUMENT])))
+        .route(DOCUMENT, get(give))
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(map_response(missing_file))
+}
+
+/// The viewer speaks of missing files in its own words.
+async fn missing_file(response: Response) -> Response {
+    if response.status() == StatusCode::NOT_FOUND {
+        return Problem::not_found("the viewer has no such file").into_response();
+    }
+    response
 }

@@ -21,8 +21,9 @@ use crate::state::State;
 
 /// Devices that one call may change: what the store commits in well under a second.
 const MOST: usize = 1_000;
-/// Changes on their way to the store at the same time: enough to fill its groups, few enough to leave room in its queue.
-const AT_ONCE: usize = 128;
+/// Changes on their way to the store at the same time: enough to share its flushes, and even at the largest record size
+/// no more than half of its usual queue, which phones need too.
+const AT_ONCE: usize = 32;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(assign_template)).routes(routes!(unassign_template))

@@ -122,4 +122,9 @@ async fn the_document_and_its_viewer_are_public() {
     assert!(setup.text.contains("/api/v1/openapi.json"), "{}", setup.text);
     assert!(!setup.text.contains("petstore"));
     assert_eq!(get("/api/v1/docs").await.status, 303);
+    get("/api/v1/docs/nothing.js").await.problem(404, "not-found");
+    let delete = Request::delete("/api/v1/openapi.json").body(Body::empty()).unwrap();
+    let answer = rig.raw(delete).await;
+    answer.problem(405, "method-not-allowed");
+    assert_eq!(answer.header("allow"), "GET,HEAD");
 }
