@@ -124,8 +124,8 @@ pub(crate) struct FloorArgs {
 pub(crate) struct IdleArgs {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How long the connections are held, in seconds.
-    #[arg(long, default_value_t = 10)]
+    /// How long the connections are held, in seconds; 12 at least.
+    #[arg(long, default_value_t = 15)]
     pub(crate) hold_seconds: u64,
 }
 

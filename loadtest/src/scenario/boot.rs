@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::floor::{FloorRun, record};
-use super::{Place, Service, create_templates, drive, measured, put_settings, target, verify};
+use super::{AT_REST, Place, Service, create_templates, drive, measured, put_settings, target, verify};
 use crate::call::World;
 use crate::cli::{BootArgs, Common};
 use crate::ledger::Ledger;
 use crate::phone::dialogue::Plan;
 use crate::procfs;
 use crate::report::{Report, median};
+
+/// Where memory is not what matters: connections that phones have just closed are let go of in this time.
+pub(super) const SHORT_REST: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(args: &BootArgs) -> anyhow::Result<Report> {
     if args.floor {
@@ -22,18 +25,19 @@ pub(super) async fn run(args: &BootArgs) -> anyhow::Result<Report> {
     let place = Place::new(common.data_dir.as_ref())?;
     let service = Service::open(common, &place).await?;
     create_templates(service.admin()).await?;
-    let mut report = boot(common, &world, &ledger, &service).await?;
+    let mut report = boot(common, &world, &ledger, &service, AT_REST).await?;
     verify(common, service.admin(), &world, &ledger, &mut report).await?;
     service.close(&mut report).await;
     Ok(report)
 }
 
-/// Let all phones of the ledger boot.
+/// Let all phones of the ledger boot. The server's memory is measured `rest` after that.
 pub(super) async fn boot(
     common: &Common,
     world: &Arc<World>,
     ledger: &Arc<Ledger>,
     service: &Service,
+    rest: Duration,
 ) -> anyhow::Result<Report> {
     let pids: Vec<_> = service.pid().into_iter().collect();
     let before = pids.first().map(|pid| procfs::memory(*pid)).transpose()?;
@@ -44,8 +48,7 @@ pub(super) async fn boot(
     cost.put(&mut report, operations);
     put_settings(common, &mut report);
     if let (Some(&pid), Some(before)) = (pids.first(), before) {
-        // Connections that phones have just closed are still being let go of.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(rest).await;
         let after = procfs::memory(pid)?;
         report.server_rss_bytes = Some(after.now);
         report.server_peak_rss_bytes = Some(after.peak);
@@ -69,7 +72,7 @@ async fn pairs(args: &BootArgs) -> anyhow::Result<Report> {
         let recording = record(common, &world, service.wpi()).await?;
         let floor = FloorRun::new(common, &args.nginx, &world, recording).run().await?;
         let ledger = Arc::new(Ledger::new(common.phones));
-        let mut report = boot(common, &world, &ledger, &service).await?;
+        let mut report = boot(common, &world, &ledger, &service, SHORT_REST).await?;
         verify(common, service.admin(), &world, &ledger, &mut report).await?;
         service.close(&mut report).await;
         if let (Some(ours), Some(theirs)) = (report.operations_per_second, floor.operations_per_second) {

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use tokio::task::JoinSet;
 
 use super::reboot::make_known;
-use super::{Place, Service, bar, put_settings, target};
+use super::{AT_REST, Place, Service, bar, put_settings, target};
 use crate::call::{Called, Caller, Space, Target, World};
 use crate::cli::IdleArgs;
 use crate::fault::Fault;
@@ -40,6 +40,7 @@ pub(super) async fn run(args: &IdleArgs) -> anyhow::Result<Report> {
     } else {
         service
     };
+    tokio::time::sleep(AT_REST).await;
     let before = service.pid().map(procfs::memory).transpose()?;
     let target = Arc::new(target(&common, service.wpi())?);
     let start = Instant::now();
@@ -124,7 +125,7 @@ async fn hold(
     report: &mut Report,
     memory: impl Fn() -> anyhow::Result<Option<procfs::Memory>>,
 ) -> anyhow::Result<()> {
-    tokio::time::sleep(time).await;
+    tokio::time::sleep(time.max(AT_REST)).await;
     if let Some(memory) = memory()? {
         report.server_rss_bytes = Some(memory.now);
         report.server_peak_rss_bytes = Some(memory.peak);

@@ -44,6 +44,10 @@ pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
     }
 }
 
+/// After this time without work an allocator has given freed memory back (jemalloc: 10 s), and what is left is what
+/// the server needs.
+const AT_REST: Duration = Duration::from_secs(12);
+
 /// The directories of a run; temporary ones vanish with it.
 struct Place {
     work: TempDir,

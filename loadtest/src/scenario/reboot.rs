@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 
-use super::boot::boot;
+use super::boot::{SHORT_REST, boot};
 use super::{Place, Service, create_templates, drive, measured, put_settings, target, verify};
 use crate::call::World;
 use crate::cli::Common;
@@ -28,6 +28,7 @@ pub(super) async fn run(common: &Common) -> anyhow::Result<Report> {
     cost.put(&mut report, operations);
     put_settings(common, &mut report);
     if let Some(pid) = service.pid() {
+        tokio::time::sleep(SHORT_REST).await;
         let memory = procfs::memory(pid)?;
         report.server_rss_bytes = Some(memory.now);
         report.server_peak_rss_bytes = Some(memory.peak);
@@ -56,7 +57,7 @@ pub(super) async fn make_known(
     );
     create_templates(service.admin()).await?;
     // Preparation is as fast as it can be, whatever the rate of the timed phase.
-    let report = boot(&Common { rate: None, ..common.clone() }, world, ledger, service).await?;
+    let report = boot(&Common { rate: None, ..common.clone() }, world, ledger, service, SHORT_REST).await?;
     ensure!(
         report.errors == 0,
         "the phones could not boot: {:?} {:?}",

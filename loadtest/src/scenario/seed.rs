@@ -13,7 +13,7 @@ use callboard_core::secret::Vault;
 use callboard_core::store::{SledStore, Store as _, StoreConfig, Table, Ticket, Write};
 use callboard_core::time::Timestamp;
 
-use super::{Place, bar, create_templates, drive, put_settings, target, verify};
+use super::{AT_REST, Place, bar, create_templates, drive, put_settings, target, verify};
 use crate::call::World;
 use crate::cli::Common;
 use crate::ledger::Ledger;
@@ -45,6 +45,7 @@ pub(super) async fn run(common: &Common) -> anyhow::Result<Report> {
     (0..common.phones).for_each(|number| ledger.assume_settled(number));
 
     let server = launch.start().await?;
+    tokio::time::sleep(AT_REST).await;
     let ready = procfs::memory(server.pid())?;
     let sample = 0..common.phones.min(SAMPLE);
     let phones = u64::from(common.phones);
