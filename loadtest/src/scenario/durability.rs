@@ -28,10 +28,7 @@ struct Run<'a> {
 
 pub(super) async fn run(args: &DurabilityArgs) -> anyhow::Result<Report> {
     let common = &args.common;
-    ensure!(
-        common.phones >= 4 * common.concurrency,
-        "give at least four phones for each concurrent dialogue"
-    );
+    ensure!(common.phones >= 2 * common.concurrency, "give at least two phones for each concurrent dialogue");
     let place = Place::new(common.data_dir.as_ref())?;
     let run = Run {
         common,

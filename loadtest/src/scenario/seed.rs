@@ -84,14 +84,18 @@ async fn write_all(data: &Path, world: &Arc<World>, phones: u32) -> anyhow::Resu
     let open = move || SledStore::open(&directory, &StoreConfig::default());
     let (store, _) = tokio::task::spawn_blocking(open).await??;
     let progress = bar("seed", u64::from(phones));
+    let dictionary = learn(world, &vault, &store).await?;
     let mut bytes = 0;
     let mut waiting: Vec<Ticket> = Vec::new();
     for start in (0..phones).step_by(CHUNK as usize) {
         let numbers = start..phones.min(start.saturating_add(CHUNK));
         let count = u64::from(numbers.end - numbers.start);
         let (world, vault) = (Arc::clone(world), Arc::clone(&vault));
+        let (dictionary, values) = (Arc::clone(&dictionary), Arc::clone(&store));
         let make = tokio::task::spawn_blocking(move || {
-            numbers.map(|number| record(&world, &vault, number)).collect::<anyhow::Result<Vec<_>>>()
+            numbers
+                .map(|number| record(&world, &vault, number, |set| dictionary.pack(set, &*values)))
+                .collect::<anyhow::Result<Vec<_>>>()
         });
         // The next devices are made while the last ones are written.
         let wait = async {
@@ -115,8 +119,31 @@ async fn write_all(data: &Path, world: &Arc<World>, phones: u32) -> anyhow::Resu
     Ok(bytes)
 }
 
+/// The dictionary as the server would have it after the first phones: common values are written before the records
+/// that use them.
+async fn learn(
+    world: &Arc<World>,
+    vault: &Arc<Vault>,
+    store: &Arc<SledStore>,
+) -> anyhow::Result<Arc<Dictionary>> {
+    let dictionary = Arc::new(Dictionary::new(FleetLimits::default().dictionary_values));
+    for number in 0..LEARN_FROM {
+        record(world, vault, number, |set| dictionary.pack(set, &**store))?;
+        while dictionary.arriving() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            dictionary.settle();
+        }
+    }
+    Ok(dictionary)
+}
+
 /// Id and record of a phone that has booted.
-fn record(world: &World, vault: &Vault, number: u32) -> anyhow::Result<(String, Vec<u8>)> {
+fn record(
+    world: &World,
+    vault: &Vault,
+    number: u32,
+    pack: impl FnOnce(&ItemSet) -> ItemSet,
+) -> anyhow::Result<(String, Vec<u8>)> {
     let identity = world.fleet.identity(number);
     let profile = &world.profiles[identity.model];
     let fill = Fill { identity: &identity, generation: 0, nonce: &[b'0'; NONCE_LEN] };
@@ -136,7 +163,7 @@ fn record(world: &World, vault: &Vault, number: u32) -> anyhow::Result<(String, 
             vault,
         )?;
     }
-    device.reported = items.build(MAX_ITEMS)?;
+    device.reported = pack(&items.build(MAX_ITEMS)?);
     let text = |name: &str| text_of(profile, fill, name);
     device.identity.device_type = text("device-type")?.into();
     device.identity.software_type = text("software-type")?.into();
@@ -189,7 +216,7 @@ mod tests {
     fn a_record_is_a_registered_device_with_all_items() {
         let world = World::new(1);
         let vault = Vault::new(&[7; 32]).unwrap();
-        let (id, bytes) = record(&world, &vault, 12).unwrap();
+        let (id, bytes) = record(&world, &vault, 12, ItemSet::clone).unwrap();
         let device = device::decode(&bytes).unwrap();
         assert_eq!(device.id.to_string(), id);
         assert_eq!(device.state(), DeviceState::Registered);
