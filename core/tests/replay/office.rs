@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use callboard_core::device::{Device, Task, TaskState, decode};
+use callboard_core::device::{Device, Task, TaskState, encode};
 use callboard_core::item::{ItemKey, ItemWrite, NameRef};
 use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateItem, TemplateKind};
 use callboard_core::secret::Secret;
@@ -10,8 +10,7 @@ use callboard_core::service::{AdminError, SecureModeRequest, TaskRequest};
 use callboard_core::store::Table;
 
 use crate::script::{Fault, ItemLine, Line, Result, Step, key_of};
-use crate::stage::Stage;
-use crate::world::now;
+use crate::stage::{Stage, now};
 
 impl Stage {
     /// `template NAME [onboarding|disabled] [assigned] [ranking=N] [device-type=T] [software-type=T]`, with its items.
@@ -151,7 +150,7 @@ impl Stage {
 
     fn is_durable(&self, device: &Device) -> bool {
         let record = self.world.store.get(Table::Device, &device.id.to_string());
-        record.is_some_and(|record| decode(&record).is_ok_and(|stored| stored == *device))
+        record.is_some() && record == encode(device).ok()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plays a dialogue file.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use callboard_core::service::{Outcome, Settings, WpiResponse};
 
 use crate::phone::{Call, Phone};
 use crate::script::{self, Fault, ItemLine, Result, Step};
-use crate::world::{World, now, poll, settings};
+use crate::world::{World, poll, settings};
 
 /// Phones by the word that begins their steps.
 const PHONES: [(&str, &str, &str); 2] =
@@ -288,4 +289,9 @@ fn check_cookie(step: &Step, response: &WpiResponse, opening: bool) -> Result<()
         (false, true) => Err(step.fault("the reply sets a cookie")),
         _ => Ok(()),
     }
+}
+
+/// Run a future that nothing holds up.
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
+    poll(std::pin::pin!(future)).expect("the store is not held")
 }

@@ -162,8 +162,3 @@ pub(crate) fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output>
         Poll::Pending => None,
     }
 }
-
-/// Run a future that nothing holds up.
-pub(crate) fn now<F: Future>(future: F) -> F::Output {
-    poll(std::pin::pin!(future)).expect("the store is not held")
-}
