@@ -4,9 +4,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use callboard_core::device;
+use callboard_core::fleet::FleetLimits;
+use callboard_core::item::Dictionary;
 use callboard_core::policy;
 use callboard_core::store::{self, StoreConfig, Table};
 use clap::{Args, Subcommand};
@@ -100,6 +103,8 @@ fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
         let file = File::create_new(to).with_context(|| format!("cannot create {}", to.display()))?;
         Box::new(BufWriter::new(file))
     };
+    let dictionary = Arc::new(Dictionary::new(FleetLimits::default().dictionary_values));
+    let render = |table, key: &str, value: &[u8]| render(&dictionary, table, key, value);
     let report = store::export(dir, &mut out, Some(&render), &mut progress("exported"))?;
     out.flush()?;
     for record in &report.damage.damaged_list {
@@ -136,12 +141,18 @@ fn compact(dir: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// A record for people; what is secret stays sealed.
-fn render(table: Table, _key: &str, value: &[u8]) -> Option<Value> {
+fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -> Option<Value> {
     match table {
+        // Common values come before the devices that use them.
+        Table::Value => {
+            let text = std::str::from_utf8(value).ok()?;
+            dictionary.insert(u32::from_str_radix(key, 16).ok()?, text);
+            Some(json!(text))
+        }
         Table::Device => {
             let device = device::decode(value).ok()?;
-            let items: Vec<_> = device
-                .reported
+            let reported = device.reported.clone().attach(dictionary).unwrap_or_else(|rest| rest);
+            let items: Vec<_> = reported
                 .iter()
                 .map(|item| json!({ "name": item.key().to_string(), "value": item.value.text(), "status": item.status }))
                 .collect();

@@ -13,6 +13,7 @@ use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 
 use crate::device::{self, BadRecord, Device, DeviceId, DeviceState, SecureMode};
+use crate::item::Dictionary;
 use crate::store::{CommitError, Store, StoreError, SubmitError, Table, Ticket, Write};
 use intern::Interner;
 pub use list::{Filter, Page};
@@ -25,11 +26,13 @@ pub const SHARDS: usize = 64;
 pub struct FleetLimits {
     /// Devices.
     pub devices: usize,
+    /// Common values that are kept once.
+    pub dictionary_values: usize,
 }
 
 impl Default for FleetLimits {
     fn default() -> Self {
-        Self { devices: 1_200_000 }
+        Self { devices: 1_200_000, dictionary_values: 65_536 }
     }
 }
 
@@ -76,6 +79,12 @@ pub struct LoadReport {
     pub damaged: u64,
     /// Records that are no devices, which stay where they are.
     pub unreadable: u64,
+    /// Common values taken over.
+    pub values: usize,
+    /// Records of common values that cannot be read.
+    pub bad_values: u64,
+    /// Devices with values that are lost; they are read again at their next contact.
+    pub incomplete: u64,
     /// The first such record, for the log.
     pub first_unreadable: Option<String>,
 }
@@ -89,6 +98,7 @@ pub struct Fleet {
     index: RwLock<BTreeSet<DeviceId>>,
     hasher: FixedState,
     interner: Interner,
+    dictionary: Arc<Dictionary>,
     store: Arc<dyn Store>,
     limits: FleetLimits,
     count: AtomicUsize,
@@ -114,6 +124,7 @@ impl Fleet {
             index: RwLock::default(),
             hasher,
             interner: Interner::default(),
+            dictionary: Arc::new(Dictionary::new(limits.dictionary_values)),
             store,
             limits,
             count: AtomicUsize::new(0),
@@ -127,10 +138,11 @@ impl Fleet {
     pub fn load(&self, mut progress: impl FnMut(u64)) -> Result<LoadReport, StoreError> {
         const EVERY: u64 = 50_000;
         let mut report = LoadReport::default();
+        (report.values, report.bad_values) = self.dictionary.load(&*self.store)?;
         let scan = self.store.scan(Table::Device, &mut |key, value| {
             match device::decode(value) {
                 Ok(device) if device.id.to_string() == key => {
-                    let device = Arc::new(self.interner.intern_device(device));
+                    let device = Arc::new(self.adopt(device, &mut report));
                     self.account(None, Some(&device));
                     self.index.write().insert(device.id.clone());
                     self.shard(&device.id).write().insert(device.id.clone(), device);
@@ -243,7 +255,11 @@ impl Fleet {
             Some(old) => change(old)?,
             None => change(&Device::new(id.clone()))?,
         };
-        let new = Arc::new(self.interner.intern_device(new));
+        let mut new = self.interner.intern_device(new);
+        if old.as_ref().is_none_or(|old| !old.reported.is_same(&new.reported)) {
+            new.reported = self.dictionary.pack(&new.reported, &*self.store);
+        }
+        let new = Arc::new(new);
         let write = Write::put(Table::Device, id.to_string(), device::encode(&new)?);
         let submitted = submit(&*self.store, write)?;
         self.account(old.as_deref(), Some(&new));
@@ -253,6 +269,26 @@ impl Fleet {
             self.index.write().insert(id.clone());
         }
         Ok((new, submitted))
+    }
+
+    /// A device from its record, with common texts and values shared.
+    fn adopt(&self, device: Device, report: &mut LoadReport) -> Device {
+        let mut device = self.interner.intern_device(device);
+        device.reported = match device.reported.attach(&self.dictionary) {
+            Ok(set) => set,
+            Err(rest) => {
+                report.incomplete += 1;
+                // Known only in part: it is to be read again.
+                device.contacts.read = None;
+                rest
+            }
+        };
+        device
+    }
+
+    /// The dictionary of common values.
+    pub fn dictionary(&self) -> &Arc<Dictionary> {
+        &self.dictionary
     }
 
     /// Write the device's record once more, after a commit that failed. `None` if the device is gone.

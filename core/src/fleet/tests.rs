@@ -3,7 +3,7 @@ use crate::store::MemoryStore;
 
 fn fleet(limit: usize) -> (Fleet, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::default());
-    (Fleet::new(store.clone(), FleetLimits { devices: limit }), store)
+    (Fleet::new(store.clone(), FleetLimits { devices: limit, ..FleetLimits::default() }), store)
 }
 
 fn id(n: u32) -> DeviceId {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::set::{COMMON, TAG_COMMON, TAG_NUMBER, TAG_SEALED, TAG_TEXT, Value};
+use super::set::{COMMON, FIRST_SHARED, TAG_COMMON, TAG_NUMBER, TAG_SEALED, TAG_TEXT, Value};
 use super::{Entry, ItemSet, NameRef};
 use crate::secret::{SEAL_OVERHEAD, Vault, VaultError};
 
@@ -144,14 +144,7 @@ impl ItemSetBuilder {
     /// Add an entry of another set as it is.
     pub fn push_entry(&mut self, entry: &Entry<'_>) {
         let start = self.begin(entry.name);
-        match entry.value {
-            Value::Text(text) => put_text(&mut self.arena, text),
-            Value::Number(number) => put_varint(&mut self.arena, number << 2 | TAG_NUMBER),
-            Value::Sealed(bytes) => {
-                put_varint(&mut self.arena, (bytes.len() as u64) << 2 | TAG_SEALED);
-                self.arena.extend_from_slice(bytes);
-            }
-        }
+        put_value(&mut self.arena, entry.value, None);
         self.finish_entry(entry.name, entry.index, entry.status, start);
     }
 
@@ -214,14 +207,7 @@ impl ItemSetBuilder {
         put_varint(&mut out, self.other.len() as u64);
         for entry in &self.other {
             let name = slice(&entry.name);
-            put_varint(
-                &mut out,
-                (name.len() as u64) << 2 | u64::from(entry.has_status) << 1 | u64::from(entry.index > 0),
-            );
-            out.extend_from_slice(name);
-            if entry.index > 0 {
-                put_varint(&mut out, entry.index - 1);
-            }
+            put_other_head(&mut out, name, entry.has_status, entry.index);
             out.extend_from_slice(slice(&entry.payload));
         }
         Ok(ItemSet::from_trusted(&out))
@@ -236,6 +222,80 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     } else {
         put_varint(out, (text.len() as u64) << 2 | TAG_TEXT);
         out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Write a value; `shared` is its number in the dictionary.
+fn put_value(out: &mut Vec<u8>, value: Value<'_>, shared: Option<u32>) {
+    let put_shared = |out: &mut Vec<u8>, number: u32| {
+        put_varint(out, (u64::from(number) + FIRST_SHARED) << 2 | TAG_COMMON);
+    };
+    match (value, shared) {
+        (Value::Text(_) | Value::Shared(_), Some(number)) | (Value::Unresolved(number), _) => {
+            put_shared(out, number);
+        }
+        (Value::Text(text) | Value::Shared(text), None) => put_text(out, text),
+        (Value::Number(number), _) => put_varint(out, number << 2 | TAG_NUMBER),
+        (Value::Sealed(bytes), _) => {
+            put_varint(out, (bytes.len() as u64) << 2 | TAG_SEALED);
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Writes entries that are in order already.
+pub(super) struct Packer {
+    known: Vec<u8>,
+    known_count: u64,
+    last: u16,
+    other: Vec<u8>,
+    other_count: u64,
+}
+
+impl Packer {
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self { known: Vec::with_capacity(bytes), known_count: 0, last: 0, other: Vec::new(), other_count: 0 }
+    }
+
+    /// Add the next entry; `shared` is the number of its value in the dictionary.
+    pub(super) fn push(&mut self, entry: &Entry<'_>, shared: Option<u32>) {
+        let index = index_key(entry.index);
+        let has_status = entry.status.is_some();
+        let out = match entry.name {
+            NameRef::Known(id) => {
+                put_head(&mut self.known, u64::from(id.saturating_sub(self.last)), has_status, index);
+                self.last = id;
+                self.known_count += 1;
+                &mut self.known
+            }
+            NameRef::Other(name) => {
+                put_other_head(&mut self.other, name.as_bytes(), has_status, index);
+                self.other_count += 1;
+                &mut self.other
+            }
+        };
+        put_value(out, entry.value, shared);
+        if let Some(status) = entry.status {
+            put_varint(out, status.len() as u64);
+            out.extend_from_slice(status.as_bytes());
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.known.len() + self.other.len() + 8);
+        put_varint(&mut out, self.known_count);
+        out.extend_from_slice(&self.known);
+        put_varint(&mut out, self.other_count);
+        out.extend_from_slice(&self.other);
+        out
+    }
+}
+
+fn put_other_head(out: &mut Vec<u8>, name: &[u8], has_status: bool, index: IndexKey) {
+    put_varint(out, (name.len() as u64) << 2 | u64::from(has_status) << 1 | u64::from(index > 0));
+    out.extend_from_slice(name);
+    if index > 0 {
+        put_varint(out, index - 1);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Items: the named values that make up a phone's configuration (WPI reference, section 10).
 
 mod build;
+mod dictionary;
 mod set;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use callboard_codecs::wpi::catalogue::{self, ItemId};
 use serde::{Deserialize, Serialize};
 
 pub use build::{ItemSetBuilder, TooMany};
+pub use dictionary::Dictionary;
 pub use set::{Entry, ItemSet, MalformedItems, Value};
 
 use crate::secret::Secret;

@@ -6,7 +6,8 @@
 //! set    = varint(number of known entries) known* varint(number of other entries) other*
 //! known  = varint(id step << 2 | has status << 1 | has index) [varint index] value [status]
 //! other  = varint(name length << 2 | has status << 1 | has index) name [varint index] value [status]
-//! value  = varint(x << 2 | tag) bytes     tag 0: word x of COMMON, 1: the number x,
+//! value  = varint(x << 2 | tag) bytes     tag 0: word x of COMMON, or from 64 on value x - 64
+//!                                         of the dictionary, 1: the number x,
 //!                                         2: x bytes of text, 3: x sealed bytes
 //! status = varint(length) text
 //! ```
@@ -20,11 +21,15 @@ use std::sync::Arc;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ItemKey, NameRef};
+use super::{Dictionary, ItemKey, ItemSetBuilder, NameRef};
 use crate::secret::{Secret, Vault, VaultError};
 
-/// Values that occur in nearly every phone, by number. Records hold the numbers: only append.
+/// Values that occur in nearly every phone, by number. Records hold the numbers: only append, and fewer than
+/// [`FIRST_SHARED`].
 pub(super) const COMMON: [&str; 4] = ["", "true", "false", "NULL"];
+
+/// Word numbers from here on are those of the dictionary.
+pub(super) const FIRST_SHARED: u64 = 64;
 
 pub(super) const TAG_COMMON: u64 = 0;
 pub(super) const TAG_NUMBER: u64 = 1;
@@ -48,41 +53,56 @@ pub enum Value<'a> {
     Number(u64),
     /// A secret, sealed by the vault.
     Sealed(&'a [u8]),
+    /// A value of the dictionary.
+    Shared(&'a str),
+    /// A number that the dictionary at hand does not know.
+    Unresolved(u32),
 }
 
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Text(text) | Self::Shared(text) => write!(f, "{text:?}"),
             Self::Number(number) => write!(f, "\"{number}\""),
             Self::Sealed(_) => f.write_str("…"),
+            Self::Unresolved(number) => write!(f, "value {number}"),
         }
     }
 }
 
 impl<'a> Value<'a> {
+    /// Text that stands in the set itself.
+    pub(super) fn inline_text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) | Self::Shared(text) => Some(text),
+            Self::Number(_) | Self::Sealed(_) | Self::Unresolved(_) => None,
+        }
+    }
+
     /// The text, or `None` for a secret.
     pub fn text(self) -> Option<Cow<'a, str>> {
         match self {
-            Self::Text(text) => Some(Cow::Borrowed(text)),
+            Self::Text(text) | Self::Shared(text) => Some(Cow::Borrowed(text)),
             Self::Number(number) => Some(Cow::Owned(number.to_string())),
-            Self::Sealed(_) => None,
+            Self::Sealed(_) | Self::Unresolved(_) => None,
         }
     }
 
     /// The text, opened if it is a secret.
     pub fn reveal(self, vault: &Vault) -> Result<Secret, VaultError> {
         match self {
-            Self::Text(text) => Ok(Secret::new(text)),
+            Self::Text(text) | Self::Shared(text) => Ok(Secret::new(text)),
             Self::Number(number) => Ok(Secret::new(number.to_string())),
             Self::Sealed(bytes) => vault.open_bytes(bytes),
+            Self::Unresolved(_) => Err(VaultError::Unopenable),
         }
     }
 
     /// Whether the value is `text`. Opens a secret for it.
     pub fn equals(self, text: &str, vault: &Vault) -> bool {
         match self {
-            Self::Text(own) => own == text,
+            Self::Text(own) | Self::Shared(own) => own == text,
+            Self::Unresolved(_) => false,
             Self::Number(own) => super::build::canonical_number(text) == Some(own),
             Self::Sealed(bytes) => vault.open_bytes(bytes).is_ok_and(|own| own.expose() == text),
         }
@@ -110,16 +130,36 @@ impl Entry<'_> {
 }
 
 /// An immutable, packed, ordered set of items. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ItemSet {
     bytes: Arc<[u8]>,
+    /// Where its shared values are.
+    dictionary: Option<Arc<Dictionary>>,
 }
 
 impl Default for ItemSet {
     fn default() -> Self {
-        Self { bytes: Arc::from([0_u8, 0].as_slice()) }
+        Self { bytes: Arc::from([0_u8, 0].as_slice()), dictionary: None }
     }
 }
+
+impl PartialEq for ItemSet {
+    /// Sets are equal if their items are, however they are packed.
+    fn eq(&self, other: &Self) -> bool {
+        let same = |a: Entry<'_>, b: Entry<'_>| {
+            let value = match (a.value.inline_text(), b.value.inline_text()) {
+                (Some(a), Some(b)) => a == b,
+                (None, None) => a.value == b.value,
+                _ => false,
+            };
+            value && (a.name, a.index, a.status) == (b.name, b.index, b.status)
+        };
+        let mut others = other.iter();
+        self.iter().all(|a| others.next().is_some_and(|b| same(a, b))) && others.next().is_none()
+    }
+}
+
+impl Eq for ItemSet {}
 
 impl fmt::Debug for ItemSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,10 +170,10 @@ impl fmt::Debug for ItemSet {
 impl ItemSet {
     /// Take packed bytes, after walking all of them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedItems> {
-        let mut iter = Iter::new(bytes);
+        let mut iter = Iter::new(bytes, None);
         for _ in iter.by_ref() {}
         if iter.finished() {
-            Ok(Self { bytes: Arc::from(bytes) })
+            Ok(Self { bytes: Arc::from(bytes), dictionary: None })
         } else {
             Err(MalformedItems { offset: iter.at })
         }
@@ -141,7 +181,31 @@ impl ItemSet {
 
     /// For the builder, which writes well-formed bytes.
     pub(super) fn from_trusted(bytes: &[u8]) -> Self {
-        Self { bytes: Arc::from(bytes) }
+        Self { bytes: Arc::from(bytes), dictionary: None }
+    }
+
+    /// For the dictionary, which writes well-formed bytes with its own numbers.
+    pub(super) fn packed(bytes: &[u8], dictionary: Arc<Dictionary>) -> Self {
+        Self { bytes: Arc::from(bytes), dictionary: Some(dictionary) }
+    }
+
+    /// Tell a set that was read from a record where its shared values are. If some are not there, the error is the set
+    /// without them.
+    pub fn attach(self, dictionary: &Arc<Dictionary>) -> Result<Self, Self> {
+        let set = Self { bytes: self.bytes, dictionary: Some(dictionary.clone()) };
+        if set.iter().all(|entry| !matches!(entry.value, Value::Unresolved(_))) {
+            return Ok(set);
+        }
+        let mut rest = ItemSetBuilder::default();
+        for entry in set.iter().filter(|entry| !matches!(entry.value, Value::Unresolved(_))) {
+            rest.push_entry(&entry);
+        }
+        Err(rest.build(usize::MAX).unwrap_or_default())
+    }
+
+    /// Whether both are one set in memory.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bytes, &other.bytes)
     }
 
     /// The packed form.
@@ -151,7 +215,7 @@ impl ItemSet {
 
     /// The items in the order of their keys.
     pub fn iter(&self) -> Iter<'_> {
-        Iter::new(&self.bytes)
+        Iter::new(&self.bytes, self.dictionary.as_deref())
     }
 
     /// How many items there are.
@@ -212,6 +276,7 @@ impl<'de> Deserialize<'de> for ItemSet {
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
     bytes: &'a [u8],
+    dictionary: Option<&'a Dictionary>,
     at: usize,
     left: u64,
     id: u64,
@@ -228,8 +293,8 @@ enum Section {
 }
 
 impl<'a> Iter<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, left: 0, id: 0, section: Section::Start, broken: false }
+    fn new(bytes: &'a [u8], dictionary: Option<&'a Dictionary>) -> Self {
+        Self { bytes, dictionary, at: 0, left: 0, id: 0, section: Section::Start, broken: false }
     }
 
     fn finished(&self) -> bool {
@@ -269,11 +334,19 @@ impl<'a> Iter<'a> {
         let head = self.varint()?;
         let x = head >> 2;
         Some(match head & 3 {
+            TAG_COMMON if x >= FIRST_SHARED => self.shared(u32::try_from(x - FIRST_SHARED).ok()?),
             TAG_COMMON => Value::Text(COMMON.get(usize::try_from(x).ok()?)?),
             TAG_NUMBER => Value::Number(x),
             TAG_TEXT => Value::Text(self.take_text(x)?),
             _ => Value::Sealed(self.take(x)?),
         })
+    }
+
+    fn shared(&self, number: u32) -> Value<'a> {
+        match self.dictionary.and_then(|dictionary| dictionary.text(number)) {
+            Some(text) => Value::Shared(text),
+            None => Value::Unresolved(number),
+        }
     }
 
     fn entry(&mut self) -> Option<Entry<'a>> {

@@ -153,6 +153,7 @@ impl Service {
 
     /// End flows whose phones do not go on, and forget what is past. To be called about once a second.
     pub fn sweep(&self) {
+        self.fleet.dictionary().settle();
         let now = self.now();
         for flow in self.sessions.sweep(now) {
             let text = format!("no message for {} s", now.since(flow.touched()).as_secs());

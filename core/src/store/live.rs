@@ -21,12 +21,12 @@ pub(super) struct Live([Count; Table::ALL.len()]);
 
 impl Live {
     pub(super) fn new() -> Self {
-        Self([Count::Unknown, Count::Unknown, Count::Unknown])
+        Self(std::array::from_fn(|_| Count::Unknown))
     }
 
     /// A new database holds nothing.
     pub(super) fn empty() -> Self {
-        Self([Count::Known(0), Count::Known(0), Count::Known(0)])
+        Self(std::array::from_fn(|_| Count::Known(0)))
     }
 
     fn of(&mut self, table: Table) -> &mut Count {
@@ -86,6 +86,7 @@ mod tests {
     fn a_scan_counts_and_writes_beside_it_are_counted_once() {
         let mut live = Live::new();
         live.scanned(Table::Meta, None, &chunk(1, None));
+        live.scanned(Table::Value, None, &chunk(0, None));
         live.scanned(Table::Template, None, &chunk(2, None));
         live.scanned(Table::Device, None, &chunk(100, Some(b"dm")));
         live.replaced(Table::Device, "a", Replaced { before: 10, after: 30 });

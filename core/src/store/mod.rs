@@ -55,6 +55,8 @@ pub const MAX_KEY_BYTES: usize = 255;
 pub enum Table {
     /// Facts about the installation itself, such as counters that must survive a restart.
     Meta = b'm',
+    /// Values that many devices share, by number (eight hexadecimal digits).
+    Value = b'v',
     /// Devices, by device id.
     Device = b'd',
     /// Templates, by template id.
@@ -63,12 +65,13 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order an export lists them.
-    pub const ALL: [Self; 3] = [Self::Meta, Self::Device, Self::Template];
+    pub const ALL: [Self; 4] = [Self::Meta, Self::Value, Self::Device, Self::Template];
 
     /// The table a stored key begins with, if this version knows it.
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
             b'm' => Some(Self::Meta),
+            b'v' => Some(Self::Value),
             b'd' => Some(Self::Device),
             b't' => Some(Self::Template),
             _ => None,
@@ -79,6 +82,7 @@ impl Table {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
+            Self::Value => "value",
             Self::Device => "device",
             Self::Template => "template",
         }

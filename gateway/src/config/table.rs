@@ -141,6 +141,8 @@ config_table! {
     fleet: Fleet {
         /// Known devices; a new phone beyond is told "later".
         devices: count(1_200_000 in 1..=100_000_000),
+        /// Common values that are kept once for all devices, and stay for good.
+        dictionary_values: count(65_536 in 0..=4_194_304),
         /// Items kept of one device.
         items_per_device: count(2_000 in 1..=65_535),
         /// Size of one device's record; at most half of `store.flush_bytes`.

@@ -42,7 +42,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings
             port: config.secure_mode.secure_port,
             max_pin_retries: u8::try_from(config.secure_mode.max_pin_retries).unwrap_or(u8::MAX),
         },
-        fleet: FleetLimits { devices: fleet.devices },
+        fleet: FleetLimits { devices: fleet.devices, dictionary_values: fleet.dictionary_values },
         template: TemplateBounds { items: fleet.items_per_template, value_bytes: fleet.template_value_bytes },
         templates: fleet.templates,
         templates_per_device: fleet.templates_per_device,

@@ -215,6 +215,10 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
             let (damaged, unreadable) = (report.damaged, report.unreadable);
             tracing::error!(damaged, unreadable, first, "records cannot be read; they are left as they are");
         }
+        if report.incomplete + report.bad_values > 0 {
+            let (values, devices) = (report.bad_values, report.incomplete);
+            tracing::error!(values, devices, "common values are lost; devices that had them are read again");
+        }
         let seconds = began.elapsed().as_secs_f64();
         tracing::info!(devices = report.devices, templates, seconds, "fleet loaded");
         Ok(())

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
 use callboard_core::device::{self, Device};
-use callboard_core::item::{ItemSetBuilder, NameRef};
+use callboard_core::fleet::FleetLimits;
+use callboard_core::item::{Dictionary, ItemSet, ItemSetBuilder, NameRef};
 use callboard_core::secret::Vault;
 use callboard_core::store::{SledStore, Store as _, StoreConfig, Table, Ticket, Write};
 use callboard_core::time::Timestamp;
@@ -26,6 +27,8 @@ use crate::server::Launch;
 
 /// Devices that are made and submitted together.
 const CHUNK: u32 = 512;
+/// Phones that the dictionary learns from, as it would from the first phones that start.
+const LEARN_FROM: u32 = 2_000;
 /// Phones that start afterwards.
 const SAMPLE: u32 = 1_000;
 /// Items a device may have: more than enough for these.
