@@ -86,7 +86,7 @@ mod tests {
     fn a_scan_counts_and_writes_beside_it_are_counted_once() {
         let mut live = Live::new();
         live.scanned(Table::Meta, None, &chunk(1, None));
-        live.scanned(Table::Value, None, &chunk(0, None));
+        live.scanned(Table::Value, None, &chunk(5, None));
         live.scanned(Table::Template, None, &chunk(2, None));
         live.scanned(Table::Device, None, &chunk(100, Some(b"dm")));
         live.replaced(Table::Device, "a", Replaced { before: 10, after: 30 });
@@ -95,9 +95,9 @@ mod tests {
         live.scanned(Table::Device, None, &chunk(120, Some(b"dm")));
         assert_eq!(live.total(), None);
         live.scanned(Table::Device, Some(b"dm"), &chunk(50, None));
-        assert_eq!(live.total(), Some(1 + 2 + 100 + 20 + 50));
+        assert_eq!(live.total(), Some(1 + 5 + 2 + 100 + 20 + 50));
         live.replaced(Table::Device, "z", Replaced { before: 50, after: 0 });
-        assert_eq!(live.total(), Some(123));
+        assert_eq!(live.total(), Some(128));
     }
 
     #[test]
