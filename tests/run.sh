@@ -97,15 +97,25 @@ fuzz() {
     done
 }
 
+# A few hundred simulated phones against the program, every record compared.
+load_test() {
+    target/debug/loadtest boot --server target/debug/callboard --phones 500 --concurrency 32 \
+        --json target/loadtest-boot.json
+    target/debug/loadtest durability --server target/debug/callboard --phones 200 --concurrency 16 \
+        --rounds 3 --kill-every 1500 --json target/loadtest-durability.json
+}
+
 step "packages" install_packages
 step "tools" install_tools
 step "form" cargo fmt --all --check
 step "lints" lint
+step "programs" cargo build --locked -p callboard -p callboard-loadtest
 step "tests" cargo nextest run --locked --workspace
 step "examples in the documentation" cargo test --locked --workspace --doc --quiet
 step "licences and bans" cargo deny --offline check bans licenses sources
 step "alert rules" alerts
 step "service unit" unit
+step "load test" load_test
 if ((fuzz_seconds > 0)); then
     step "fuzzing, $fuzz_seconds s a target" fuzz
 fi
