@@ -91,7 +91,7 @@ config_table! {
         idle_timeout: ms(45_000 in 100..=3_600_000),
         /// Age at which a connection is closed, at its next pause.
         connection_lifetime: seconds(3_600 in 1..=604_800),
-        /// Time given to open requests when the server stops.
+        /// Time given to open dialogues and requests when the server stops.
         drain_timeout: ms(10_000 in 0..=600_000),
         /// Connections the system queues per door before they are accepted.
         backlog: count(4_096 in 1..=65_535),

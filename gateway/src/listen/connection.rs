@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::clock::{Clock, Doing};
 use super::io::{Outgoing, Watched};
 use super::metrics::{DoorMetrics, HttpError};
-use super::{ConnInfo, Handler, Limits, RequestBody, Shutdown};
+use super::{ConnInfo, Handler, Limits, Phase, RequestBody, Shutdown};
 
 /// Silence after which an idle connection gives its buffers back.
 const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -69,6 +69,7 @@ where
     let first = clock.deadline().unwrap_or_else(Instant::now);
     let draining = pin!(shared.shutdown.draining());
     let mut watch = Watch {
+        conn: &conn,
         clock,
         sleep: pin!(sleep_until(first)),
         draining,
@@ -118,9 +119,9 @@ where
     D: Future<Output = ()>,
 {
     let conn = Arc::clone(&io.conn);
-    let service = service_fn(|request| answer(Arc::clone(&shared.handler), Arc::clone(&conn), request));
+    let service = service_fn(|request| answer(shared, Arc::clone(&conn), request));
     let mut http = shared.http.serve_connection(TokioIo::new(io), service);
-    if watch.drain.is_some() {
+    if watch.drain.as_ref().is_some_and(|drain| drain.told) {
         Pin::new(&mut http).graceful_shutdown();
     }
     loop {
@@ -160,14 +161,15 @@ where
 
 /// Puts one request before the handler and keeps the clock informed.
 async fn answer<H: Handler>(
-    handler: Arc<H>,
+    shared: &Shared<H>,
     conn: Arc<ConnInfo>,
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing<H::Body>>, Infallible> {
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&conn)));
-    let mut response = handler.call(Arc::clone(&conn), request).await;
+    let mut response = shared.handler.call(Arc::clone(&conn), request).await;
     conn.clock.answered();
-    if conn.shed || conn.clock.is_old() || conn.clock.is_abandoned() {
+    let drained = shared.shutdown.phase() != Phase::Running && !conn.in_dialogue();
+    if conn.shed || conn.clock.is_old() || conn.clock.is_abandoned() || drained {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|inner| Outgoing { inner, conn }))
@@ -205,7 +207,7 @@ enum Strike {
     Deadline,
     /// The connection has been idle long enough to give its buffers back.
     Park,
-    /// The process shuts down. Said once.
+    /// The process shuts down. Said once, and not before the dialogue on this connection is over.
     Draining,
     /// The process does not wait any longer.
     Stopped,
@@ -213,6 +215,7 @@ enum Strike {
 
 /// The one timer of a connection.
 struct Watch<'a, D> {
+    conn: &'a ConnInfo,
     clock: &'a Clock,
     sleep: Pin<&'a mut Sleep>,
     draining: Pin<&'a mut D>,
@@ -224,6 +227,8 @@ struct Watch<'a, D> {
 
 struct Drain<'a> {
     end: Instant,
+    /// [`Strike::Draining`] was said.
+    told: bool,
     stopped: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
 }
 
@@ -231,14 +236,18 @@ impl<D: Future<Output = ()>> Watch<'_, D> {
     /// Ready when something is to be done about the connection. To be polled after everything else: what ran before
     /// may have moved the deadline.
     fn poll(&mut self, cx: &mut Context<'_>, may_park: bool) -> Poll<Strike> {
+        if self.drain.is_none() && self.draining.as_mut().poll(cx).is_ready() {
+            let end = Instant::now() + self.drain_timeout;
+            self.drain = Some(Drain { end, told: false, stopped: Box::pin(self.shutdown.stopped()) });
+        }
         if let Some(drain) = &mut self.drain {
             if drain.stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Strike::Stopped);
             }
-        } else if self.draining.as_mut().poll(cx).is_ready() {
-            let end = Instant::now() + self.drain_timeout;
-            self.drain = Some(Drain { end, stopped: Box::pin(self.shutdown.stopped()) });
-            return Poll::Ready(Strike::Draining);
+            if !drain.told && !self.conn.in_dialogue() {
+                drain.told = true;
+                return Poll::Ready(Strike::Draining);
+            }
         }
         loop {
             let park = self.clock.idle_since().filter(|_| may_park).map(|since| since + PARK_AFTER);

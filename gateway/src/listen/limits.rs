@@ -33,7 +33,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Age at which a connection is closed after the request in hand, or at once if there is none.
     pub connection_lifetime: Duration,
-    /// Time given to requests in hand at shutdown.
+    /// Time given to open dialogues and requests in hand at shutdown.
     pub drain_timeout: Duration,
 }
 

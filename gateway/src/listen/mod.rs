@@ -18,6 +18,7 @@ mod shutdown;
 mod tests;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
@@ -70,5 +71,18 @@ pub struct ConnInfo {
     pub id: u64,
     /// What the handler remembers from one request of this connection to the next: for WPI the flow.
     pub flow: Mutex<Option<u128>>,
+    in_dialogue: AtomicBool,
     clock: Clock,
+}
+
+impl ConnInfo {
+    /// Tells whether the peer's next request belongs to this one. A draining process lets a dialogue come to its end,
+    /// if that comes within the drain's time.
+    pub fn set_in_dialogue(&self, open: bool) {
+        self.in_dialogue.store(open, Ordering::Relaxed);
+    }
+
+    fn in_dialogue(&self) -> bool {
+        self.in_dialogue.load(Ordering::Relaxed)
+    }
 }

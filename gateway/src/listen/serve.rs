@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -125,6 +125,7 @@ async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: Soc
             certificate,
             id: NEXT_ID.fetch_add(1, Relaxed),
             flow: Mutex::new(None),
+            in_dialogue: AtomicBool::new(false),
             clock: Clock::new(Arc::clone(&open.timeouts)),
         })
     };

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 pub enum Phase {
     /// Serving.
     Running,
-    /// No new connections; requests in hand are finished.
+    /// No new connections; requests in hand and open dialogues are finished.
     Draining,
     /// Whatever is left is dropped.
     Stopped,

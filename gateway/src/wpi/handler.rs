@@ -127,6 +127,7 @@ impl WpiHandler {
         if let Some(flow) = response.flow {
             *conn.flow.lock() = Some(flow.as_u128());
         }
+        conn.set_in_dialogue(!matches!(response.reply.action, Action::CleanUp | Action::Restart));
         self.metrics.request(&message.reason, response.outcome, response.reply.action, began.elapsed());
         if let Some(took) = response.flow_time {
             self.metrics.flow(took);

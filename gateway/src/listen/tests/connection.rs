@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -45,6 +46,7 @@ fn connect(shed: bool) -> Peer {
         certificate: None,
         id: 1,
         flow: Mutex::new(None),
+        in_dialogue: AtomicBool::new(false),
         clock: Clock::new(Arc::new(Timeouts::new(&limits))),
     });
     let (stream, ours) = duplex(16 * 1024);
@@ -355,6 +357,35 @@ async fn draining_finishes_the_request_in_hand() {
     let (text, closed) = peer.rest().await;
     assert!(text.to_lowercase().contains("connection: close") && text.ends_with("hello"), "{text}");
     assert!(about(closed, 2), "{closed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_lets_a_dialogue_come_to_its_end() {
+    let mut peer = connect(false);
+    let step = |path| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    peer.send(&step("/go-on")).await;
+    assert!(!peer.response().await.0.contains("connection: close"));
+    peer.shutdown.drain();
+    // Longer than a connection keeps its buffers.
+    for pause in [0, 3] {
+        sleep(Duration::from_secs(pause)).await;
+        peer.send(&step("/go-on")).await;
+        assert!(!peer.response().await.0.contains("connection: close"));
+    }
+    peer.send(&step("/over")).await;
+    let (text, closed) = peer.rest().await;
+    assert!(text.to_lowercase().contains("connection: close"), "{text}");
+    assert!(about(closed, 3), "{closed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_does_not_wait_for_ever_for_a_dialogue() {
+    let mut peer = connect(false);
+    peer.send("GET /go-on HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    peer.response().await;
+    peer.shutdown.drain();
+    let (text, closed) = peer.rest().await;
+    assert!(text.is_empty() && about(closed, 10), "{text:?} {closed:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,10 @@ impl Handler for Echo {
                 *flow = Some(count);
                 return answer(StatusCode::OK, count.to_string().into());
             }
+            "/go-on" | "/over" => {
+                conn.set_in_dialogue(path == "/go-on");
+                return answer(StatusCode::OK, Bytes::new());
+            }
             "/long" => return answer(StatusCode::OK, vec![b'x'; 1 << 20].into()),
             _ if conn.shed => return answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(b"later")),
             _ => {}
