@@ -1,0 +1,149 @@
+//! Start, stop, start again.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems};
+use callboard_tests::server::{Launch, Server};
+use tokio::net::{TcpListener, TcpStream};
+
+const MAC: &str = "00:1a:e8:0a:0b:0c";
+const DOORS: [&str; 4] = ["admin", "metrics", "wpi", "wpi_secure"];
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).permissions().mode() & 0o777
+}
+
+/// What must be the same after each start.
+fn kept(data: &Path) -> Vec<Vec<u8>> {
+    let files = ["key", "admin-token", "default-pin", "tls/authority-key.pem", "tls/server-rsa.pem"];
+    files.iter().map(|file| std::fs::read(data.join(file)).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_first_start_makes_what_it_needs_and_says_where_it_listens() {
+    let server = Server::new().await;
+    let data = server.launch.data();
+    assert_eq!(mode(data), 0o700);
+    for file in ["key", "admin-token", "default-pin", "tls/authority-key.pem", "tls/server-ecdsa.pem"] {
+        assert_eq!(mode(&data.join(file)), 0o600, "{file}");
+    }
+    assert_eq!(std::fs::read(data.join("key")).unwrap().len(), 32);
+    let token = std::fs::read_to_string(data.join("admin-token")).unwrap();
+    assert!(token.trim().len() >= 32, "a token that cannot be guessed");
+    assert!(data.join("store").is_dir());
+
+    assert_eq!(server.doors().keys().collect::<Vec<_>>(), DOORS);
+    let log = server.log.text();
+    let place = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text:?} in\n{log}"));
+    let ready = place(": ready ");
+    for (door, address) in server.doors() {
+        assert!(place(&format!("listening door=\"{door}\" address={address}")) < ready, "{door}");
+        assert_ne!(address.port(), 0);
+        TcpStream::connect(address).await.unwrap();
+    }
+    assert!(!log.contains(token.trim()), "the token is told to nobody");
+    assert_eq!(server.metrics().get("/readyz").await.status, 200);
+    assert_eq!(server.metrics().get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_empty_address_closes_a_door() {
+    let server = Launch::new().set("listen.wpi_secure", "").set("listen.admin", "").start().await;
+    assert_eq!(server.doors().keys().collect::<Vec<_>>(), ["metrics", "wpi"]);
+    assert_eq!(server.phone(MAC).boot().await.actions, [ReadAllItems, CleanUp]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_is_clean_and_a_second_start_keeps_everything() {
+    let server = Server::new().await;
+    let template = server.admin().template("time", 7, &[("sntp-addr", None, "ntp.example.net")]).await;
+    server.phone(MAC).boot().await;
+    let before = (kept(server.launch.data()), server.admin().device(MAC).await);
+    let ready_file = server.launch.file("ready.json");
+    assert!(ready_file.exists());
+    let log = server.log.clone();
+    let launch = server.stop().await;
+    assert!(log.all().await.trim_end().ends_with("stopped"), "{}", log.text());
+    assert!(!ready_file.exists(), "who looks for it must not think that the server still runs");
+
+    let server = launch.start().await;
+    assert!(!server.log.text().contains("token created"));
+    assert_eq!((kept(server.launch.data()), server.admin().device(MAC).await), before);
+    assert_eq!(server.admin().get(&format!("/templates/{template}")).await["name"], "time");
+}
+
+#[tokio::test]
+async fn a_dialogue_that_is_open_at_the_stop_comes_to_its_end() {
+    let mut server = Server::new().await;
+    let mut phone = server.phone(MAC);
+    let answer = phone.start_up().await;
+    assert_eq!(answer.action, ReadAllItems);
+    server.terminate();
+    server.log.line("stopping").await;
+    let dialogue = phone.follow(answer).await;
+    assert_eq!(dialogue.actions, [ReadAllItems, CleanUp]);
+    assert!(server.wait().await.success());
+    let server = server.launch.start().await;
+    assert_eq!(server.admin().device(MAC).await["state"], "registered");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_silent_phones_as_long_as_configured_and_no_longer() {
+    let mut server = Launch::new().set("limits.drain_timeout_ms", 300).start().await;
+    let mut phone = server.phone(MAC);
+    assert_eq!(phone.start_up().await.action, ReadAllItems);
+    server.terminate();
+    // The phone says nothing; its connection is closed and the server ends.
+    phone.wire().await.assert_closed().await;
+    assert!(server.wait().await.success());
+}
+
+#[tokio::test]
+async fn a_stopping_server_takes_nobody_new() {
+    let mut server = Server::new().await;
+    let mut phone = server.phone(MAC);
+    let answer = phone.start_up().await;
+    server.terminate();
+    server.log.line("stopping").await;
+    let address = server.door("wpi");
+    let refused = || async { TcpStream::connect(address).await.err() };
+    callboard_tests::until("the door to close", refused).await;
+    phone.follow(answer).await;
+    assert!(server.wait().await.success());
+}
+
+#[tokio::test]
+async fn a_data_directory_serves_one_server_at_a_time() {
+    let server = Server::new().await;
+    let refusal = server.launch.refused().await;
+    assert_eq!(refusal.code, Some(1), "{refusal:?}");
+    assert!(refusal.err.contains("in use by another process"), "{}", refusal.err);
+    assert_eq!(server.phone(MAC).boot().await.actions, [ReadAllItems, CleanUp], "the first goes on");
+    let launch = server.stop().await;
+    launch.start().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told_before_anything_is_made() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let launch = Launch::new().set("listen.wpi_secure", address);
+    let refusal = launch.refused().await;
+    assert_eq!(refusal.code, Some(1), "{refusal:?}");
+    for word in ["wpi_secure", &address.to_string()] {
+        assert!(refusal.err.contains(word), "no {word} in {}", refusal.err);
+    }
+    assert!(!launch.data().exists());
+}
+
+#[tokio::test]
+async fn a_lost_key_file_is_not_replaced() {
+    let launch = Server::new().await.stop().await;
+    std::fs::remove_file(launch.data().join("key")).unwrap();
+    let refusal = launch.refused().await;
+    assert_eq!(refusal.code, Some(1), "{refusal:?}");
+    assert!(refusal.err.contains("put the key file back"), "{}", refusal.err);
+    assert!(!launch.data().join("key").exists());
+}

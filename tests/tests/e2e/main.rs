@@ -1,0 +1,7 @@
+//! The real program, end to end.
+
+// Helpers of tests may unwrap like the tests themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod boot;
+mod lifecycle;
