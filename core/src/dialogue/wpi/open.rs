@@ -23,8 +23,9 @@ impl Flow {
         let mut flow = Self::begin(ctx, base, message, arrival);
         flow.note_boot(ctx, message, &mut events);
         flow.note_software(&mut events);
-        flow.take_items(ctx, message, &mut events);
+        // First what is to be done: a read-all needs the items of this message beside its own.
         flow.decide(ctx, message, &mut events);
+        flow.take_items(ctx, message, &mut events);
         let next = flow.proceed(ctx, &mut events);
         flow.conclude(ctx, message.nonce, arrival.digest, next, events)
     }
@@ -93,12 +94,16 @@ impl Flow {
 
     /// Merge the items of the message into what is known.
     fn take_items(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) {
-        if self.known && !changes(&self.reported, &message.items, ctx.vault) {
+        let changed = !self.known || changes(&self.reported, &message.items, ctx.vault);
+        if !changed && !self.to_do.read_all {
             return;
         }
         match collect(ItemSetBuilder::with_capacity(message.items.len()), &message.items, ctx) {
             Ok(set) => self.opening = set,
             Err(reason) => return self.too_large(&reason, events),
+        }
+        if !changed {
+            return;
         }
         let mut all = ItemSetBuilder::from_set(&self.reported);
         for entry in &self.opening {
