@@ -1,5 +1,7 @@
 //! Messages inside a flow: answers to actions, and the phone's own end of it.
 
+use std::collections::VecDeque;
+
 use callboard_codecs::wpi::{Action, Fragment, PhoneMessage, Reason, ReplyStatus};
 
 use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, Writing};
@@ -149,7 +151,7 @@ impl Flow {
                 for item in &writing.batch {
                     self.refuse(ctx, item, "failed");
                 }
-                self.next_batch(Purpose::Policy, writing.rest, ctx, events)
+                self.next_batch(Purpose::Policy, writing.rest, 0, ctx, events)
             }
             Purpose::Task(task) => {
                 self.fail_task(task, "write-items", "refused by the phone", events);
@@ -162,13 +164,16 @@ impl Flow {
                 events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, text));
                 Next::Finish(Reply::clean_up())
             }
-            Purpose::LeaveSecure => {
-                let reason = "the phone does not leave secure mode";
-                self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
-                events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
-                self.proceed(ctx, events)
-            }
+            Purpose::LeaveSecure => self.stays_secure(ctx, events),
         }
+    }
+
+    /// The phone does not take `dls-mode-secure = 0`.
+    fn stays_secure(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Next {
+        let reason = "the phone does not leave secure mode";
+        self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
+        events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
+        self.proceed(ctx, events)
     }
 
     fn accepted(&mut self, ctx: &Context<'_>, awaiting: Awaiting, events: &mut Vec<EventDraft>) -> Next {
@@ -254,11 +259,16 @@ impl Flow {
     }
 
     fn written(&mut self, ctx: &Context<'_>, writing: Writing, events: &mut Vec<EventDraft>) -> Next {
-        let Writing { purpose, batch, rest, answer } = writing;
-        let failed = answer.items.build(ctx.limits.device_items).unwrap_or_default();
+        let Writing { purpose, batch, rest, answer, refused } = writing;
+        let Ok(failed) = answer.items.build(ctx.limits.device_items) else {
+            // More failed items than a device may have: nobody can say what was taken.
+            let answer = Collecting::default();
+            return self.write_failed(ctx, Writing { purpose, batch, rest, answer, refused }, events);
+        };
+        let any_refused = failed.iter().any(|entry| entry.status.is_some());
         match purpose {
             Purpose::Bootstrap { serial, expires } => {
-                self.learned.update.security = Some(if failed.iter().any(|entry| entry.status.is_some()) {
+                self.learned.update.security = Some(if any_refused {
                     let reason = "the phone refused some of its credentials";
                     events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
                     SecurityChange::Failed(reason.into())
@@ -266,6 +276,10 @@ impl Flow {
                     SecurityChange::Sent { serial, expires }
                 });
                 return Next::Finish(Reply::clean_up());
+            }
+            // The write is accepted as a whole, yet its one item is not: the phone stays where it is.
+            Purpose::LeaveSecure if any_refused => {
+                return self.stays_secure(ctx, events);
             }
             Purpose::LeaveSecure => {
                 self.learned.update.security = Some(SecurityChange::Left);
@@ -276,7 +290,7 @@ impl Flow {
             Purpose::Policy => self.learned.update.wrote = Some(ctx.now),
             Purpose::Task(_) => {}
         }
-        let refused = self.take_write(ctx, &batch, &failed, events);
+        let refused = refused + self.take_write(ctx, &batch, &failed, events);
         if let Purpose::Task(task) = purpose
             && rest.is_empty()
         {
@@ -288,13 +302,14 @@ impl Flow {
             };
             events.push(EventDraft::about(&self.device, kind, text));
         }
-        self.next_batch(purpose, rest, ctx, events)
+        self.next_batch(purpose, rest, refused, ctx, events)
     }
 
     fn next_batch(
         &mut self,
         purpose: Purpose,
-        rest: std::collections::VecDeque<Vec<ItemWrite>>,
+        rest: VecDeque<Vec<ItemWrite>>,
+        refused: usize,
         ctx: &Context<'_>,
         events: &mut Vec<EventDraft>,
     ) -> Next {
@@ -306,7 +321,7 @@ impl Flow {
         if let Some(end) = self.count_action(ctx, events) {
             return end;
         }
-        self.write(purpose, rest).unwrap_or_else(|| self.proceed(ctx, events))
+        self.write(purpose, rest, refused).unwrap_or_else(|| self.proceed(ctx, events))
     }
 
     /// Take over what the phone stored; note what it refused. Returns the number of refused items.

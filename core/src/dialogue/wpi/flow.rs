@@ -111,6 +111,8 @@ pub(super) struct Writing {
     pub(super) rest: VecDeque<Vec<ItemWrite>>,
     /// Failed items of the answer, which may come in fragments too.
     pub(super) answer: Collecting,
+    /// Items refused in the batches before.
+    pub(super) refused: usize,
 }
 
 /// Why something is written.

@@ -92,7 +92,7 @@ impl Flow {
             }
             self.learned.update.faults = Some(faults);
         }
-        self.write(Purpose::Policy, batches)
+        self.write(Purpose::Policy, batches, 0)
     }
 
     /// Cut writes into messages. An item that fits into none becomes a fault.
@@ -121,10 +121,15 @@ impl Flow {
         cut(items, self.max_items, self.dialect)
     }
 
-    /// Send the first batch, if there is one.
-    pub(super) fn write(&mut self, purpose: Purpose, mut batches: VecDeque<Vec<ItemWrite>>) -> Option<Next> {
+    /// Send the first batch, if there is one. Of those before it `refused` items were not taken.
+    pub(super) fn write(
+        &mut self,
+        purpose: Purpose,
+        mut batches: VecDeque<Vec<ItemWrite>>,
+        refused: usize,
+    ) -> Option<Next> {
         let batch = batches.pop_front()?;
-        Some(self.send(purpose, batch, batches))
+        Some(self.send(purpose, batch, batches, refused))
     }
 
     /// Send a batch.
@@ -133,9 +138,10 @@ impl Flow {
         purpose: Purpose,
         batch: Vec<ItemWrite>,
         rest: VecDeque<Vec<ItemWrite>>,
+        refused: usize,
     ) -> Next {
         let reply = Reply { action: Action::WriteItems, items: batch.clone(), dialect: self.dialect };
-        self.awaiting = Awaiting::Write(Writing { purpose, batch, rest, answer: Collecting::default() });
+        self.awaiting = Awaiting::Write(Writing { purpose, batch, rest, answer: Collecting::default(), refused });
         Next::Reply(reply)
     }
 
@@ -184,7 +190,7 @@ impl Flow {
                     items.push(ItemWrite { key: write.key.clone(), value });
                 }
                 let batches = self.split(&items).map_err(|error| error.to_string())?;
-                Ok(self.write(Purpose::Task(task.id), batches))
+                Ok(self.write(Purpose::Task(task.id), batches, 0))
             }
             TaskKind::Restart { factory_reset } => {
                 // Made durable before it leaves: a crash must not boot the phone twice.

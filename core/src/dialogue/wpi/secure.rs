@@ -112,7 +112,7 @@ impl Flow {
             Err(error) => return self.bootstrapping_failed(&error.to_string(), events),
         };
         match batches.pop_front() {
-            Some(batch) if batches.is_empty() => self.send(purpose, batch, batches),
+            Some(batch) if batches.is_empty() => self.send(purpose, batch, batches, 0),
             _ => self.bootstrapping_failed("the credentials fit into no message", events),
         }
     }
@@ -162,7 +162,7 @@ impl Flow {
     /// Tell the phone to leave secure mode.
     pub(super) fn leave_secure(&mut self) -> Next {
         let items = vec![ItemWrite::new("dls-mode-secure", None, "0")];
-        self.send(Purpose::LeaveSecure, items, VecDeque::new())
+        self.send(Purpose::LeaveSecure, items, VecDeque::new(), 0)
     }
 
     /// The phone gave up bootstrapping.
