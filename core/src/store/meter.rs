@@ -17,6 +17,8 @@ const DAMAGED: &str = "callboard_store_damaged_records";
 const BYTES: &str = "callboard_store_bytes";
 const STALLED: &str = "callboard_store_stalled";
 
+const REFUSED_CAUSES: [&str; 5] = ["full", "no_space", "failed", "stopped", "invalid"];
+
 /// Describes the store's metrics to the installed recorder; once, at start.
 pub fn describe_metrics() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
@@ -54,6 +56,10 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new() -> Self {
+        // At zero from the start: an increase over a counter that appears with its first count is lost.
+        for cause in REFUSED_CAUSES {
+            counter!(REFUSED, "cause" => cause).increment(0);
+        }
         Self {
             batch_records: histogram!(BATCH_RECORDS),
             batch_bytes: histogram!(BATCH_BYTES),

@@ -31,6 +31,30 @@ const ACTIONS: [Action; 8] = [
     Action::CleanUp,
 ];
 
+/// Causes for which a request is turned away before it is read as a message.
+const REJECTED: [&str; 6] =
+    ["path", "method", "certificate", "body_too_large", "body_aborted", "unwritable_reply"];
+/// What [`parse_phone_message`](callboard_codecs::wpi::parse_phone_message) may find wrong.
+const UNREADABLE: [ParseErrorKind; 17] = [
+    ParseErrorKind::Empty,
+    ParseErrorKind::NotUtf8,
+    ParseErrorKind::Nul,
+    ParseErrorKind::IllegalCharacter,
+    ParseErrorKind::Dtd,
+    ParseErrorKind::Truncated,
+    ParseErrorKind::NotXml,
+    ParseErrorKind::UnknownEntity,
+    ParseErrorKind::TooDeep,
+    ParseErrorKind::TooManyAttributes,
+    ParseErrorKind::WrongRoot,
+    ParseErrorKind::TrailingContent,
+    ParseErrorKind::NoMessage,
+    ParseErrorKind::NoNonce,
+    ParseErrorKind::BadNonce,
+    ParseErrorKind::NoReason,
+    ParseErrorKind::BadReason,
+];
+
 /// Say what the metrics of the WPI doors mean.
 pub fn describe_metrics() {
     describe_counter!("callboard_wpi_requests_total", "WPI messages by door, reason and how they fared");
@@ -64,6 +88,10 @@ pub(super) struct WpiMetrics {
     overload: Vec<Counter>,
     request_seconds: Histogram,
     flow_seconds: Histogram,
+    /// By cause. All are there from the start: a rate over a counter that appears with its first count is lost.
+    rejected: Vec<(&'static str, Counter)>,
+    /// In the order of [`Ignored::causes`].
+    ignored: Vec<Counter>,
     door: &'static str,
 }
 
@@ -85,6 +113,17 @@ impl WpiMetrics {
                 .collect(),
             request_seconds: histogram!("callboard_wpi_request_seconds", "door" => door),
             flow_seconds: histogram!("callboard_wpi_flow_seconds", "door" => door),
+            rejected: REJECTED
+                .into_iter()
+                .chain(UNREADABLE.iter().map(ParseErrorKind::as_label))
+                .map(|cause| {
+                    (cause, counter!("callboard_wpi_rejected_total", "door" => door, "cause" => cause))
+                })
+                .collect(),
+            ignored: Ignored::default()
+                .causes()
+                .map(|(cause, _)| counter!("callboard_wpi_items_ignored_total", "cause" => cause))
+                .into(),
             door,
         }
     }
@@ -113,16 +152,21 @@ impl WpiMetrics {
     }
 
     pub(super) fn ignored(&self, ignored: &Ignored) {
-        for (cause, count) in ignored.causes() {
+        for ((_, count), counter) in ignored.causes().into_iter().zip(&self.ignored) {
             if count > 0 {
-                counter!("callboard_wpi_items_ignored_total", "cause" => cause).increment(u64::from(count));
+                counter.increment(u64::from(count));
             }
         }
     }
 
     /// A request that is no WPI message.
     pub(super) fn rejected(&self, cause: &'static str) {
-        counter!("callboard_wpi_rejected_total", "door" => self.door, "cause" => cause).increment(1);
+        match self.rejected.iter().find(|(known, _)| *known == cause) {
+            Some((_, counter)) => counter.increment(1),
+            None => {
+                counter!("callboard_wpi_rejected_total", "door" => self.door, "cause" => cause).increment(1)
+            }
+        }
     }
 
     pub(super) fn unreadable(&self, kind: &ParseErrorKind) {
@@ -163,6 +207,21 @@ mod tests {
         }
         for (at, cause) in OverloadCause::ALL.iter().enumerate() {
             assert_eq!(*cause as usize, at);
+        }
+    }
+
+    #[test]
+    fn what_goes_wrong_is_at_zero_from_the_start() {
+        let recorder =
+            metrics_prometheus::Recorder::builder().with_registry(prometheus::Registry::new()).build();
+        metrics::with_local_recorder(&recorder, || WpiMetrics::new("wpi"));
+        let scrape = prometheus::TextEncoder::new().encode_to_string(&recorder.registry().gather()).unwrap();
+        for series in [
+            r#"callboard_wpi_rejected_total{cause="dtd",door="wpi"} 0"#,
+            r#"callboard_wpi_rejected_total{cause="body_too_large",door="wpi"} 0"#,
+            r#"callboard_wpi_items_ignored_total{cause="too_many"} 0"#,
+        ] {
+            assert!(scrape.lines().any(|line| line == series), "{series} is not in\n{scrape}");
         }
     }
 }
