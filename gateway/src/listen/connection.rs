@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::clock::{Clock, Doing};
 use super::io::{Outgoing, Watched};
@@ -43,6 +44,8 @@ pub(super) struct Shared<H> {
     pub(super) metrics: Arc<DoorMetrics>,
     pub(super) drain_timeout: Duration,
     pub(super) shutdown: Shutdown,
+    /// The door has closed for good: what is not in the middle of a request ends.
+    pub(super) closing: CancellationToken,
 }
 
 /// HTTP/1 as the doors speak it.
@@ -74,6 +77,7 @@ where
         sleep: pin!(sleep_until(first)),
         draining,
         shutdown: &shared.shutdown,
+        closing: &shared.closing,
         drain_timeout: shared.drain_timeout,
         drain: None,
     };
@@ -207,7 +211,8 @@ enum Strike {
     Deadline,
     /// The connection has been idle long enough to give its buffers back.
     Park,
-    /// The process shuts down. Said once, and not before the dialogue on this connection is over.
+    /// The process shuts down. Said once: as soon as the connection rests outside of a dialogue, or when its door has
+    /// closed. One that has not asked anything yet may be in the middle of a dialogue: it gets its answer.
     Draining,
     /// The process does not wait any longer.
     Stopped,
@@ -220,6 +225,7 @@ struct Watch<'a, D> {
     sleep: Pin<&'a mut Sleep>,
     draining: Pin<&'a mut D>,
     shutdown: &'a Shutdown,
+    closing: &'a CancellationToken,
     drain_timeout: Duration,
     /// Set once draining has begun.
     drain: Option<Drain<'a>>,
@@ -229,6 +235,7 @@ struct Drain<'a> {
     end: Instant,
     /// [`Strike::Draining`] was said.
     told: bool,
+    closing: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
     stopped: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
 }
 
@@ -237,14 +244,19 @@ impl<D: Future<Output = ()>> Watch<'_, D> {
     /// may have moved the deadline.
     fn poll(&mut self, cx: &mut Context<'_>, may_park: bool) -> Poll<Strike> {
         if self.drain.is_none() && self.draining.as_mut().poll(cx).is_ready() {
-            let end = Instant::now() + self.drain_timeout;
-            self.drain = Some(Drain { end, told: false, stopped: Box::pin(self.shutdown.stopped()) });
+            self.drain = Some(Drain {
+                end: self.shutdown.began() + self.drain_timeout,
+                told: false,
+                closing: Box::pin(self.closing.cancelled()),
+                stopped: Box::pin(self.shutdown.stopped()),
+            });
         }
         if let Some(drain) = &mut self.drain {
             if drain.stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Strike::Stopped);
             }
-            if !drain.told && !self.conn.in_dialogue() {
+            let rests = self.clock.doing() == Doing::Idle && !self.conn.in_dialogue();
+            if !drain.told && (rests || drain.closing.as_mut().poll(cx).is_ready()) {
                 drain.told = true;
                 return Poll::Ready(Strike::Draining);
             }

@@ -28,6 +28,14 @@ pub trait Handler: Send + Sync + 'static {
         conn: Arc<ConnInfo>,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Dialogues that peers have begun and not ended, at this door or elsewhere in the process. As long as there are
+    /// some, a draining door goes on taking connections, for peers that make one for every request.
+    ///
+    /// `None`, as it is unless told otherwise: each request stands for itself, and a draining door closes at once.
+    fn open_dialogues(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A request's body as it arrives. Reading it is what sends `100 Continue` to a peer that asked for it.

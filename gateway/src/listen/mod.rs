@@ -63,7 +63,7 @@ pub struct ConnInfo {
     pub door: Door,
     /// The peer's address; IPv4 peers of a dual-stack door appear as IPv4.
     pub peer: SocketAddr,
-    /// A limit is exceeded: answer with the protocol's own "later". The connection closes after that.
+    /// A limit is exceeded: the connection closes after its first answer. See [`ConnInfo::is_shed`].
     pub shed: bool,
     /// The client's own certificate, on doors that ask for one. TLS has verified it.
     pub certificate: Option<CertificateDer<'static>>,
@@ -72,10 +72,16 @@ pub struct ConnInfo {
     /// What the handler remembers from one request of this connection to the next: for WPI the flow.
     pub flow: Mutex<Option<u128>>,
     in_dialogue: AtomicBool,
+    shutdown: Shutdown,
     clock: Clock,
 }
 
 impl ConnInfo {
+    /// Whoever begins something new is to get the protocol's own "later": a limit is exceeded, or the process drains.
+    pub fn is_shed(&self) -> bool {
+        self.shed || self.shutdown.phase() != Phase::Running
+    }
+
     /// Tells whether the peer's next request belongs to this one. A draining process lets a dialogue come to its end,
     /// if that comes within the drain's time.
     pub fn set_in_dialogue(&self, open: bool) {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::{Admission, Place};
@@ -20,6 +21,9 @@ use crate::tls::{self, HandshakeOutcome};
 
 /// First and longest pause after the system refuses to hand out a connection (no descriptors, no memory).
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How often a draining door looks whether dialogues are open.
+const DRAIN_TICK: Duration = Duration::from_millis(100);
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -35,6 +39,9 @@ struct Open<H> {
 }
 
 /// Serves a door until the shutdown has drained it: accepts, admits, shakes hands, and lets `handler` answer.
+///
+/// While it drains it goes on accepting as long as the handler has dialogues open; [`ConnInfo::is_shed`] turns away
+/// whoever begins one.
 ///
 /// Without `tls` the door speaks plain HTTP. Returns when no connection is left, which takes at most
 /// `limits.drain_timeout` from the beginning of the drain, or less if the shutdown is stopped.
@@ -58,6 +65,7 @@ pub fn serve<H: Handler>(
             metrics: Arc::clone(&metrics),
             drain_timeout: limits.drain_timeout,
             shutdown: shutdown.clone(),
+            closing: CancellationToken::new(),
         },
         metrics,
         limits,
@@ -66,16 +74,42 @@ pub fn serve<H: Handler>(
         let tasks = TaskTracker::new();
         tokio::select! {
             () = shutdown.draining() => {}
-            () = accept_all(listener, &open, &tasks) => {}
+            () = accept_all(&listener, &open, &tasks) => {}
         }
-        tasks.close();
         tracing::debug!(door = door.name, connections = tasks.len(), "draining");
+        tokio::select! {
+            () = dialogues_over(&open) => {}
+            () = accept_all(&listener, &open, &tasks) => {}
+        }
+        drop(listener);
+        open.shared.closing.cancel();
+        tasks.close();
+        tracing::debug!(door = door.name, connections = tasks.len(), "closed");
         tasks.wait().await;
     }
 }
 
+/// Waits until no dialogue is open, or the drain is over.
+async fn dialogues_over<H: Handler>(open: &Open<H>) {
+    let end = open.shared.shutdown.began() + open.limits.drain_timeout;
+    let over = async {
+        while open.shared.handler.open_dialogues().is_some() {
+            // First the pause: a dialogue that was let in just before the drain has begun by its end.
+            sleep(DRAIN_TICK).await;
+            if open.shared.handler.open_dialogues() == Some(0) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = over => {}
+        () = sleep_until(end) => {}
+        () = open.shared.shutdown.stopped() => {}
+    }
+}
+
 /// Accepts for ever.
-async fn accept_all<H: Handler>(listener: TcpListener, open: &Arc<Open<H>>, tasks: &TaskTracker) {
+async fn accept_all<H: Handler>(listener: &TcpListener, open: &Arc<Open<H>>, tasks: &TaskTracker) {
     let mut pause = BACKOFF.0;
     let mut sweep = interval(Duration::from_secs(1));
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,6 +160,7 @@ async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: Soc
             id: NEXT_ID.fetch_add(1, Relaxed),
             flow: Mutex::new(None),
             in_dialogue: AtomicBool::new(false),
+            shutdown: open.shared.shutdown.clone(),
             clock: Clock::new(Arc::clone(&open.timeouts)),
         })
     };
@@ -140,7 +175,7 @@ async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: Soc
     }
 }
 
-/// The handshake, within its time-out; a shutdown ends it at once.
+/// The handshake, within its time-out and as long as the door is not closed.
 async fn shake_hands<H>(
     open: &Open<H>,
     server: &tls::Server,
@@ -150,7 +185,7 @@ async fn shake_hands<H>(
     let deadline = Instant::now() + open.limits.handshake_timeout;
     let metrics = &open.metrics;
     let result = tokio::select! {
-        () = open.shared.shutdown.draining() => return None,
+        () = open.shared.closing.cancelled() => return None,
         result = timeout_at(deadline, server.accept(socket, shed, &metrics.handshakes_waiting)) => result,
     };
     match result {

@@ -1,5 +1,8 @@
 //! The way down: running, draining, stopped.
 
+use std::sync::{Arc, OnceLock};
+
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How far the shutdown has come.
@@ -7,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 pub enum Phase {
     /// Serving.
     Running,
-    /// No new connections; requests in hand and open dialogues are finished.
+    /// Requests in hand and open dialogues are finished. A door takes connections only as long as dialogues need them.
     Draining,
     /// Whatever is left is dropped.
     Stopped,
@@ -18,6 +21,7 @@ pub enum Phase {
 pub struct Shutdown {
     drain: CancellationToken,
     stop: CancellationToken,
+    began: Arc<OnceLock<Instant>>,
 }
 
 impl Shutdown {
@@ -28,12 +32,13 @@ impl Shutdown {
 
     /// Begins draining. Each door finishes within its `drain_timeout`.
     pub fn drain(&self) {
+        self.began.get_or_init(Instant::now);
         self.drain.cancel();
     }
 
     /// Drops whatever is still open, without waiting.
     pub fn stop(&self) {
-        self.drain.cancel();
+        self.drain();
         self.stop.cancel();
     }
 
@@ -44,6 +49,11 @@ impl Shutdown {
             (true, false) => Phase::Draining,
             (true, true) => Phase::Stopped,
         }
+    }
+
+    /// When draining began; now, if it has not.
+    pub(super) fn began(&self) -> Instant {
+        self.began.get().copied().unwrap_or_else(Instant::now)
     }
 
     /// Waits until draining has begun.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callboard_core::event::{EventDraft, EventKind};
+use callboard_core::fleet;
 use callboard_core::service::{Service, Surroundings};
-use callboard_core::store::{self, OpenError, SledStore, Store, StoreError};
+use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
 use callboard_core::time::Clock as _;
 use tokio_util::task::TaskTracker;
 
 use super::AdminParts;
-use super::files::{DataDir, DataError, write_whole};
+use super::files::{DataDir, DataError};
 use super::housekeeping::{self, store_words};
 use super::settings::{SystemClock, ThreadRandom, service_settings, wpi_limits};
 use crate::config::Config;
@@ -33,9 +34,9 @@ pub enum StartError {
     /// The store does not open.
     #[error("store: {0}")]
     Open(#[from] OpenError),
-    /// The store does not give its records.
+    /// Records cannot be taken over. None was changed.
     #[error("store: {0}")]
-    Load(#[from] StoreError),
+    Load(#[from] LoadError),
     /// Certificates.
     #[error("certificates: {0}")]
     Tls(#[from] TlsError),
@@ -88,6 +89,7 @@ fn describe_metrics() {
     listen::describe_metrics();
     tls::describe_metrics();
     store::describe_metrics();
+    fleet::describe_metrics();
     wpi::describe_metrics();
 }
 
@@ -210,10 +212,16 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
             tracing::error!(record, "a template cannot be read; it is left as it is");
         }
         let report = loading.fleet.load(|devices| tracing::info!(devices, "loading"))?;
+        for record in &report.examples {
+            tracing::error!(record, "a device record cannot be read; it is kept until the device is deleted");
+        }
         if report.damaged + report.unreadable > 0 {
-            let first = report.first_unreadable.unwrap_or_default();
-            let (damaged, unreadable) = (report.damaged, report.unreadable);
-            tracing::error!(damaged, unreadable, first, "records cannot be read; they are left as they are");
+            let (damaged, malformed) = (report.damaged, report.unreadable);
+            tracing::error!(
+                damaged,
+                malformed,
+                "devices whose records cannot be read get no answer but overload"
+            );
         }
         if report.incomplete + report.bad_values > 0 {
             let (values, devices) = (report.bad_values, report.incomplete);
@@ -281,7 +289,7 @@ impl Node {
             let doors: BTreeMap<_, _> =
                 self.doors.iter().map(|(door, address)| (*door, address.to_string())).collect();
             let text = serde_json::to_vec(&doors).unwrap_or_default();
-            write_whole(&path, &text, 0o644)
+            crate::files::replace(&path, &text, 0o644)
                 .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
             self.ready_file = Some(path);
         }
@@ -296,15 +304,16 @@ impl Node {
         &self.doors
     }
 
-    /// Run until `stop` resolves, then drain: accept no more, let open dialogues end, flush the store. `hurry` resolves
-    /// when the drain shall be cut short.
+    /// Run until `stop` resolves, then drain: tell phones that begin a dialogue to come later, let open dialogues end
+    /// within `limits.drain_timeout`, flush the store. `hurry` resolves when the drain shall be cut short.
     pub async fn run(
         self,
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
         stop.await;
-        tracing::info!("stopping: no new connections, open dialogues end");
+        let open_flows = self.service.open_flows();
+        tracing::info!(open_flows, "stopping: open dialogues end, new ones are told to come later");
         self.health.block("draining", "the server is stopping");
         self.service.record(EventDraft::node(EventKind::NodeStopping, "stopping"));
         if let Some(path) = &self.ready_file

@@ -121,7 +121,7 @@ impl WpiHandler {
                 cookie: cookies.ours,
                 has_cookie: cookies.any,
                 connection,
-                shed: conn.shed,
+                shed: conn.is_shed(),
             })
             .await;
         if let Some(flow) = response.flow {
@@ -169,13 +169,14 @@ impl WpiHandler {
         response
     }
 
-    /// The door, with the device that the certificate names.
+    /// The door, with what the certificate says.
     fn door(&self, conn: &ConnInfo) -> Option<Door> {
         match self.mode {
             Mode::Default => Some(Door::Default),
             Mode::Secure => {
-                let device: DeviceId = tls::client_device(conn.certificate.as_ref()?)?.parse().ok()?;
-                Some(Door::Secure { device })
+                let certificate = tls::client_certificate(conn.certificate.as_ref()?)?;
+                let device: DeviceId = certificate.device_id.parse().ok()?;
+                Some(Door::Secure { device, serial: certificate.serial_hex.into() })
             }
         }
     }
@@ -199,5 +200,9 @@ impl Handler for WpiHandler {
 
     async fn call(&self, conn: Arc<ConnInfo>, request: Request<RequestBody>) -> Response<Self::Body> {
         self.answer(&conn, request).await
+    }
+
+    fn open_dialogues(&self) -> Option<usize> {
+        Some(self.service.open_flows())
     }
 }

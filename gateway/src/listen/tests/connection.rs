@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::Echo;
 use super::recorder::Memory;
@@ -25,12 +26,13 @@ struct Peer {
     task: JoinHandle<()>,
     began: Instant,
     shutdown: Shutdown,
+    closing: CancellationToken,
     metrics: Memory,
 }
 
 fn connect(shed: bool) -> Peer {
     let metrics = Memory::default();
-    let shutdown = Shutdown::new();
+    let (shutdown, closing) = (Shutdown::new(), CancellationToken::new());
     let limits = Limits::default();
     let shared = Shared {
         handler: Arc::new(Echo),
@@ -38,6 +40,7 @@ fn connect(shed: bool) -> Peer {
         metrics: Arc::new(metrics::with_local_recorder(&metrics, || DoorMetrics::new(Door::WPI, 1))),
         drain_timeout: limits.drain_timeout,
         shutdown: shutdown.clone(),
+        closing: closing.clone(),
     };
     let conn = Arc::new(ConnInfo {
         door: Door::WPI,
@@ -47,11 +50,12 @@ fn connect(shed: bool) -> Peer {
         id: 1,
         flow: Mutex::new(None),
         in_dialogue: AtomicBool::new(false),
+        shutdown: shutdown.clone(),
         clock: Clock::new(Arc::new(Timeouts::new(&limits))),
     });
     let (stream, ours) = duplex(16 * 1024);
     let task = tokio::spawn(async move { drive(ours, conn, &shared).await });
-    Peer { stream, task, began: Instant::now(), shutdown, metrics }
+    Peer { stream, task, began: Instant::now(), shutdown, closing, metrics }
 }
 
 impl Peer {
@@ -341,9 +345,39 @@ async fn draining_closes_the_idle_at_once() {
         peer.shutdown.drain();
         assert!(about(peer.rest().await.1, pause));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_answers_who_has_not_asked_yet() {
+    let mut peer = connect(false);
+    peer.shutdown.drain();
+    sleep(Duration::from_secs(2)).await;
+    peer.send(POST).await;
+    let (text, closed) = peer.rest().await;
+    assert!(text.to_lowercase().contains("connection: close") && text.ends_with("later"), "{text}");
+    assert!(about(closed, 2), "{closed:?}");
+
     let peer = connect(false);
     peer.shutdown.drain();
-    assert!(about(peer.rest().await.1, 0));
+    sleep(Duration::from_secs(2)).await;
+    peer.closing.cancel();
+    assert!(about(peer.rest().await.1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialogue_that_begins_as_the_drain_does_keeps_its_connection() {
+    let mut peer = connect(false);
+    peer.send("POST /go-on HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nh").await;
+    sleep(Duration::from_secs(1)).await;
+    peer.shutdown.drain();
+    sleep(Duration::from_secs(1)).await;
+    peer.send("i").await;
+    assert!(!peer.response().await.0.contains("connection: close"));
+    sleep(Duration::from_secs(1)).await;
+    // Ended on another connection: this one rests until the door closes.
+    peer.closing.cancel();
+    let (text, closed) = peer.rest().await;
+    assert!(text.is_empty() && about(closed, 3), "{text:?} {closed:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -148,6 +149,67 @@ async fn draining_closes_the_door_and_waits_for_those_inside() {
     assert!(text.ends_with("hi"), "{text}");
     door.task.await.unwrap();
     assert_eq!(door.metrics.gauge("listen_connections{door=wpi}"), 0);
+}
+
+/// A dialogue of three messages, each on a connection of its own if the peer likes.
+#[derive(Default)]
+struct Dialogue {
+    messages: AtomicUsize,
+}
+
+impl Handler for Dialogue {
+    type Body = Full<Bytes>;
+
+    async fn call(&self, conn: Arc<ConnInfo>, _: Request<RequestBody>) -> Response<Full<Bytes>> {
+        let begins = self.messages.load(Relaxed) == 0;
+        let status = if begins && conn.is_shed() { 503 } else { 200 };
+        if status == 200 {
+            let count = self.messages.fetch_add(1, Relaxed) + 1;
+            conn.set_in_dialogue(count < 3);
+        }
+        Response::builder().status(status).body(Full::default()).unwrap()
+    }
+
+    fn open_dialogues(&self) -> Option<usize> {
+        Some(usize::from((1..3).contains(&self.messages.load(Relaxed))))
+    }
+}
+
+#[tokio::test]
+async fn draining_takes_connections_until_dialogues_are_over() {
+    let door = open(Limits::default(), Dialogue::default(), None);
+    assert_eq!(ask(&mut door.connect().await).await, "HTTP/1.1 200 OK");
+    door.shutdown.drain();
+    assert_eq!(ask(&mut door.connect().await).await, "HTTP/1.1 200 OK");
+    let mut last = door.connect().await;
+    assert_eq!(ask(&mut last).await, "HTTP/1.1 200 OK");
+    assert_eq!(last.read(&mut [0]).await.unwrap(), 0, "a connection ends with its dialogue");
+    door.task.await.unwrap();
+    assert!(TcpStream::connect(door.address).await.is_err());
+}
+
+#[tokio::test]
+async fn draining_turns_away_who_begins() {
+    let dialogue = Dialogue { messages: AtomicUsize::new(0) };
+    let door = open(Limits::default(), dialogue, None);
+    // Connected before the drain, asks after it.
+    let mut newcomer = door.connect().await;
+    door.until(|m| m.gauge("listen_connections{door=wpi}") == 1).await;
+    door.shutdown.drain();
+    assert_eq!(ask(&mut newcomer).await, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(newcomer.read(&mut [0]).await.unwrap(), 0);
+    door.task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_does_not_wait_for_ever_for_peers_that_are_gone() {
+    let dialogue = Dialogue { messages: AtomicUsize::new(1) };
+    let door = open(Limits::default(), dialogue, None);
+    door.shutdown.drain();
+    let began = tokio::time::Instant::now();
+    door.task.await.unwrap();
+    let took = began.elapsed().as_millis();
+    assert!((10_000..10_020).contains(&took), "{took} ms");
 }
 
 #[tokio::test]

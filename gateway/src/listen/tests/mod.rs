@@ -37,11 +37,14 @@ impl Handler for Echo {
                 return answer(StatusCode::OK, count.to_string().into());
             }
             "/go-on" | "/over" => {
+                let _ = read_body(request.into_body(), BODY_LIMIT).await;
                 conn.set_in_dialogue(path == "/go-on");
                 return answer(StatusCode::OK, Bytes::new());
             }
             "/long" => return answer(StatusCode::OK, vec![b'x'; 1 << 20].into()),
-            _ if conn.shed => return answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(b"later")),
+            _ if conn.is_shed() => {
+                return answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(b"later"));
+            }
             _ => {}
         }
         match read_body(request.into_body(), BODY_LIMIT).await {
