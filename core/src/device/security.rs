@@ -66,7 +66,7 @@ pub struct Security {
     pub since: Timestamp,
     /// The PIN that was chosen for bootstrapping, until it is used.
     pub pin: Option<Sealed>,
-    /// Serial number (hex) of the client certificate last handed out.
+    /// Serial number (hex) of the client certificate that the phone accepted.
     pub certificate_serial: Option<Box<str>>,
     /// When that certificate ends.
     pub certificate_expires: Option<Timestamp>,
@@ -74,4 +74,41 @@ pub struct Security {
     pub sent: bool,
     /// Why the last attempt failed, for people.
     pub fault: Option<Box<str>>,
+    /// Certificates handed out while bootstrapping, oldest first, at most [`MAX_OFFERED`]: the phone may hold any of
+    /// them, because its answer can be lost.
+    pub offered: Vec<Offered>,
+    /// Wrong TANs since an administrator chose the mode.
+    pub wrong_tans: u8,
+}
+
+/// Certificates remembered of one bootstrapping.
+pub const MAX_OFFERED: usize = 4;
+
+/// A client certificate that was handed out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// Its serial number, lower-case hex.
+    pub serial: Box<str>,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+impl Security {
+    /// Whether the phone may hold a certificate of ours.
+    pub fn may_hold_certificate(&self) -> bool {
+        self.certificate_serial.is_some() || !self.offered.is_empty()
+    }
+
+    /// Whether a certificate of this serial number (lower-case hex) was handed out and is still good.
+    pub fn knows(&self, serial: &str) -> bool {
+        self.certificate_serial.as_deref() == Some(serial)
+            || self.offered.iter().any(|offered| *offered.serial == *serial)
+    }
+
+    /// Whether a phone with a certificate of this serial number may speak through the secure door. In default mode it
+    /// may, to be told to leave; a phone that is being bootstrapped needs a certificate of this bootstrapping.
+    pub fn admits(&self, serial: &str) -> bool {
+        let unbound = !self.mode.is_enabling() && !self.may_hold_certificate();
+        self.mode == SecureMode::Off || unbound || self.knows(serial)
+    }
 }

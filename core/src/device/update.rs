@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Device, Identity, Refusal, SecureMode, TaskId, TaskState, TemplateFault, Written};
+use super::{
+    Device, Identity, MAX_OFFERED, Offered, Refusal, SecureMode, TaskId, TaskState, TemplateFault, Written,
+};
 use crate::item::{ItemKey, ItemSet};
 use crate::time::Timestamp;
 
@@ -49,6 +51,8 @@ pub struct DeviceUpdate {
 /// A step between default and secure mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecurityChange {
+    /// Credentials are about to be handed out.
+    Offered(Offered),
     /// The phone accepted its credentials.
     Sent {
         /// Serial number (hex) of the client certificate.
@@ -57,11 +61,16 @@ pub enum SecurityChange {
         expires: Timestamp,
     },
     /// The phone proved itself at the secure door.
-    Secured,
+    Secured {
+        /// Serial number (hex) of the certificate it came with.
+        serial: Box<str>,
+    },
     /// The phone was told to leave secure mode.
     Left,
     /// Bootstrapping failed.
     Failed(Box<str>),
+    /// Bootstrapping failed because the TAN is wrong.
+    WrongTan(Box<str>),
 }
 
 /// A step of a task.
@@ -141,26 +150,46 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
         }
     };
     match change {
+        SecurityChange::Offered(offered) if security.mode.is_enabling() => {
+            security.offered.push(offered);
+            keep_newest(&mut security.offered, MAX_OFFERED);
+        }
         SecurityChange::Sent { serial, expires } if security.mode.is_enabling() => {
             security.certificate_serial = Some(serial);
             security.certificate_expires = Some(expires);
             (security.sent, security.fault) = (true, None);
         }
-        SecurityChange::Secured if security.mode.is_enabling() => {
+        SecurityChange::Secured { serial } if security.mode.is_enabling() && security.knows(&serial) => {
             enter(security, SecureMode::Secure);
+            // From now on this certificate and no other.
+            if let Some(offered) = security.offered.drain(..).find(|offered| offered.serial == serial) {
+                security.certificate_expires = Some(offered.expires);
+            }
+            security.certificate_serial = Some(serial);
+            security.wrong_tans = 0;
             (security.pin, security.sent, security.fault) = (None, false, None);
         }
         SecurityChange::Left if security.mode == SecureMode::Disabling => {
             enter(security, SecureMode::Off);
             (security.pin, security.sent, security.fault) = (None, false, None);
             (security.certificate_serial, security.certificate_expires) = (None, None);
+            security.offered.clear();
         }
         SecurityChange::Failed(reason) => {
             security.fault = Some(reason);
             security.sent = false;
         }
+        SecurityChange::WrongTan(reason) if security.mode.is_enabling() => {
+            security.fault = Some(reason);
+            security.sent = false;
+            security.wrong_tans = security.wrong_tans.saturating_add(1);
+        }
         // An administrator chose otherwise while the dialogue went on: the choice stands.
-        SecurityChange::Sent { .. } | SecurityChange::Secured | SecurityChange::Left => {}
+        SecurityChange::Offered(_)
+        | SecurityChange::Sent { .. }
+        | SecurityChange::Secured { .. }
+        | SecurityChange::Left
+        | SecurityChange::WrongTan(_) => {}
     }
 }
 
@@ -189,11 +218,38 @@ mod tests {
         let mut changed = device();
         changed.templates.push(TemplateId::from_u64(5));
         changed.security.mode = SecureMode::Off;
-        let update = DeviceUpdate { security: Some(SecurityChange::Secured), ..DeviceUpdate::default() };
+        let update = DeviceUpdate {
+            security: Some(SecurityChange::Secured { serial: "01".into() }),
+            ..DeviceUpdate::default()
+        };
         let new = update.apply(&changed);
         assert_eq!(new.templates.as_slice(), [TemplateId::from_u64(5)]);
         assert_eq!(new.security.mode, SecureMode::Off);
         assert_eq!(new.revision, changed.revision + 1);
+    }
+
+    #[test]
+    fn only_certificates_of_this_bootstrapping_are_good_and_in_the_end_one_is() {
+        let step = |device: &Device, security| {
+            DeviceUpdate { security: Some(security), ..DeviceUpdate::default() }.apply(device)
+        };
+        let mut device = device();
+        device.security.mode = SecureMode::EnablingNoPin;
+        for number in 0..6_u64 {
+            let expires = Timestamp::from_millis(number);
+            device = step(
+                &device,
+                SecurityChange::Offered(Offered { serial: format!("{number:02x}").into(), expires }),
+            );
+        }
+        assert_eq!(device.security.offered.len(), MAX_OFFERED);
+        assert!(!device.security.admits("00") && device.security.admits("04"));
+        let foreign = step(&device, SecurityChange::Secured { serial: "ff".into() });
+        assert_eq!(foreign.security.mode, SecureMode::EnablingNoPin);
+        let secured = step(&device, SecurityChange::Secured { serial: "04".into() });
+        assert_eq!(secured.security.mode, SecureMode::Secure);
+        assert_eq!(secured.security.certificate_expires, Some(Timestamp::from_millis(4)));
+        assert!(secured.security.admits("04") && !secured.security.admits("05"));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::policy::{
 };
 use crate::secret::{Secret, VaultError};
 
-/// Why an administrator's wish was not granted. Nothing of it was.
+/// Why an administrator's wish was not granted. Nothing of it was, except after a commit error: then it is granted in
+/// memory, but not known to be durable (see [`FleetError::Commit`] and [`TemplateError::Commit`]).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AdminError {
     /// About a device.
@@ -133,7 +134,7 @@ impl Service {
         .await
     }
 
-    /// Choose a device's secure mode.
+    /// Choose a device's secure mode. One in secure mode has to be turned off before it can be bootstrapped again.
     pub async fn set_secure_mode(
         &self,
         id: &DeviceId,
@@ -155,17 +156,27 @@ impl Service {
                 let mode = match wish {
                     SecureModeRequest::Off => match device.security.mode {
                         SecureMode::Secure | SecureMode::Disabling => SecureMode::Disabling,
+                        // The phone may have taken its credentials already, and speak mutual TLS.
+                        mode if mode.is_enabling() && device.security.may_hold_certificate() => {
+                            SecureMode::Disabling
+                        }
                         _ => SecureMode::Off,
                     },
+                    _ if device.security.mode == SecureMode::Secure => {
+                        let text = format!("{} is in secure mode already; turn it off first", device.id);
+                        return Err(FleetError::Refused(text));
+                    }
                     SecureModeRequest::NoPin => SecureMode::EnablingNoPin,
                     SecureModeRequest::DefaultPin => SecureMode::EnablingDefaultPin,
                     SecureModeRequest::IndividualPin(_) => SecureMode::EnablingIndividualPin,
                 };
                 let old = std::mem::take(&mut device.security);
                 device.security = Security { mode, since: now, pin, ..Security::default() };
-                if mode == SecureMode::Disabling {
+                // What the phone may hold stays good until it is seen to hold something else.
+                if mode != SecureMode::Off {
                     device.security.certificate_serial = old.certificate_serial;
                     device.security.certificate_expires = old.certificate_expires;
+                    device.security.offered = old.offered;
                 }
                 Ok(())
             })

@@ -7,9 +7,11 @@ use std::time::Duration;
 use callboard_codecs::wpi::{Action, PhoneMessage, Reason, ReplyStatus};
 
 use super::Service;
-use crate::device::{Device, DeviceId, DeviceUpdate, SecureMode, SecurityChange, Task, TaskState};
+use crate::device::{Device, DeviceId, DeviceUpdate, Offered, Security, SecurityChange, Task, TaskState};
 use crate::dialogue::sessions::{Cookie, Found, Hints};
-use crate::dialogue::wpi::{Arrival, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason};
+use crate::dialogue::wpi::{
+    Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason,
+};
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::FleetError;
 use crate::store::SubmitError;
@@ -140,8 +142,10 @@ impl Service {
         let device = device_of(request.message);
         let arrival = Arrival { source: request.source, door: request.door.clone(), digest: request.digest };
         if let Some(device) = &device {
-            let mode = self.fleet.get(device).map_or(SecureMode::Off, |device| device.security.mode);
-            if let Err((reason, event)) = admit(device, mode, &arrival) {
+            let known = self.fleet.get(device);
+            let unknown = Security::default();
+            let security = known.as_deref().map_or(&unknown, |known| &known.security);
+            if let Err((reason, event)) = admit(device, security, &arrival) {
                 self.record(event);
                 return WpiResponse::plain(Reply::clean_up_because(reason), Outcome::Refused);
             }
@@ -165,7 +169,10 @@ impl Service {
         if let Some(old) = old {
             self.keep_abandoned(*old);
         }
-        let step = self.first_step(device, request.message, arrival).await;
+        let step = match self.first_step(cookie, device, request.message, arrival).await {
+            Ok(step) => step,
+            Err(response) => return response,
+        };
         let response = self.answer(cookie, device, step).await;
         if let Outcome::Overload(_) = response.outcome {
             // The phone opens again; nothing was promised.
@@ -176,18 +183,44 @@ impl Service {
         response.with_cookie(cookie)
     }
 
-    async fn first_step(&self, device: &DeviceId, message: &PhoneMessage<'_>, arrival: &Arrival) -> Step {
+    async fn first_step(
+        &self,
+        cookie: Cookie,
+        device: &DeviceId,
+        message: &PhoneMessage<'_>,
+        arrival: &Arrival,
+    ) -> Result<Step, WpiResponse> {
         let base = self.fleet.get(device).unwrap_or_else(|| Arc::new(Device::new(device.clone())));
         let now = self.now();
         let mut step = Flow::open(&self.context(now, &self.templates.policy()), base, message, arrival);
         self.tell(&mut step);
-        let Next::Need(need) = step.next else { return step };
-        let made = self.around.credentials.issue(need, now).await;
+        let Next::Need(need) = step.next else { return Ok(step) };
+        let made = match self.around.credentials.issue(need, now).await {
+            Err(reason) => Err(reason),
+            Ok(credentials) => match self.offer(device, &credentials).await {
+                Ok(()) => Ok(credentials),
+                Err(Unsaved::Never) => Err("the device was changed meanwhile".to_owned()),
+                Err(Unsaved::Later(cause)) => {
+                    self.sessions.park(cookie, Box::new(step.flow));
+                    return Err(WpiResponse::overload(cause));
+                }
+            },
+        };
         let policy = self.templates.policy();
         let context = self.context(self.now(), &policy);
         let mut step = step.flow.credentials(&context, made, message.nonce, arrival.digest);
         self.tell(&mut step);
-        step
+        Ok(step)
+    }
+
+    /// Remember a certificate before it leaves: the phone may store it although its answer is lost.
+    async fn offer(&self, device: &DeviceId, credentials: &Credentials) -> Result<(), Unsaved> {
+        let Credentials { serial, expires, .. } = credentials;
+        let offered = SecurityChange::Offered(Offered { serial: serial.clone(), expires: *expires });
+        let update = DeviceUpdate { security: Some(offered), ..DeviceUpdate::default() };
+        self.save(device, Learned { update, ..Learned::default() }).await?;
+        let kept = self.fleet.get(device).is_some_and(|known| known.security.knows(serial));
+        if kept { Ok(()) } else { Err(Unsaved::Never) }
     }
 
     async fn go_on(
@@ -330,6 +363,11 @@ impl Service {
     fn overloaded(&self, device: &DeviceId, shed: bool) -> Option<OverloadCause> {
         if shed {
             return Some(OverloadCause::Connections);
+        }
+        if self.fleet.is_unreadable(device) {
+            let text = "its stored record cannot be read; delete the device to let it come anew";
+            self.record(EventDraft::about(device, EventKind::StoreTrouble, text));
+            return Some(OverloadCause::Fleet);
         }
         if self.around.store.load() > STORE_NEARLY_FULL {
             return Some(OverloadCause::Store);

@@ -200,6 +200,19 @@ impl Run<'_> {
         }
     }
 
+    /// The secure door, usually with the certificate that the device was given last.
+    fn secure_door(&mut self, phone: usize) -> Door {
+        let device = id(phone);
+        let known = self.world.service.fleet.get(&device);
+        let given = known.and_then(|known| {
+            let security = &known.security;
+            let offered = security.offered.last().map(|offered| offered.serial.clone());
+            offered.or_else(|| security.certificate_serial.clone())
+        });
+        let serial = given.filter(|_| !self.input.one_in(8)).unwrap_or_else(|| "00".into());
+        Door::Secure { device, serial }
+    }
+
     fn message(&mut self) {
         let phone = self.input.below(PHONES);
         let (body, nonce) = match self.phones[phone].last.clone() {
@@ -223,8 +236,8 @@ impl Run<'_> {
             pick(&mut self.input, self.phones[phone].connection, self.phones[neighbour].connection);
         let door = match self.input.byte() % 8 {
             0..=3 => Door::Default,
-            4 => Door::Secure { device: id(neighbour) },
-            _ => Door::Secure { device: id(phone) },
+            4 => self.secure_door(neighbour),
+            _ => self.secure_door(phone),
         };
         let source = IpAddr::from([192, 0, 2, *self.input.pick(&[1, 2])]);
         let shed = self.input.one_in(16);

@@ -122,12 +122,15 @@ impl Phone {
     }
 
     fn door(&self, step: &Step) -> Result<Door> {
+        let serial = || step.option("serial").unwrap_or("01").into();
         match step.option("door") {
             None | Some("default") => Ok(Door::Default),
-            Some("secure") => Ok(Door::Secure { device: self.id.clone() }),
+            Some("secure") => Ok(Door::Secure { device: self.id.clone(), serial: serial() }),
             Some(other) => {
                 let device = other.strip_prefix("secure:").and_then(|id| id.parse().ok());
-                device.map(|device| Door::Secure { device }).ok_or_else(|| step.fault("no such door"))
+                device
+                    .map(|device| Door::Secure { device, serial: serial() })
+                    .ok_or_else(|| step.fault("no such door"))
             }
         }
     }

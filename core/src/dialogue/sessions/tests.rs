@@ -134,7 +134,7 @@ fn two_flows_of_one_address_are_not_guessed_between() {
 #[test]
 fn a_flow_stays_at_its_door() {
     let (sessions, cookie, _) = one();
-    let secure = from(1, Door::Secure { device: device(1) });
+    let secure = from(1, Door::Secure { device: device(1), serial: "01".into() });
     let named = device(1);
     assert_eq!(
         finds(&sessions, Hints { device: Some(&named), ..with_cookie(cookie) }, &secure, at(1)),

@@ -15,8 +15,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Flow {
     pub(super) device: DeviceId,
-    /// It came to the secure door.
-    pub(super) secure_door: bool,
+    /// The serial number of its certificate, if it came to the secure door.
+    pub(super) certificate: Option<Box<str>>,
     pub(super) opened: Timestamp,
     pub(super) touched: Timestamp,
     /// The device as it was when the flow began.

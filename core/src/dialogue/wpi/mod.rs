@@ -37,6 +37,8 @@ pub enum Door {
     Secure {
         /// The device of the certificate.
         device: DeviceId,
+        /// Serial number of the certificate, lower-case hex.
+        serial: Box<str>,
     },
 }
 

@@ -55,7 +55,10 @@ impl Flow {
             actions: 0,
             last: None,
             completed: None,
-            secure_door: matches!(arrival.door, Door::Secure { .. }),
+            certificate: match &arrival.door {
+                Door::Default => None,
+                Door::Secure { serial, .. } => Some(serial.clone()),
+            },
             base,
         }
     }
@@ -160,7 +163,7 @@ impl Flow {
         self.learned.half_read = self.to_do.read_all;
         let asked = |task: &Task| task.kind == TaskKind::ReadAll && task.state == TaskState::Pending;
         self.to_do.read_all |= self.base.tasks.iter().any(asked);
-        self.decide_security(message, events);
+        self.decide_security(ctx, message, events);
     }
 
     /// Whether the change may be the echo of our own write (WPI reference, section 6.6).
@@ -171,29 +174,40 @@ impl Flow {
             .is_some_and(|written| ctx.now.since(written) < ctx.limits.local_changes_guard)
     }
 
-    fn decide_security(&mut self, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) {
+    fn decide_security(
+        &mut self,
+        ctx: &Context<'_>,
+        message: &PhoneMessage<'_>,
+        events: &mut Vec<EventDraft>,
+    ) {
         let security = &self.base.security;
         let mode = security.mode;
         let mut enter = |change, kind, text: &str| {
             self.learned.update.security = Some(change);
             events.push(EventDraft::about(&self.device, kind, text));
         };
-        match self.secure_door {
+        // Three characters are soon guessed: then only an administrator begins it anew.
+        let guessed = mode.needs_pin() && security.wrong_tans >= ctx.secure.max_pin_retries.max(1);
+        match &self.certificate {
+            Some(_) if guessed => self.to_do = ToDo::default(),
+            None if guessed => {}
             // Between credentials and the secure door the user types a PIN: only a boot begins that anew.
-            false if mode.is_enabling() && (!security.sent || message.reason == Reason::StartUp) => {
+            None if mode.is_enabling() && (!security.sent || message.reason == Reason::StartUp) => {
                 // Bootstrapping stands alone in its flow (WPI reference, section 7.3).
                 self.to_do = ToDo { credentials: true, ..ToDo::default() };
             }
-            false if mode == SecureMode::Disabling => {
+            None if mode == SecureMode::Disabling => {
                 enter(SecurityChange::Left, EventKind::SecureModeLeft, "the phone came to the default door");
             }
-            true if mode.needs_pin() => self.to_do.tan = true,
-            true if mode.is_enabling() => {
+            Some(_) if mode.needs_pin() => self.to_do.tan = true,
+            Some(serial) if mode.is_enabling() => {
+                let secured = SecurityChange::Secured { serial: serial.clone() };
                 let text = "the phone came with its certificate";
-                enter(SecurityChange::Secured, EventKind::SecureModeEntered, text);
+                enter(secured, EventKind::SecureModeEntered, text);
             }
-            true => self.to_do.leave_secure = mode == SecureMode::Disabling,
-            false => {}
+            // One in default mode has no business at this door: it kept a certificate that was taken back.
+            Some(_) => self.to_do.leave_secure = matches!(mode, SecureMode::Disabling | SecureMode::Off),
+            None => {}
         }
     }
 }

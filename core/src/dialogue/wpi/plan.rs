@@ -141,7 +141,8 @@ impl Flow {
         refused: usize,
     ) -> Next {
         let reply = Reply { action: Action::WriteItems, items: batch.clone(), dialect: self.dialect };
-        self.awaiting = Awaiting::Write(Writing { purpose, batch, rest, answer: Collecting::default(), refused });
+        self.awaiting =
+            Awaiting::Write(Writing { purpose, batch, rest, answer: Collecting::default(), refused });
         Next::Reply(reply)
     }
 

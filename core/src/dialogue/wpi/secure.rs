@@ -7,7 +7,7 @@ use callboard_codecs::wpi::Action;
 use super::flow::{Awaiting, Collecting, Flow, Purpose};
 use super::plan::cut;
 use super::{Arrival, CleanUpReason, Context, Credentials, Door, Need, Next, Reply, Step};
-use crate::device::{DeviceId, SecureMode, SecurityChange};
+use crate::device::{DeviceId, SecureMode, Security, SecurityChange};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemWrite, NameRef};
 use crate::secret::{Secret, Vault};
@@ -22,22 +22,27 @@ pub fn split_pin(pin: &str) -> Option<(&str, &str)> {
     (!password.is_empty()).then_some((password, tan))
 }
 
-/// Whether `device` in this `mode` may speak through the door it came to. If not: the reason for the phone, and the
+/// Whether `device` in this state may speak through the door it came to. If not: the reason for the phone, and the
 /// event.
 pub fn admit(
     device: &DeviceId,
-    mode: SecureMode,
+    security: &Security,
     arrival: &Arrival,
 ) -> Result<(), (CleanUpReason, EventDraft)> {
     let (kind, text, reason) = match &arrival.door {
-        Door::Default if mode == SecureMode::Secure => (
+        Door::Default if security.mode == SecureMode::Secure => (
             EventKind::SecureModeViolation,
             format!("called from {} on the default door", arrival.source),
             CleanUpReason::SecureModeRequired,
         ),
-        Door::Secure { device: certified } if certified != device => (
+        Door::Secure { device: certified, .. } if certified != device => (
             EventKind::CertificateMismatch,
             format!("called from {} with the certificate of {certified}", arrival.source),
+            CleanUpReason::WrongCertificate,
+        ),
+        Door::Secure { serial, .. } if !security.admits(serial) => (
+            EventKind::CertificateMismatch,
+            format!("called from {} with the certificate {serial}, which is not its own now", arrival.source),
             CleanUpReason::WrongCertificate,
         ),
         _ => return Ok(()),
@@ -146,7 +151,8 @@ impl Flow {
             _ => false,
         };
         if right {
-            self.learned.update.security = Some(SecurityChange::Secured);
+            let serial = self.certificate.clone().unwrap_or_default();
+            self.learned.update.security = Some(SecurityChange::Secured { serial });
             events.push(EventDraft::about(
                 &self.device,
                 EventKind::SecureModeEntered,
@@ -154,7 +160,7 @@ impl Flow {
             ));
             return self.proceed(ctx, events);
         }
-        self.learned.update.security = Some(SecurityChange::Failed("wrong TAN from device".into()));
+        self.learned.update.security = Some(SecurityChange::WrongTan("wrong TAN from device".into()));
         events.push(EventDraft::about(&self.device, EventKind::TanFailure, "the TAN does not match the PIN"));
         Next::Finish(Reply::clean_up_because(CleanUpReason::WrongTan))
     }
@@ -167,7 +173,7 @@ impl Flow {
 
     /// The phone gave up bootstrapping.
     pub(super) fn bootstrapping_given_up(&mut self, reason: &str) {
-        let proven = self.learned.update.security == Some(SecurityChange::Secured);
+        let proven = matches!(self.learned.update.security, Some(SecurityChange::Secured { .. }));
         if self.base.security.mode.is_enabling() && !proven {
             self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
         }
