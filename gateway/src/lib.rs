@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod credentials;
+mod files;
 pub mod listen;
 pub mod node;
 pub mod telemetry;

@@ -1,8 +1,8 @@
 //! The files of the data directory that are not the store: the key, the token, the PIN.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use callboard_core::secret::{KEY_LEN, Secret, Vault, VaultError};
@@ -34,6 +34,16 @@ pub enum DataError {
         /// Why.
         source: VaultError,
     },
+    /// Others could read or replace what is secret.
+    #[error("{path} is open to others (mode {mode:04o}); {remedy}")]
+    Open {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A text file holds something else than it should.
     #[error("{path}: {reason}")]
     BadContents {
@@ -59,6 +69,7 @@ impl DataDir {
     /// Open the directory, or make it, readable for its owner only.
     pub fn open(root: &Path) -> Result<Self, DataError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(at(root))?;
+        closed(root, 0o022, "nobody else may write here: chmod go-w")?;
         Ok(Self { root: root.to_owned() })
     }
 
@@ -124,6 +135,12 @@ impl DataDir {
     }
 }
 
+/// Refuse a path whose mode has any of these bits.
+fn closed(path: &Path, forbidden: u32, remedy: &'static str) -> Result<(), DataError> {
+    let mode = fs::metadata(path).map_err(at(path))?.permissions().mode() & 0o7777;
+    if mode & forbidden == 0 { Ok(()) } else { Err(DataError::Open { path: path.to_owned(), mode, remedy }) }
+}
+
 fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, &mut bytes).map_err(io::Error::other)?;
@@ -143,6 +160,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at(path)(error)),
     };
+    closed(path, 0o077, "only its owner may read it: chmod 600")?;
     let mut bytes = Vec::new();
     file.take(MOST).read_to_end(&mut bytes).map_err(at(path))?;
     Ok(Some(bytes))
@@ -150,26 +168,11 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
 
 /// Write a new file that only its owner can read, whole or not at all.
 fn create(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    write_whole(path, bytes, 0o600).map_err(at(path))
-}
-
-/// Write a file under another name first and rename it, so that nobody sees half of it.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+    crate::files::replace(path, bytes, 0o600).map_err(at(path))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -195,15 +198,27 @@ mod tests {
         let data = DataDir::open(dir.path()).unwrap();
         fs::create_dir(data.store()).unwrap();
         assert!(matches!(data.vault(), Err(DataError::KeyLost { .. })));
-        fs::write(data.path().join("key"), b"short").unwrap();
+        create(&data.path().join("key"), b"short").unwrap();
         assert!(matches!(data.vault(), Err(DataError::BadKey { .. })));
+    }
+
+    #[test]
+    fn what_others_can_read_or_replace_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        data.admin_token().unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(&dir.path().join("admin-token"), 0o644);
+        assert!(matches!(data.admin_token(), Err(DataError::Open { mode: 0o644, .. })));
+        mode(dir.path(), 0o777);
+        assert!(matches!(DataDir::open(dir.path()), Err(DataError::Open { mode: 0o777, .. })));
     }
 
     #[test]
     fn a_broken_token_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(dir.path()).unwrap();
-        fs::write(data.path().join("admin-token"), b"short\n").unwrap();
+        create(&data.path().join("admin-token"), b"short\n").unwrap();
         assert!(matches!(data.admin_token(), Err(DataError::BadContents { .. })));
     }
 }

@@ -1,8 +1,8 @@
 //! Key and certificate files: written whole or not at all, keys for the owner only.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
 /// Makes a directory for secrets (mode 0700) if it is not there yet.
@@ -10,21 +10,9 @@ pub(super) fn secret_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Replaces `path` by `content` (mode 0600). After a crash at any moment either the old or the new content is there.
+/// Replaces `path` by `content`, for the owner only.
 pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+    crate::files::replace(path, content, 0o600)
 }
 
 /// What changes when a file is written anew: enough to notice, cheap to read.
