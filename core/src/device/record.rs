@@ -19,6 +19,11 @@ pub enum BadRecord {
     Empty,
 }
 
+impl BadRecord {
+    /// The newest version of the record form that this build reads.
+    pub const SUPPORTED: u8 = VERSION;
+}
+
 /// Pack a device.
 pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
     let mut bytes = Vec::with_capacity(device.reported.as_bytes().len() + 512);

@@ -3,20 +3,31 @@
 mod intern;
 mod list;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::FixedState;
+use metrics::{Unit, describe_gauge, gauge};
 use parking_lot::RwLock;
 
 use crate::device::{self, BadRecord, Device, DeviceId, DeviceState, SecureMode};
 use crate::item::Dictionary;
-use crate::store::{CommitError, Store, StoreError, SubmitError, Table, Ticket, Write};
+use crate::store::{CommitError, LoadError, ScanReport, Store, SubmitError, Table, Ticket, Write};
 use intern::Interner;
 pub use list::{Filter, Page};
+
+/// Describes the fleet's own metrics to the installed recorder; once, at start.
+pub fn describe_metrics() {
+    describe_gauge!(
+        UNREADABLE_RECORDS,
+        Unit::Count,
+        "Device records that cannot be read, kept until the device is deleted"
+    );
+}
 
 /// Number of shards: enough that two cores hardly ever meet in one, few enough to walk.
 pub const SHARDS: usize = 64;
@@ -36,7 +47,8 @@ impl Default for FleetLimits {
     }
 }
 
-/// Why a change was not made. Nothing of it was.
+/// Why a change was not made, or is not known to be durable. Nothing of it was made, except after
+/// [`FleetError::Commit`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum FleetError {
     /// No such device.
@@ -62,9 +74,13 @@ pub enum FleetError {
     /// The store does not take the change.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// The store could not make the change durable.
+    /// The change is made, but the store could not make it durable yet. It holds in memory, and on a full disk it stays
+    /// queued until there is space; whether it survives the end of the process is open.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// There is a record of the device that cannot be read. It is not overwritten until somebody deletes the device.
+    #[error("the stored record of {0} cannot be read; delete the device to let it come anew")]
+    Unreadable(DeviceId),
     /// The device cannot be packed.
     #[error(transparent)]
     Record(#[from] BadRecord),
@@ -85,9 +101,25 @@ pub struct LoadReport {
     pub bad_values: u64,
     /// Devices with values that are lost; they are read again at their next contact.
     pub incomplete: u64,
-    /// The first such record, for the log.
-    pub first_unreadable: Option<String>,
+    /// The first 20 of the damaged and unreadable records and what is wrong with them, for the log.
+    pub examples: Vec<String>,
 }
+
+impl LoadReport {
+    fn example(&mut self, key: &str, reason: impl fmt::Display) {
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(format!("{key}: {reason}"));
+        }
+    }
+}
+
+/// Unreadable records named in a report.
+const EXAMPLES: usize = 20;
+/// Device records that cannot be read and are kept; with more than these the store as a whole is not to be trusted.
+pub const MAX_UNREADABLE: usize = ScanReport::LISTED;
+
+/// Counts device records that cannot be read.
+const UNREADABLE_RECORDS: &str = "callboard_fleet_unreadable_records";
 
 type Shard = RwLock<HashMap<DeviceId, Arc<Device>, FixedState>>;
 
@@ -101,14 +133,59 @@ pub struct Fleet {
     dictionary: Arc<Dictionary>,
     store: Arc<dyn Store>,
     limits: FleetLimits,
+    unreadable: RwLock<Unreadable>,
     count: AtomicUsize,
     states: [AtomicUsize; DeviceState::ALL.len()],
     modes: [AtomicUsize; SecureMode::ALL.len()],
     bytes: AtomicUsize,
 }
 
-impl std::fmt::Debug for Fleet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// A device's place in the count, given back unless it is kept.
+struct Place<'a>(Option<&'a AtomicUsize>);
+
+impl Place<'_> {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Device records that cannot be read.
+#[derive(Debug, Default)]
+struct Unreadable {
+    /// Whose they are. Nothing is written under these ids until the device is deleted.
+    ids: HashSet<DeviceId, FixedState>,
+    /// Those whose key is no device's: no device can overwrite them, and nobody can ask for them.
+    nameless: usize,
+}
+
+impl Unreadable {
+    fn insert(&mut self, key: &str) {
+        match key.parse::<DeviceId>().ok().filter(|id| id.to_string() == key) {
+            Some(id) => drop(self.ids.insert(id)),
+            None => self.nameless += 1,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.ids.len() + self.nameless
+    }
+
+    #[allow(clippy::cast_precision_loss)] // at most a few thousand
+    fn tell(&self) {
+        gauge!(UNREADABLE_RECORDS).set(self.len() as f64);
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fleet").field("devices", &self.len()).finish_non_exhaustive()
     }
 }
@@ -127,6 +204,7 @@ impl Fleet {
             dictionary: Arc::new(Dictionary::new(limits.dictionary_values)),
             store,
             limits,
+            unreadable: RwLock::default(),
             count: AtomicUsize::new(0),
             states: Default::default(),
             modes: Default::default(),
@@ -135,35 +213,66 @@ impl Fleet {
     }
 
     /// Take over what the store holds. `progress` hears the number of devices every now and then.
-    pub fn load(&self, mut progress: impl FnMut(u64)) -> Result<LoadReport, StoreError> {
+    ///
+    /// Records that cannot be read stay as they are: the fleet takes no changes under their ids until the device is
+    /// [removed](Fleet::remove). Fails at a record of a newer Callboard, and at more than [`MAX_UNREADABLE`] unreadable
+    /// ones.
+    pub fn load(&self, mut progress: impl FnMut(u64)) -> Result<LoadReport, LoadError> {
         const EVERY: u64 = 50_000;
         let mut report = LoadReport::default();
         (report.values, report.bad_values) = self.dictionary.load(&*self.store)?;
+        let mut unreadable = Unreadable::default();
+        let mut newer = None;
         let scan = self.store.scan(Table::Device, &mut |key, value| {
-            match device::decode(value) {
+            let reason = match device::decode(value) {
                 Ok(device) if device.id.to_string() == key => {
-                    let device = Arc::new(self.adopt(device, &mut report));
-                    self.account(None, Some(&device));
-                    self.index.write().insert(device.id.clone());
-                    self.shard(&device.id).write().insert(device.id.clone(), device);
-                    self.count.fetch_add(1, Ordering::Relaxed);
-                    report.devices += 1;
+                    self.take_over(device, &mut report);
                     if report.devices.is_multiple_of(EVERY) {
                         progress(report.devices);
                     }
+                    return ControlFlow::Continue(());
                 }
-                other => {
-                    report.unreadable += 1;
-                    report.first_unreadable.get_or_insert_with(|| match other {
-                        Ok(device) => format!("{key}: holds device {}", device.id),
-                        Err(error) => format!("{key}: {error}"),
-                    });
+                Ok(device) => format!("holds device {}", device.id),
+                Err(BadRecord::Newer(found)) => {
+                    newer = Some((Box::<str>::from(key), found));
+                    return ControlFlow::Break(());
                 }
-            }
-            ControlFlow::Continue(())
+                Err(error) => error.to_string(),
+            };
+            report.unreadable += 1;
+            report.example(key, reason);
+            unreadable.insert(key);
+            if unreadable.len() > MAX_UNREADABLE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        if let Some((key, found)) = newer {
+            let (table, supported) = (Table::Device, BadRecord::SUPPORTED);
+            return Err(LoadError::Newer { table, key, found, supported });
+        }
         report.damaged = scan.damaged;
+        for record in &scan.damaged_list {
+            report.example(&record.key, record.reason);
+            unreadable.insert(&record.key);
+        }
+        if report.damaged + report.unreadable > MAX_UNREADABLE as u64 {
+            return Err(LoadError::TooManyUnreadable { limit: MAX_UNREADABLE });
+        }
+        unreadable.tell();
+        *self.unreadable.write() = unreadable;
         Ok(report)
+    }
+
+    fn take_over(&self, device: Device, report: &mut LoadReport) {
+        let device = Arc::new(self.adopt(device, report));
+        self.account(None, Some(&device));
+        self.index.write().insert(device.id.clone());
+        self.shard(&device.id).write().insert(device.id.clone(), device);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        report.devices += 1;
+    }
+
+    /// Whether there is a record of the device that cannot be read.
+    pub fn is_unreadable(&self, id: &DeviceId) -> bool {
+        self.unreadable.read().ids.contains(id)
     }
 
     /// The shard number of a device.
@@ -247,10 +356,11 @@ impl Fleet {
             if !create {
                 return Err(FleetError::Unknown(id.clone()));
             }
-            if !self.has_room() {
-                return Err(FleetError::Full { limit: self.limits.devices });
+            if self.is_unreadable(id) {
+                return Err(FleetError::Unreadable(id.clone()));
             }
         }
+        let place = if old.is_none() { Some(self.reserve()?) } else { None };
         let new = match &old {
             Some(old) => change(old)?,
             None => change(&Device::new(id.clone()))?,
@@ -264,11 +374,20 @@ impl Fleet {
         let submitted = submit(&*self.store, write)?;
         self.account(old.as_deref(), Some(&new));
         shard.insert(id.clone(), new.clone());
-        if old.is_none() {
-            self.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(place) = place {
+            place.keep();
             self.index.write().insert(id.clone());
         }
         Ok((new, submitted))
+    }
+
+    /// Counts one more device, in one step with looking whether it may come: shards do not wait for each other.
+    fn reserve(&self) -> Result<Place<'_>, FleetError> {
+        let place = Place(Some(&self.count));
+        if self.count.fetch_add(1, Ordering::Relaxed) < self.limits.devices {
+            return Ok(place);
+        }
+        Err(FleetError::Full { limit: self.limits.devices })
     }
 
     /// A device from its record, with common texts and values shared.
@@ -299,16 +418,31 @@ impl Fleet {
         Ok(Some(self.store.submit(vec![write])?))
     }
 
-    /// Forget a device.
+    /// Forget a device. One whose record cannot be read has no revision that could be expected.
     pub fn remove(&self, id: &DeviceId, expected: Option<u64>) -> Result<Ticket, FleetError> {
         let mut shard = self.shard(id).write();
-        let old = shard.get(id).cloned().ok_or_else(|| FleetError::Unknown(id.clone()))?;
+        let Some(old) = shard.get(id).cloned() else { return self.remove_unreadable(id, expected) };
         check_revision(&old, expected)?;
         let ticket = self.store.submit(vec![Write::delete(Table::Device, id.to_string())])?;
         self.account(Some(&old), None);
         shard.remove(id);
         self.index.write().remove(id);
         self.count.fetch_sub(1, Ordering::Relaxed);
+        Ok(ticket)
+    }
+
+    /// The device's shard must be locked.
+    fn remove_unreadable(&self, id: &DeviceId, expected: Option<u64>) -> Result<Ticket, FleetError> {
+        let mut unreadable = self.unreadable.write();
+        if !unreadable.ids.contains(id) {
+            return Err(FleetError::Unknown(id.clone()));
+        }
+        if expected.is_some() {
+            return Err(FleetError::Unreadable(id.clone()));
+        }
+        let ticket = self.store.submit(vec![Write::delete(Table::Device, id.to_string())])?;
+        unreadable.ids.remove(id);
+        unreadable.tell();
         Ok(ticket)
     }
 

@@ -38,13 +38,62 @@ fn a_fleet_comes_back_from_its_store() {
     assert_eq!(again.in_state(DeviceState::New), 4);
 }
 
+fn put(store: &MemoryStore, key: &str, value: Vec<u8>) {
+    drop(store.submit(vec![Write::put(Table::Device, key, value)]).unwrap());
+}
+
 #[test]
-fn unreadable_records_are_told_and_kept() {
-    let (fleet, store) = fleet(10);
-    drop(store.submit(vec![Write::put(Table::Device, "00:00:00:00:00:01", vec![99])]).unwrap());
+fn unreadable_records_are_kept_until_somebody_deletes_the_device() {
+    let (first, store) = fleet(10);
+    change(&first, &id(7), touch);
+    change(&first, &id(8), touch);
+    store.damage(Table::Device, &id(7).to_string());
+    let malformed = vec![1, 2, 3];
+    put(&store, &id(1).to_string(), malformed.clone());
+    put(&store, &id(2).to_string(), store.get(Table::Device, &id(8).to_string()).unwrap());
+    put(&store, "no/id", malformed.clone());
+    let fleet = Fleet::new(store.clone(), FleetLimits::default());
     let report = fleet.load(|_| {}).unwrap();
-    assert_eq!((report.devices, report.unreadable), (0, 1));
-    assert!(report.first_unreadable.unwrap().contains("newer"));
+    assert_eq!((report.devices, report.damaged, report.unreadable), (1, 1, 3));
+    assert_eq!(report.examples.len(), 4);
+    assert!(
+        report.examples.iter().any(|text| text.contains("holds device") && text.contains(&id(8).to_string()))
+    );
+    for n in [1, 2, 7] {
+        assert!(fleet.is_unreadable(&id(n)), "{n}");
+        assert!(matches!(fleet.update(&id(n), true, touch), Err(FleetError::Unreadable(_))), "{n}");
+        assert!(matches!(fleet.update_detached(&id(n), true, touch), Err(FleetError::Unreadable(_))), "{n}");
+    }
+    assert_eq!(store.get(Table::Device, &id(1).to_string()), Some(malformed));
+    assert!(matches!(fleet.remove(&id(1), Some(1)), Err(FleetError::Unreadable(_))));
+    drop(fleet.remove(&id(1), None).unwrap());
+    assert_eq!(store.get(Table::Device, &id(1).to_string()), None);
+    assert!(matches!(fleet.remove(&id(1), None), Err(FleetError::Unknown(_))));
+    change(&fleet, &id(1), touch);
+    assert!(!fleet.is_unreadable(&id(1)) && fleet.is_unreadable(&id(7)));
+}
+
+#[test]
+fn a_record_of_a_newer_version_ends_the_start() {
+    let (fleet, store) = fleet(10);
+    let key = id(1).to_string();
+    put(&store, &key, vec![99, 1]);
+    let error = fleet.load(|_| {}).unwrap_err();
+    assert!(matches!(error, LoadError::Newer { table: Table::Device, found: 99, .. }));
+    let text = error.to_string();
+    assert!(text.contains("device") && text.contains(&key) && text.contains("form 99"), "{text}");
+    assert_eq!(store.get(Table::Device, &key), Some(vec![99, 1]));
+}
+
+#[test]
+fn a_store_full_of_rubbish_ends_the_start() {
+    let (fleet, store) = fleet(10);
+    for n in 0..=u32::try_from(MAX_UNREADABLE).unwrap() {
+        put(&store, &id(n).to_string(), Vec::new());
+    }
+    assert!(matches!(fleet.load(|_| {}), Err(LoadError::TooManyUnreadable { limit: MAX_UNREADABLE })));
+    drop(store.submit(vec![Write::delete(Table::Device, id(0).to_string())]).unwrap());
+    assert_eq!(fleet.load(|_| {}).unwrap().unreadable, MAX_UNREADABLE as u64);
 }
 
 #[test]
@@ -54,6 +103,26 @@ fn a_full_fleet_takes_no_stranger_but_keeps_its_own() {
     assert!(matches!(fleet.update(&id(2), true, touch), Err(FleetError::Full { limit: 1 })));
     assert!(fleet.update(&id(1), true, touch).is_ok());
     assert!(matches!(fleet.update(&id(2), false, touch), Err(FleetError::Unknown(_))));
+}
+
+#[test]
+fn the_limit_holds_whatever_comes_at_once() {
+    let (fleet, store) = fleet(100);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let fleet = &fleet;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    // Half of them are given up: their places are free again.
+                    let given_up = |_: &Device| Err(FleetError::Refused("no".into()));
+                    drop(fleet.update_detached(&id(10_000 + thread * 100 + n), true, given_up));
+                    drop(fleet.update_detached(&id(thread * 100 + n), true, touch));
+                }
+            });
+        }
+    });
+    assert_eq!((fleet.len(), store.len()), (100, 100));
+    assert_eq!(fleet.ids_after(None, 1_000).len(), 100);
 }
 
 #[test]

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use super::evaluate::Policy;
 use super::template::{self, BadTemplateRecord, Fault, Template, TemplateBounds, TemplateId};
 use crate::secret::Vault;
-use crate::store::{CommitError, Store, StoreError, SubmitError, Table, Ticket, Write};
+use crate::store::{CommitError, LoadError, Store, SubmitError, Table, Ticket, Write};
 
-/// Why a template was not changed.
+/// Why a template was not changed, or its change is not known to be durable ([`TemplateError::Commit`]).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TemplateError {
     /// No such template.
@@ -41,7 +41,8 @@ pub enum TemplateError {
     /// The store does not take it.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// The store could not make it durable.
+    /// The change is made, but the store could not make it durable yet. It holds in memory, and on a full disk it stays
+    /// queued until there is space; whether it survives the end of the process is open.
     #[error(transparent)]
     Commit(#[from] CommitError),
     /// It cannot be packed.
@@ -71,19 +72,34 @@ impl Registry {
         Self { templates: Mutex::default(), policy: ArcSwap::default(), store, vault, bounds, limit }
     }
 
-    /// Take over what the store holds. Gives the number of templates and what could not be read.
-    pub fn load(&self) -> Result<(usize, Vec<String>), StoreError> {
+    /// Take over what the store holds. Gives the number of templates and what could not be read, which stays where it
+    /// is. Fails at a template of a newer Callboard.
+    pub fn load(&self) -> Result<(usize, Vec<String>), LoadError> {
         let mut templates = self.templates.lock();
         let mut unreadable = Vec::new();
+        let mut newer = None;
         let scan = self.store.scan(Table::Template, &mut |key, value| {
             match template::decode(value) {
-                Ok(template) => {
+                Ok(template) if template.id.to_string() == key => {
                     templates.insert(template.id, Arc::new(template));
+                }
+                Ok(template) => unreadable.push(format!("{key}: holds template {}", template.id)),
+                Err(BadTemplateRecord::Newer(found)) => {
+                    newer = Some(LoadError::Newer {
+                        table: Table::Template,
+                        key: key.into(),
+                        found,
+                        supported: template::VERSION,
+                    });
+                    return ControlFlow::Break(());
                 }
                 Err(error) => unreadable.push(format!("{key}: {error}")),
             }
             ControlFlow::Continue(())
         })?;
+        if let Some(newer) = newer {
+            return Err(newer);
+        }
         unreadable
             .extend(scan.damaged_list.into_iter().map(|record| format!("{}: {}", record.key, record.reason)));
         self.publish(&templates);
@@ -91,7 +107,8 @@ impl Registry {
     }
 
     fn publish(&self, templates: &BTreeMap<TemplateId, Arc<Template>>) {
-        self.policy.store(Arc::new(Policy::new(templates.values().cloned(), &self.vault)));
+        let policy = Policy::new(templates.values().cloned(), &self.vault).with_bounds(&self.bounds);
+        self.policy.store(Arc::new(policy));
     }
 
     /// The policy as it is now.
@@ -194,6 +211,32 @@ mod tests {
         assert_eq!(again.load().unwrap(), (1, vec![]));
         assert_eq!(again.get(one.id).unwrap(), one);
         assert_eq!(again.policy().templates().count(), 1);
+    }
+
+    #[test]
+    fn a_template_under_a_foreign_key_is_none() {
+        let store = Arc::new(MemoryStore::default());
+        let record = template::encode(&template(1, 1, &[])).unwrap();
+        drop(store.submit(vec![Write::put(Table::Template, "000000000002", record)]).unwrap());
+        let registry = registry(&store);
+        let (loaded, unreadable) = registry.load().unwrap();
+        assert_eq!((loaded, unreadable.len()), (0, 1));
+        assert!(unreadable[0].starts_with("000000000002: holds template 000000000001"), "{unreadable:?}");
+        assert_eq!(registry.get(TemplateId::from_u64(1)), None);
+    }
+
+    #[test]
+    fn a_newer_template_ends_the_start() {
+        let store = Arc::new(MemoryStore::default());
+        drop(store.submit(vec![Write::put(Table::Template, "000000000002", vec![9, 1, 2])]).unwrap());
+        let error = registry(&store).load().unwrap_err();
+        assert!(matches!(error, LoadError::Newer { table: Table::Template, found: 9, .. }));
+        let text = error.to_string();
+        assert!(
+            text.contains("template") && text.contains("000000000002") && text.contains("form 9"),
+            "{text}"
+        );
+        assert_eq!(store.get(Table::Template, "000000000002"), Some(vec![9, 1, 2]));
     }
 
     #[test]

@@ -254,18 +254,35 @@ pub fn setting_fault(key: &ItemKey) -> Option<String> {
 }
 
 fn value_fault(key: &ItemKey, value: &str, bounds: &TemplateBounds) -> Option<String> {
-    if value.len() > bounds.value_bytes {
-        return Some(format!("at most {} bytes, not {}", bounds.value_bytes, value.len()));
-    }
-    if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        return Some("control characters cannot be sent to a phone".into());
+    if let Some(reason) = text_fault(value, bounds.value_bytes) {
+        return Some(reason);
     }
     let pattern = match Pattern::parse(value) {
         Ok(pattern) => pattern,
         Err(error) => return Some(error.to_string()),
     };
-    // What variables yield is known per device only; NULL clears any item.
-    let literal = pattern.literal().filter(|text| *text != "NULL")?;
+    // What variables yield is known per device only.
+    kind_fault(key, pattern.literal()?)
+}
+
+/// Why a value with its variables put in cannot be written at `key`; `None` if it can.
+pub(super) fn expanded_fault(key: &ItemKey, value: &str, value_bytes: usize) -> Option<String> {
+    text_fault(value, value_bytes).or_else(|| kind_fault(key, value))
+}
+
+fn text_fault(value: &str, value_bytes: usize) -> Option<String> {
+    if value.len() > value_bytes {
+        return Some(format!("at most {value_bytes} bytes, not {}", value.len()));
+    }
+    let control = value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
+    control.then(|| "control characters cannot be sent to a phone".into())
+}
+
+/// Whether the catalogue's kind allows this value. NULL clears any item.
+fn kind_fault(key: &ItemKey, literal: &str) -> Option<String> {
+    if literal == "NULL" {
+        return None;
+    }
     match entry_of(key)?.kind {
         Kind::Bool if !matches!(literal, "true" | "false") => Some("true, false or NULL".into()),
         Kind::Integer if literal.parse::<i64>().is_err() => Some("a decimal number or NULL".into()),
@@ -279,7 +296,8 @@ fn value_fault(key: &ItemKey, value: &str, bounds: &TemplateBounds) -> Option<St
     }
 }
 
-const VERSION: u8 = 1;
+/// Version of the record form that this build writes. Older ones stay readable.
+pub(super) const VERSION: u8 = 1;
 
 /// A record that cannot be read as a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -100,7 +100,8 @@ impl Database {
             Some(Present::Whole(value)) => (0, bytes(value)),
             Some(Present::Parts(generation, value)) => (generation, bytes(value)),
         };
-        if !matches!(present, None | Some(Present::Whole(_))) {
+        // A record whose head is lost has parts only; deleting it takes them away too.
+        if !matches!(present, Some(Present::Whole(_))) && (present.is_some() || value.is_none()) {
             for part in self.tree.scan_prefix(record::part_prefix(&head)).keys() {
                 batch.remove(part?);
             }

@@ -81,6 +81,40 @@ pub enum StoreError {
     },
 }
 
+/// Why the records of a store were not taken over. None of them was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store does not give its records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A newer version of Callboard wrote a record. Going on without it would overwrite it sooner or later.
+    #[error(
+        "the {} record {key:?} has form {found}, this version reads forms up to {supported}: \
+         use the newer version of Callboard (nothing was changed)",
+        .table.name()
+    )]
+    Newer {
+        /// Its table.
+        table: super::Table,
+        /// Its key.
+        key: Box<str>,
+        /// Its form.
+        found: u8,
+        /// The newest form that this version reads.
+        supported: u8,
+    },
+    /// More records cannot be read than a few faulty ones: something is wrong with the whole store.
+    #[error(
+        "more than {limit} device records cannot be read. Nothing was changed. Keep a copy of the directory, run \
+         `callboard store check` on the copy, and restore the last export into a new directory with \
+         `callboard store import`"
+    )]
+    TooManyUnreadable {
+        /// How many may be.
+        limit: usize,
+    },
+}
+
 /// Why a store directory was not opened. Nothing in it was changed, unless the text says so.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

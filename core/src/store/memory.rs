@@ -1,6 +1,6 @@
 //! The contract of the store without a disk, for tests of what stands on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::queue::Queue;
 use super::{
-    CommitError, Health, ScanReport, Store, StoreConfig, StoreError, StoreStats, SubmitError, Table, Ticket,
-    Write,
+    CommitError, DamagedRecord, Health, ScanReport, Store, StoreConfig, StoreError, StoreStats, SubmitError,
+    Table, Ticket, Write,
 };
 
 /// A store in memory that commits on the caller's thread, at once unless told to [hold](Self::hold).
@@ -26,6 +26,8 @@ pub struct MemoryStore {
 struct Inner {
     queue: Queue,
     records: BTreeMap<(Table, Box<str>), Vec<u8>>,
+    /// Keys whose records cannot be read until they are written or deleted.
+    damaged: BTreeSet<(Table, Box<str>)>,
     state: State,
     held: bool,
     stats: StoreStats,
@@ -53,8 +55,14 @@ impl MemoryStore {
 
     fn with_records(config: StoreConfig, records: BTreeMap<(Table, Box<str>), Vec<u8>>) -> Self {
         let queue = Queue::new(&config);
-        let inner =
-            Inner { queue, records, state: State::Running, held: false, stats: StoreStats::default() };
+        let inner = Inner {
+            queue,
+            records,
+            damaged: BTreeSet::new(),
+            state: State::Running,
+            held: false,
+            stats: StoreStats::default(),
+        };
         Self { config, inner: Mutex::new(inner) }
     }
 
@@ -99,6 +107,11 @@ impl MemoryStore {
         let reason: Arc<str> = reason.into();
         inner.queue.fail_waiters(&CommitError::Failed(Arc::clone(&reason)));
         inner.state = State::Failed(reason);
+    }
+
+    /// Plays a record that the disk has spoilt: scans skip and list it, until its key is written or deleted.
+    pub fn damage(&self, table: Table, key: &str) {
+        self.inner.lock().damaged.insert((table, key.into()));
     }
 
     /// Number of durable records.
@@ -155,6 +168,7 @@ impl Inner {
             self.stats.last_batch_records = group.writes.len();
             self.stats.last_batch_bytes = group.bytes;
             for (key, value) in group.writes.drain() {
+                self.damaged.remove(&key);
                 match value {
                     Some(value) => self.records.insert(key, value),
                     None => self.records.remove(&key),
@@ -181,6 +195,10 @@ impl Store for MemoryStore {
         visit: &mut dyn FnMut(&str, &[u8]) -> ControlFlow<()>,
     ) -> Result<ScanReport, StoreError> {
         let mut report = ScanReport::default();
+        for (_, key) in self.inner.lock().damaged.iter().filter(|(of, _)| *of == table) {
+            let (key, reason) = (key.to_string(), "spoilt");
+            report.note_damage(DamagedRecord { table: Some(table), key, reason });
+        }
         let mut after = Bound::Included((table, Box::<str>::default()));
         // The lock is not held while visiting: a visitor may submit.
         loop {
@@ -198,6 +216,10 @@ impl Store for MemoryStore {
                     .map(|(key, value)| (key.clone(), value.clone()))
             };
             let Some((key, value)) = next.filter(|(key, _)| key.0 == table) else { return Ok(report) };
+            if self.inner.lock().damaged.contains(&key) {
+                after = Bound::Excluded(key);
+                continue;
+            }
             report.records += 1;
             report.bytes += (key.1.len() + value.len()) as u64;
             if visit(&key.1, &value).is_break() {

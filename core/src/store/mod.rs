@@ -33,7 +33,7 @@ use std::time::Duration;
 
 pub use config::StoreConfig;
 pub use directory::STORE_FORMAT;
-pub use error::{CommitError, MaintenanceError, OpenError, StoreError, SubmitError};
+pub use error::{CommitError, LoadError, MaintenanceError, OpenError, StoreError, SubmitError};
 pub use maintain::{CheckReport, CompactReport, TableReport, check, compact};
 pub use memory::MemoryStore;
 pub use meter::describe_metrics;

@@ -87,7 +87,7 @@ pub struct ScanReport {
 
 impl ScanReport {
     /// Number of damaged records listed by name.
-    pub const LISTED: usize = 100;
+    pub const LISTED: usize = 10_000;
 
     pub(super) fn note_damage(&mut self, record: DamagedRecord) {
         self.damaged += 1;
