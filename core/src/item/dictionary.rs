@@ -6,6 +6,12 @@
 //! A text enters the dictionary when it was met often enough lately, and it may be used only after its own record is
 //! durable: no device's record ever points to a text that a crash could take away. Entries are never changed and never
 //! removed. Secrets never get here: item sets hold them sealed.
+//!
+//! Whoever can speak as a phone can teach it rubbish: a text that 16 complete sets have within the time of a few
+//! thousand other sets is taken for common, and a set has as many texts as a device may have items. The damage is
+//! bounded by the limit: at 65,536 values of at most 255 bytes some 25 MB in memory and in the store. A dictionary full
+//! of rubbish learns nothing new, so devices that come later take more space, up to that of their own texts; no value is
+//! ever wrong. Nothing but the limit and a new store undoes it.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -23,7 +29,7 @@ use parking_lot::{Mutex, RwLock};
 use super::ItemSet;
 use super::build::Packer;
 use super::set::COMMON;
-use crate::store::{Store, StoreError, Table, Ticket, Write};
+use crate::store::{LoadError, Store, Table, Ticket, Write};
 
 /// Texts shorter than this cost no more than a number does.
 const SHORTEST: usize = 3;
@@ -37,9 +43,23 @@ const COUNTERS: usize = 1 << 18;
 /// Entries on their way to the store at the same time.
 const IN_FLIGHT: usize = 256;
 
+/// Values in a chunk of memory.
+const CHUNK: usize = 4_096;
+/// Values that a dictionary can hold whatever its limit is: the greatest limit that can be configured.
+const MOST: usize = 1 << 22;
+/// Text never begins with bytes from here on: they are for the forms of later versions, the first of them form 2.
+const NEWER_FROM: u8 = 0xf8;
+/// The form of record that is only the text.
+const FORM: u8 = 1;
+
+type Chunk = Box<[OnceLock<Box<str>>]>;
+
 /// Common values by number.
 pub struct Dictionary {
-    texts: Box<[OnceLock<Box<str>>]>,
+    /// In chunks that come when they are needed, so that reading takes no lock.
+    texts: Box<[OnceLock<Chunk>]>,
+    /// Values from which on none is learned any more. What is durable is loaded all the same.
+    limit: u32,
     numbers: RwLock<HashMap<Box<str>, u32, RandomState>>,
     met: Box<[AtomicU8]>,
     met_since_halving: AtomicUsize,
@@ -61,11 +81,13 @@ impl fmt::Debug for Dictionary {
 }
 
 impl Dictionary {
-    /// An empty dictionary for at most `limit` values.
+    /// An empty dictionary that learns until it has `limit` values.
     pub fn new(limit: usize) -> Self {
-        let limit = limit.min(u32::MAX as usize);
+        #[allow(clippy::cast_possible_truncation)] // MOST is far below
+        let limit = limit.min(MOST) as u32;
         Self {
-            texts: std::iter::repeat_with(OnceLock::new).take(limit).collect(),
+            texts: std::iter::repeat_with(OnceLock::new).take(MOST / CHUNK).collect(),
+            limit,
             numbers: RwLock::default(),
             met: std::iter::repeat_with(AtomicU8::default).take(COUNTERS).collect(),
             met_since_halving: AtomicUsize::new(0),
@@ -74,22 +96,37 @@ impl Dictionary {
         }
     }
 
-    /// Take over what the store holds. Gives the number of values and of records that are none.
-    pub fn load(&self, store: &dyn Store) -> Result<(usize, u64), StoreError> {
+    /// Take over what the store holds, all of it. Gives the number of values and of records that are none. Fails at a
+    /// record of a newer Callboard.
+    pub fn load(&self, store: &dyn Store) -> Result<(usize, u64), LoadError> {
         let mut bad = 0;
+        let mut newer = None;
         let scan = store.scan(Table::Value, &mut |key, value| {
+            if let Some(&first) = value.first().filter(|first| **first >= NEWER_FROM) {
+                newer = Some((Box::<str>::from(key), first - NEWER_FROM + FORM + 1));
+                return ControlFlow::Break(());
+            }
             let entry = u32::from_str_radix(key, 16).ok().zip(std::str::from_utf8(value).ok());
             if !entry.is_some_and(|(number, text)| self.insert(number, text)) {
                 bad += 1;
             }
             ControlFlow::Continue(())
         })?;
-        Ok((self.len(), bad + scan.damaged))
+        match newer {
+            Some((key, found)) => Err(LoadError::Newer { table: Table::Value, key, found, supported: FORM }),
+            None => Ok((self.len(), bad + scan.damaged)),
+        }
     }
 
-    /// Make a durable entry usable. False if the number is beyond the limit.
+    fn slot(&self, number: u32) -> Option<&OnceLock<Box<str>>> {
+        let number = number as usize;
+        let chunk = || std::iter::repeat_with(OnceLock::new).take(CHUNK).collect();
+        self.texts.get(number / CHUNK)?.get_or_init(chunk).get(number % CHUNK)
+    }
+
+    /// Make a durable entry usable. False if no dictionary has such a number.
     pub fn insert(&self, number: u32, text: &str) -> bool {
-        let Some(slot) = self.texts.get(number as usize) else { return false };
+        let Some(slot) = self.slot(number) else { return false };
         if slot.set(text.into()).is_ok() {
             self.numbers.write().insert(text.into(), number);
         }
@@ -110,14 +147,20 @@ impl Dictionary {
 
     /// The value of this number.
     pub fn text(&self, number: u32) -> Option<&str> {
-        self.texts.get(number as usize)?.get().map(AsRef::as_ref)
+        let number = number as usize;
+        self.texts.get(number / CHUNK)?.get()?.get(number % CHUNK)?.get().map(AsRef::as_ref)
+    }
+
+    /// The number of this value.
+    pub(super) fn number(&self, text: &str) -> Option<u32> {
+        self.numbers.read().get(text).copied()
     }
 
     /// Pack a set with the values that are common by now, and learn from the others. New common values are queued for
     /// `store`; [`Dictionary::settle`] makes them usable.
     pub fn pack(self: &Arc<Self>, set: &ItemSet, store: &dyn Store) -> ItemSet {
         let mut packer = Packer::with_capacity(set.as_bytes().len());
-        let mut promoted = Vec::new();
+        let mut met = Vec::new();
         {
             let numbers = self.numbers.read();
             for entry in set {
@@ -125,46 +168,60 @@ impl Dictionary {
                 let number = text.and_then(|text| numbers.get(text).copied());
                 if number.is_none()
                     && let Some(text) = text
-                    && self.is_common_now(text)
                 {
-                    promoted.push(text);
+                    met.push((self.counter_of(text), text));
                 }
                 packer.push(&entry, number);
             }
         }
-        for text in promoted {
-            self.promote(text, store);
-        }
+        // However often a set has a text, it is one phone's.
+        met.sort_unstable_by_key(|(counter, _)| *counter);
+        met.dedup_by_key(|(counter, _)| *counter);
+        met.retain(|(counter, _)| self.is_common_now(*counter));
+        self.promote(&met, store);
         ItemSet::packed(&packer.finish(), self.clone())
     }
 
-    /// Count a text; true when it has become common by this.
-    fn is_common_now(&self, text: &str) -> bool {
+    fn counter_of(&self, text: &str) -> usize {
         #[allow(clippy::cast_possible_truncation)] // any bits do
-        let counter = &self.met[self.hasher.hash_one(text) as usize % COUNTERS];
-        let before = counter.load(Ordering::Relaxed);
-        counter.store(before.saturating_add(1), Ordering::Relaxed);
+        let counter = self.hasher.hash_one(text) as usize % COUNTERS;
+        counter
+    }
+
+    /// Count a text; true when it is common by this.
+    fn is_common_now(&self, counter: usize) -> bool {
+        let counter = &self.met[counter];
+        let count = counter.load(Ordering::Relaxed).saturating_add(1);
+        counter.store(count, Ordering::Relaxed);
         if self.met_since_halving.fetch_add(1, Ordering::Relaxed) + 1 >= COUNTERS {
             self.met_since_halving.store(0, Ordering::Relaxed);
             for counter in &self.met {
                 counter.store(counter.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
             }
         }
-        before + 1 == COMMON_FROM
+        count >= COMMON_FROM
     }
 
-    fn promote(&self, text: &str, store: &dyn Store) {
-        let mut arriving = self.arriving.lock();
-        let known = arriving.waiting.iter().any(|(_, waiting, _)| **waiting == *text);
-        if known || arriving.waiting.len() >= IN_FLIGHT || arriving.next as usize >= self.texts.len() {
+    /// Queue common texts for the store. What finds no place now stays common and is tried again when it is met again.
+    fn promote(&self, common: &[(usize, &str)], store: &dyn Store) {
+        if common.is_empty() {
             return;
         }
-        let number = arriving.next;
-        let write = Write::put(Table::Value, format!("{number:08x}"), text.as_bytes().to_vec());
-        // A store that takes nothing now will be asked again when the text is met again.
-        if let Ok(ticket) = store.submit(vec![write]) {
-            arriving.next += 1;
-            arriving.waiting.push_back((number, text.into(), ticket));
+        let mut arriving = self.arriving.lock();
+        for (counter, text) in common {
+            let known = arriving.waiting.iter().any(|(_, waiting, _)| **waiting == **text);
+            if !known && arriving.next < self.limit {
+                if arriving.waiting.len() >= IN_FLIGHT {
+                    return;
+                }
+                let number = arriving.next;
+                let write = Write::put(Table::Value, format!("{number:08x}"), text.as_bytes().to_vec());
+                let Ok(ticket) = store.submit(vec![write]) else { return };
+                arriving.next += 1;
+                arriving.waiting.push_back((number, (*text).into(), ticket));
+            }
+            // On its way, or never to come: not to be looked at each time it is met.
+            self.met[*counter].store(0, Ordering::Relaxed);
         }
     }
 
@@ -205,7 +262,7 @@ fn is_worth_it(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::item::{ItemSetBuilder, NameRef};
+    use crate::item::{ItemSetBuilder, NameRef, Value};
     use crate::secret::{KEY_LEN, Vault};
     use crate::store::MemoryStore;
 
@@ -298,6 +355,89 @@ mod tests {
         let kept = ItemSet::from_bytes(packed.as_bytes()).unwrap().attach(&empty).unwrap_err();
         assert_eq!(kept.len(), 3);
         assert!(kept.get(NameRef::of("sntp-addr"), None).is_none());
+    }
+
+    #[test]
+    fn an_old_set_gets_the_numbers_of_names_learned_since() {
+        let store = MemoryStore::default();
+        let dictionary = taught(&store);
+        let vault = Vault::new(&[1; KEY_LEN]).unwrap();
+        let mut builder = ItemSetBuilder::default();
+        builder.push_ref(NameRef::of("e164"), Some(1), "new", None, &vault).unwrap();
+        for (name, index, value) in [
+            ("e164", Some(1), "old"),
+            ("sntp-addr", None, "ntp.example.net"),
+            ("a-name-of-tomorrow", None, "x"),
+        ] {
+            builder.push_ref(NameRef::Other(name), index, value, None, &vault).unwrap();
+        }
+        let old = dictionary.pack(&builder.build(10).unwrap(), &store);
+        assert_eq!(old.text("sntp-addr"), None);
+        let read = ItemSet::from_bytes(old.as_bytes()).unwrap().attach(&dictionary).unwrap();
+        assert_eq!(read.len(), 3);
+        assert_eq!(read.get(NameRef::of("e164"), Some(1)).unwrap().value.text().unwrap(), "new");
+        let value = read.get(NameRef::of("sntp-addr"), None).unwrap().value;
+        assert!(matches!(value, Value::Shared("ntp.example.net")));
+        assert_eq!(read.text("a-name-of-tomorrow").unwrap(), "x");
+        let again = ItemSet::from_bytes(read.as_bytes()).unwrap().attach(&dictionary).unwrap();
+        assert_eq!(again, read);
+    }
+
+    #[test]
+    fn what_is_durable_is_loaded_whatever_the_limit() {
+        let store = MemoryStore::default();
+        let first = taught(&store);
+        let plain = set(5);
+        let packed = first.pack(&plain, &store);
+        let small = Arc::new(Dictionary::new(1));
+        assert_eq!(small.load(&store).unwrap(), (2, 0));
+        let read = ItemSet::from_bytes(packed.as_bytes()).unwrap().attach(&small).unwrap();
+        assert_eq!(read, plain);
+    }
+
+    #[test]
+    fn a_record_that_is_no_value_is_told_and_a_newer_one_refused() {
+        let store = MemoryStore::default();
+        for (key, value) in [("ffffffff", "beyond all"), ("no number", "x")] {
+            drop(store.submit(vec![Write::put(Table::Value, key, value.into())]).unwrap());
+        }
+        assert_eq!(Dictionary::new(9).load(&store).unwrap(), (0, 2));
+        drop(store.submit(vec![Write::put(Table::Value, "00000003", vec![NEWER_FROM, 1])]).unwrap());
+        let error = Dictionary::new(9).load(&store).unwrap_err();
+        assert!(matches!(error, LoadError::Newer { table: Table::Value, found: 2, supported: 1, .. }));
+    }
+
+    #[test]
+    fn what_the_store_did_not_take_is_tried_again() {
+        let store = MemoryStore::default();
+        let dictionary = Arc::new(Dictionary::new(9));
+        store.set_no_space(true);
+        for number in 0..40 {
+            dictionary.pack(&set(number), &store);
+        }
+        assert_eq!(dictionary.arriving(), 0);
+        store.set_no_space(false);
+        dictionary.pack(&set(40), &store);
+        dictionary.settle();
+        assert_eq!(dictionary.len(), 2);
+    }
+
+    #[test]
+    fn a_text_counts_once_in_a_set() {
+        let store = MemoryStore::default();
+        let dictionary = Arc::new(Dictionary::new(9));
+        let vault = Vault::new(&[1; KEY_LEN]).unwrap();
+        let mut builder = ItemSetBuilder::default();
+        for index in 0..100 {
+            builder.push("alert", Some(index), "one phone's", None, &vault).unwrap();
+        }
+        let set = builder.build(100).unwrap();
+        for _ in 1..COMMON_FROM {
+            dictionary.pack(&set, &store);
+        }
+        assert_eq!(dictionary.arriving(), 0);
+        dictionary.pack(&set, &store);
+        assert_eq!(dictionary.arriving(), 1);
     }
 
     #[test]

@@ -32,6 +32,14 @@ impl<'a> NameRef<'a> {
         catalogue::lookup(name).map_or(Self::Other(name), |id| Self::Known(id.number()))
     }
 
+    /// The same name by number if the catalogue has learned it.
+    fn up_to_date(self) -> Self {
+        match self {
+            Self::Known(_) => self,
+            Self::Other(text) => Self::of(text),
+        }
+    }
+
     /// The name as it stands on the wire.
     pub fn text(self) -> &'a str {
         match self {
@@ -50,9 +58,29 @@ impl<'a> NameRef<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "StoredName")]
 enum OwnedName {
     Known(u16),
     Other(Box<str>),
+}
+
+/// A name as it lies in a record: the catalogue may have learned it since.
+#[derive(Deserialize)]
+enum StoredName {
+    Known(u16),
+    Other(Box<str>),
+}
+
+impl From<StoredName> for OwnedName {
+    fn from(stored: StoredName) -> Self {
+        match stored {
+            StoredName::Known(id) => Self::Known(id),
+            StoredName::Other(text) => match NameRef::of(&text) {
+                NameRef::Known(id) => Self::Known(id),
+                NameRef::Other(_) => Self::Other(text),
+            },
+        }
+    }
 }
 
 /// One place for a value: a name and, for names with several instances, an index.
@@ -149,6 +177,16 @@ mod tests {
         assert!(known < indexed && indexed < other);
         assert_eq!(indexed.to_string(), "e164[0]");
         assert_eq!(other.name(), "a-name-of-tomorrow");
+    }
+
+    #[test]
+    fn names_that_the_catalogue_has_learned_are_known_when_read() {
+        for (name, learned) in [("e164", true), ("a-name-of-tomorrow", false)] {
+            let old = ItemKey { name: OwnedName::Other(name.into()), index: Some(2) };
+            let read: ItemKey = postcard::from_bytes(&postcard::to_allocvec(&old).unwrap()).unwrap();
+            assert_eq!(read, ItemKey::new(name, Some(2)));
+            assert_eq!(read != old, learned, "{name}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::build::Packer;
 use super::{Dictionary, ItemKey, ItemSetBuilder, NameRef};
 use crate::secret::{Secret, Vault, VaultError};
 
@@ -189,10 +190,13 @@ impl ItemSet {
         Self { bytes: Arc::from(bytes), dictionary: Some(dictionary) }
     }
 
-    /// Tell a set that was read from a record where its shared values are. If some are not there, the error is the set
-    /// without them.
+    /// Tell a set that was read from a record where its shared values are, and give names that the catalogue has learned
+    /// since their numbers. If some values are not there, the error is the set without them.
     pub fn attach(self, dictionary: &Arc<Dictionary>) -> Result<Self, Self> {
-        let set = Self { bytes: self.bytes, dictionary: Some(dictionary.clone()) };
+        let mut set = Self { bytes: self.bytes, dictionary: Some(dictionary.clone()) };
+        if set.iter().any(|entry| entry.name.up_to_date() != entry.name) {
+            set = set.renamed(dictionary);
+        }
         if set.iter().all(|entry| !matches!(entry.value, Value::Unresolved(_))) {
             return Ok(set);
         }
@@ -201,6 +205,23 @@ impl ItemSet {
             rest.push_entry(&entry);
         }
         Err(rest.build(usize::MAX).unwrap_or_default())
+    }
+
+    fn renamed(&self, dictionary: &Arc<Dictionary>) -> Self {
+        let mut entries: Vec<_> =
+            self.iter().map(|entry| Entry { name: entry.name.up_to_date(), ..entry }).collect();
+        // Where an item came under both names, the number is the newer one and comes first: the sort is stable.
+        entries.sort_by(|a, b| (a.name, a.index).cmp(&(b.name, b.index)));
+        entries.dedup_by(|b, a| (a.name, a.index) == (b.name, b.index));
+        let mut packer = Packer::with_capacity(self.bytes.len());
+        for entry in &entries {
+            let shared = match entry.value {
+                Value::Shared(text) => dictionary.number(text),
+                _ => None,
+            };
+            packer.push(entry, shared);
+        }
+        Self::packed(&packer.finish(), dictionary.clone())
     }
 
     /// Whether both are one set in memory.
