@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pattern::Pattern;
-use super::template::{AppliesTo, Template, TemplateId, TemplateKind};
+use super::template::{AppliesTo, Template, TemplateBounds, TemplateId, TemplateKind, expanded_fault};
 use crate::device::{Device, DeviceId, Identity, TemplateFault};
 use crate::item::ItemKey;
 use crate::secret::{Secret, Vault};
@@ -66,10 +66,18 @@ struct Compiled {
 }
 
 /// All templates, ready to be applied. Immutable: a change makes a new one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Policy {
     /// By ascending ranking, so that later ones win; equal rankings by id.
     templates: Vec<Compiled>,
+    /// Bytes that a value may have with its variables put in.
+    value_bytes: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { templates: Vec::new(), value_bytes: TemplateBounds::default().value_bytes }
+    }
 }
 
 impl Policy {
@@ -77,7 +85,13 @@ impl Policy {
     pub fn new(templates: impl IntoIterator<Item = Arc<Template>>, vault: &Vault) -> Self {
         let mut templates: Vec<_> = templates.into_iter().map(|t| Compiled::new(t, vault)).collect();
         templates.sort_by_key(|compiled| (compiled.template.ranking, compiled.template.id));
-        Self { templates }
+        Self { templates, value_bytes: TemplateBounds::default().value_bytes }
+    }
+
+    /// The same with another bound on the bytes that a value may have with its variables put in.
+    #[must_use]
+    pub fn with_bounds(self, bounds: &TemplateBounds) -> Self {
+        Self { value_bytes: bounds.value_bytes, ..self }
     }
 
     /// The templates by ascending ranking.
@@ -132,13 +146,18 @@ impl Policy {
                         template: *template,
                     });
                 }
-                Ok((pattern, None)) => match pattern.resolve(lookup) {
+                // What a variable holds came from the phone: it is checked like what an administrator writes.
+                Ok((pattern, None)) => match pattern
+                    .resolve(lookup)
+                    .map_err(|error| error.to_string())
+                    .and_then(|text| expanded_fault(key, &text, self.value_bytes).map_or(Ok(text), Err))
+                {
                     Ok(text) => desired.items.push(DesiredItem {
                         key: (*key).clone(),
                         value: Secret::new(text),
                         template: *template,
                     }),
-                    Err(error) => fault(error.to_string()),
+                    Err(reason) => fault(reason),
                 },
                 Err(reason) => fault(reason.to_string()),
             }
@@ -251,6 +270,33 @@ mod tests {
         assert_eq!(values(&policy, &device, Occasion::FirstContact), ["realm=first"]);
         device.templates.push(TemplateId::from_u64(5));
         assert_eq!(values(&policy, &device, Occasion::FirstContact), ["realm=assigned"]);
+    }
+
+    #[test]
+    fn what_variables_yield_is_checked() {
+        let items = [
+            ("dhcp", None, "%%{e164}"),
+            ("hostname", None, "%%{device-type}"),
+            ("realm", None, "%%{part-number}"),
+            ("sntp-addr", None, "%%{software-type}"),
+        ];
+        let bounds = TemplateBounds { value_bytes: 20, ..TemplateBounds::default() };
+        let policy = Policy::new([Arc::new(template(1, 1, &items))], &vault()).with_bounds(&bounds);
+        let mut device = device();
+        device.identity.part_number = "a\u{1}b".into();
+        device.identity.device_type = "OpenStage 60 of a very long name".into();
+        let desired = policy.desired(Facts::of(&device), Occasion::Later);
+        assert_eq!(values(&policy, &device, Occasion::Later), ["sntp-addr=Siemens SIP"]);
+        let mut faults: Vec<_> = desired.faults.iter().map(|f| format!("{}: {}", f.key, f.reason)).collect();
+        faults.sort();
+        assert_eq!(
+            faults,
+            [
+                "dhcp: true, false or NULL",
+                "hostname: at most 20 bytes, not 32",
+                "realm: control characters cannot be sent to a phone"
+            ]
+        );
     }
 
     #[test]

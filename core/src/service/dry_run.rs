@@ -71,7 +71,8 @@ impl Service {
         let now = self.templates.policy();
         let id = candidate.id;
         let others = now.templates().filter(|template| template.id != id).cloned();
-        let then = Policy::new(others.chain([Arc::new(candidate)]), self.vault());
+        let then = Policy::new(others.chain([Arc::new(candidate)]), self.vault())
+            .with_bounds(self.templates.bounds());
 
         let mut run = DryRun::default();
         let mut last = after.cloned();
