@@ -34,6 +34,8 @@ const SHARDS: usize = 64;
 pub struct SessionLimits {
     /// Open flows.
     pub flows: usize,
+    /// Open flows of one sender's address.
+    pub flows_per_source: usize,
     /// A flow without a message ends after this.
     pub idle: Duration,
     /// A flow ends after this whatever happens in it.
@@ -50,6 +52,7 @@ impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             flows: 100_000,
+            flows_per_source: 2_000,
             idle: Duration::from_mins(2),
             lifetime: Duration::from_mins(10),
             retransmission_window: Duration::from_mins(10),
@@ -151,6 +154,11 @@ impl Sessions {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Whether the sender's address has as many open flows as it may.
+    pub fn is_full(&self, source: IpAddr) -> bool {
+        self.source(source).number(source) >= self.limits.flows_per_source
+    }
+
     /// The bound on open flows.
     pub fn limit(&self) -> usize {
         self.limits.flows
@@ -248,10 +256,11 @@ impl Sessions {
 
     /// Find and check out the flow that a message belongs to (WPI reference, section 1.5).
     ///
-    /// The flow must be on the same door, and of the device that the message names if it names one. A dead cookie
-    /// never falls into another flow by the sender's address.
+    /// The flow must be on the same door, and of the device that the message names if it names one. A request with a
+    /// cookie that leads nowhere never falls into another flow by its connection or the sender's address.
     pub fn check_out(&self, hints: Hints<'_>, arrival: &Arrival, now: Timestamp) -> Found {
-        for cookie in [hints.cookie, hints.connection].into_iter().flatten() {
+        let connection = hints.connection.filter(|_| !hints.has_cookie);
+        for cookie in [hints.cookie, connection].into_iter().flatten() {
             match self.take(cookie, hints.device, &arrival.door, now) {
                 Found::None => {}
                 found => return found,

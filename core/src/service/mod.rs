@@ -162,13 +162,12 @@ impl Service {
         }
     }
 
-    /// What an abandoned flow learned is still true of the device.
+    /// What an abandoned flow learned is still true of the device, if there is one: a phone that never ends a flow
+    /// is not taken in.
     fn keep_abandoned(&self, flow: Flow) {
         let device: DeviceId = flow.device().clone();
         let learned = flow.abandon();
-        let create = learned.is_new;
-        if let Err(error) = self.fleet.update_detached(&device, create, |current| Ok(learned.apply(current)))
-        {
+        if let Err(error) = self.fleet.update_detached(&device, false, |current| Ok(learned.apply(current))) {
             tracing::debug!(%device, %error, "an abandoned flow was not kept");
         }
     }

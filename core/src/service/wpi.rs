@@ -66,6 +66,8 @@ pub enum OverloadCause {
     Connections,
     /// As many flows as may be.
     Flows,
+    /// As many flows of one sender's address as may be.
+    Source,
     /// The commit queue is nearly full, or the store takes nothing.
     Store,
     /// The fleet is full.
@@ -76,13 +78,15 @@ pub enum OverloadCause {
 
 impl OverloadCause {
     /// All causes.
-    pub const ALL: [Self; 5] = [Self::Connections, Self::Flows, Self::Store, Self::Fleet, Self::Busy];
+    pub const ALL: [Self; 6] =
+        [Self::Connections, Self::Flows, Self::Source, Self::Store, Self::Fleet, Self::Busy];
 
     /// The metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Flows => "flows",
+            Self::Source => "source",
             Self::Store => "store",
             Self::Fleet => "fleet",
             Self::Busy => "busy",
@@ -162,7 +166,7 @@ impl Service {
         if let Some((cookie, reply)) = self.sessions.answered(device, nonce, request.digest, now) {
             return WpiResponse::plain(reply, Outcome::Repeated).with_cookie(cookie);
         }
-        if let Some(cause) = self.overloaded(device, request.shed) {
+        if let Some(cause) = self.overloaded(device, &request) {
             return WpiResponse::overload(cause);
         }
         let (cookie, old) = self.sessions.begin(device, arrival, now, &*self.around.random);
@@ -174,7 +178,7 @@ impl Service {
             Err(response) => return response,
         };
         let response = self.answer(cookie, device, step).await;
-        if let Outcome::Overload(_) = response.outcome {
+        if matches!(response.outcome, Outcome::Overload(_) | Outcome::LostSession) {
             // The phone opens again; nothing was promised.
             return response;
         }
@@ -264,8 +268,9 @@ impl Service {
         let opened = flow.opened();
         // Parked before any wait: if this request is cut off, the phone's repetition finds the flow.
         if let Some(flow) = self.sessions.park(cookie, Box::new(flow)) {
-            // A new opening message took its place while it was stepped.
-            self.keep_abandoned(*flow);
+            // A new opening message took its place while it was stepped, and knows better.
+            self.keep_proof(*flow);
+            return WpiResponse::plain(Reply::clean_up(), Outcome::LostSession);
         }
         let reply = match next {
             Next::Reply(reply) => {
@@ -284,6 +289,21 @@ impl Service {
         self.sessions.close(cookie, device, now, reply.clone());
         let response = WpiResponse::plain(reply, Outcome::Finished);
         WpiResponse { flow_time: Some(now.since(opened)), ..response }
+    }
+
+    /// Of a flow that was replaced only what nothing newer can contradict is kept: a TAN that was guessed wrong, and
+    /// credentials that were taken.
+    fn keep_proof(&self, flow: Flow) {
+        let device = flow.device().clone();
+        let security = flow.abandon().update.security;
+        let is_proof = |change: &SecurityChange| {
+            matches!(change, SecurityChange::WrongTan(_) | SecurityChange::Sent { .. })
+        };
+        let Some(security) = security.filter(is_proof) else { return };
+        let update = DeviceUpdate { security: Some(security), ..DeviceUpdate::default() };
+        if let Err(error) = self.fleet.update_detached(&device, false, |current| Ok(update.apply(current))) {
+            tracing::debug!(%device, %error, "a replaced flow was not kept");
+        }
     }
 
     /// Answer a message of a flow that is over.
@@ -360,8 +380,8 @@ impl Service {
     }
 
     /// Whether a new flow of this device has to wait.
-    fn overloaded(&self, device: &DeviceId, shed: bool) -> Option<OverloadCause> {
-        if shed {
+    fn overloaded(&self, device: &DeviceId, request: &WpiRequest<'_>) -> Option<OverloadCause> {
+        if request.shed {
             return Some(OverloadCause::Connections);
         }
         if self.fleet.is_unreadable(device) {
@@ -372,8 +392,13 @@ impl Service {
         if self.around.store.load() > STORE_NEARLY_FULL {
             return Some(OverloadCause::Store);
         }
-        if self.sessions.open() >= self.sessions.limit() && !self.sessions.has_flow(device) {
-            return Some(OverloadCause::Flows);
+        if !self.sessions.has_flow(device) {
+            if self.sessions.open() >= self.sessions.limit() {
+                return Some(OverloadCause::Flows);
+            }
+            if self.sessions.is_full(request.source) {
+                return Some(OverloadCause::Source);
+            }
         }
         (!self.fleet.has_room() && self.fleet.get(device).is_none()).then_some(OverloadCause::Fleet)
     }

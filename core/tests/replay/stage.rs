@@ -11,6 +11,7 @@ use callboard_core::event::EventKind;
 use callboard_core::item::ItemSetBuilder;
 use callboard_core::policy::TemplateId;
 use callboard_core::service::{Outcome, Settings, WpiResponse};
+use callboard_core::store::{Store as _, Table, Write};
 
 use crate::phone::{Call, Phone};
 use crate::script::{self, Fault, ItemLine, Result, Step};
@@ -66,6 +67,7 @@ fn set_limit(step: &Step, bounds: &mut Settings) -> Result<()> {
         "device-items" => bounds.flow.device_items = value,
         "device-bytes" => bounds.flow.device_bytes = value,
         "flows" => bounds.sessions.flows = value,
+        "flows-per-source" => bounds.sessions.flows_per_source = value,
         "devices" => bounds.fleet.devices = value,
         other => return Err(step.fault(format!("no limit {other}"))),
     }
@@ -165,6 +167,10 @@ impl Stage {
             "no-space" => store.set_no_space(true),
             "space" => store.set_no_space(false),
             "fail" => store.fail("the disk is gone"),
+            "spoil" => {
+                let key = self.meant(step).to_string();
+                drop(store.submit(vec![Write::put(Table::Device, key, vec![1, 2, 3])]));
+            }
             other => return Err(step.fault(format!("the store knows no {other:?}"))),
         }
         Ok(())

@@ -101,6 +101,8 @@ config_table! {
     flow: Flow {
         /// Open flows; a phone beyond is told "later".
         flows: count(100_000 in 1..=10_000_000),
+        /// Open flows of one sender's address; a phone beyond is told "later".
+        flows_per_source: count(2_000 in 1..=10_000_000),
         /// Time a flow may rest between two messages of the phone.
         idle_timeout: seconds(120 in 1..=86_400),
         /// Age at which a flow is given up.

@@ -41,6 +41,11 @@ impl Sources {
         Some(Cookie::from_u128(flows.cookies))
     }
 
+    /// Flows of an address.
+    pub(super) fn number(&self, source: IpAddr) -> usize {
+        self.0.get(&source).map_or(0, |flows| flows.number as usize)
+    }
+
     /// Give memory back after a wave.
     pub(super) fn shrink(&mut self) {
         if self.0.len() * 4 < self.0.capacity() {

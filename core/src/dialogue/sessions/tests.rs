@@ -95,9 +95,9 @@ fn a_flow_is_found_by_each_hint() {
         (Hints { device: Some(&named), ..Hints::default() }, &elsewhere, "flow"),
         (Hints::default(), &arrival, "flow"),
         (Hints::default(), &elsewhere, "none"),
-        // A dead cookie may be saved by connection or device, but not by the address.
+        // A dead cookie may be saved by the device, but not by what another flow can share.
         (with_cookie(Cookie::from_u128(7)), &arrival, "none"),
-        (Hints { connection: Some(cookie), ..with_cookie(Cookie::from_u128(7)) }, &arrival, "flow"),
+        (Hints { connection: Some(cookie), ..with_cookie(Cookie::from_u128(7)) }, &arrival, "none"),
         (Hints { device: Some(&named), ..with_cookie(Cookie::from_u128(7)) }, &elsewhere, "flow"),
         // A cookie of somebody else has no number of ours.
         (Hints { has_cookie: true, ..Hints::default() }, &arrival, "none"),
