@@ -141,6 +141,8 @@ impl WpiResponse {
 impl Service {
     /// Answer a phone's message. When this returns, what the reply acknowledges is durable.
     ///
+    /// As soon as the flow is known, its number is recorded in the field `flow` of the current span, if that has one.
+    ///
     /// The future may be dropped at any time; a phone that repeats its message gets its answer then.
     pub async fn wpi(&self, request: WpiRequest<'_>) -> WpiResponse {
         let device = device_of(request.message);
@@ -164,12 +166,14 @@ impl Service {
     async fn open(&self, request: WpiRequest<'_>, arrival: &Arrival, device: &DeviceId) -> WpiResponse {
         let (now, nonce) = (self.now(), request.message.nonce);
         if let Some((cookie, reply)) = self.sessions.answered(device, nonce, request.digest, now) {
+            tell_span(cookie);
             return WpiResponse::plain(reply, Outcome::Repeated).with_cookie(cookie);
         }
         if let Some(cause) = self.overloaded(device, &request) {
             return WpiResponse::overload(cause);
         }
         let (cookie, old) = self.sessions.begin(device, arrival, now, &*self.around.random);
+        tell_span(cookie);
         if let Some(old) = old {
             self.keep_abandoned(*old);
         }
@@ -243,6 +247,7 @@ impl Service {
         let now = self.now();
         match self.sessions.check_out(hints, arrival, now) {
             Found::Flow(cookie, flow) => {
+                tell_span(cookie);
                 let policy = self.templates.policy();
                 let mut step = flow.advance(&self.context(now, &policy), message, arrival);
                 self.tell(&mut step);
@@ -265,7 +270,7 @@ impl Service {
     /// Perform what a step wants.
     async fn answer(&self, cookie: Cookie, device: &DeviceId, step: Step) -> WpiResponse {
         let Step { flow, next, learned, .. } = step;
-        let opened = flow.opened();
+        let (opened, reason, actions) = (flow.opened(), flow.reason(), flow.actions());
         // Parked before any wait: if this request is cut off, the phone's repetition finds the flow.
         if let Some(flow) = self.sessions.park(cookie, Box::new(flow)) {
             // A new opening message took its place while it was stepped, and knows better.
@@ -287,8 +292,9 @@ impl Service {
         };
         let now = self.now();
         self.sessions.close(cookie, device, now, reply.clone());
-        let response = WpiResponse::plain(reply, Outcome::Finished);
-        WpiResponse { flow_time: Some(now.since(opened)), ..response }
+        let took = now.since(opened);
+        tracing::debug!(%device, reason, actions, seconds = took.as_secs_f64(), "flow ended");
+        WpiResponse { flow_time: Some(took), ..WpiResponse::plain(reply, Outcome::Finished) }
     }
 
     /// Of a flow that was replaced only what nothing newer can contradict is kept: a TAN that was guessed wrong, and
@@ -421,6 +427,11 @@ impl Service {
             self.record(event);
         }
     }
+}
+
+/// What is logged from here on is about this flow.
+fn tell_span(cookie: Cookie) {
+    tracing::Span::current().record("flow", tracing::field::display(cookie.number()));
 }
 
 /// Why something was not made durable.

@@ -15,6 +15,7 @@ use callboard_core::service::{Service, WpiRequest, WpiResponse};
 use foldhash::fast::RandomState;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use tracing::Instrument as _;
 
 use super::cookie::{self, Cookies};
 use super::metrics::WpiMetrics;
@@ -98,7 +99,9 @@ impl WpiHandler {
             }
         };
         let cookies = cookie::read(&head.headers);
-        self.dialogue(conn, &door, cookies, &message, self.hasher.hash_one(&*body)).await
+        // At the level of what must never lack it. The service fills in the flow when it has found it.
+        let span = tracing::warn_span!("flow", conn = conn.id, flow = tracing::field::Empty);
+        self.dialogue(conn, &door, cookies, &message, self.hasher.hash_one(&*body)).instrument(span).await
     }
 
     async fn dialogue(
@@ -136,8 +139,6 @@ impl WpiHandler {
             self.metrics.ignored(&message.ignored);
         }
         tracing::trace!(
-            conn = conn.id,
-            flow = ?response.flow.or(cookies.ours),
             reason = message.reason.as_label(),
             items = message.items.len(),
             outcome = response.outcome.as_str(),

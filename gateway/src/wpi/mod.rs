@@ -3,6 +3,8 @@
 mod cookie;
 mod handler;
 mod metrics;
+#[cfg(test)]
+mod tests;
 
 pub use handler::{Mode, WpiHandler, WpiLimits};
 pub use metrics::describe_metrics;

@@ -1,6 +1,9 @@
 //! The name of a flow.
 
 use std::fmt;
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::FixedState;
 
 /// The name of a flow: 128 unpredictable bits, of which six tell the shard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,10 +20,27 @@ impl Cookie {
         Self(number)
     }
 
+    /// The flow's number for the log.
+    pub fn number(self) -> FlowNumber {
+        #[allow(clippy::cast_possible_truncation)] // 32 bits are meant
+        FlowNumber(FixedState::default().hash_one(self.0) as u32)
+    }
+
     /// Read 32 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
         digits.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(Self)
+    }
+}
+
+/// Tells flows apart in the log. Far too short to guess the cookie from, so that who reads the log cannot speak for a
+/// phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowNumber(u32);
+
+impl fmt::Display for FlowNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
     }
 }
 

@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Flow {
     pub(super) device: DeviceId,
+    /// Why the phone called, as a label.
+    pub(super) reason: &'static str,
     /// The serial number of its certificate, if it came to the secure door.
     pub(super) certificate: Option<Box<str>>,
     pub(super) opened: Timestamp,
@@ -136,6 +138,16 @@ impl Flow {
     /// The device.
     pub const fn device(&self) -> &DeviceId {
         &self.device
+    }
+
+    /// Why the phone called, as a label.
+    pub const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// Service messages sent so far.
+    pub const fn actions(&self) -> u32 {
+        self.actions
     }
 
     /// When it was opened.

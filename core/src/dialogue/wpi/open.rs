@@ -40,6 +40,7 @@ impl Flow {
         };
         Self {
             device: base.id.clone(),
+            reason: message.reason.as_label(),
             opened: ctx.now,
             touched: ctx.now,
             dialect: Dialect::of(&identity.software_version, &identity.device_type),

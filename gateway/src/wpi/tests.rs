@@ -1,0 +1,139 @@
+//! The handler behind a real door: what a dialogue leaves in the log.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use callboard_core::dialogue::wpi::{Credentials, Need};
+use callboard_core::secret::{KEY_LEN, Vault};
+use callboard_core::service::{CredentialSource, Service, Settings, Surroundings};
+use callboard_core::store::MemoryStore;
+use callboard_core::time::{Clock, Random, Timestamp};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{Mode, WpiHandler, WpiLimits};
+use crate::listen::{self, Door, Shutdown, bind, serve};
+
+const OPENING: &str = r#"<WorkpointMessage><Message nonce="AA01" maxItems="-1">
+<ReasonForContact>start-up</ReasonForContact><ItemList><Item name="mac-addr">00:1a:e8:0a:0b:0c</Item>
+<Item name="device-type">OpenStage 40</Item><Item name="software-version">V3 R5.12.0</Item></ItemList>
+</Message></WorkpointMessage>"#;
+const ANSWER: &str = r#"<WorkpointMessage><Message nonce="AA02" maxItems="-1" fragment="final">
+<ReasonForContact action="ReadAllItems" status="accepted">reply-to</ReasonForContact>
+<ItemList><Item name="hostname">desk</Item></ItemList></Message></WorkpointMessage>"#;
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000)
+    }
+}
+
+impl Random for Still {
+    fn next_u128(&self) -> u128 {
+        0x0D3C_55F1_A2B8_4C77_90E1_F203_6475_869A
+    }
+}
+
+impl CredentialSource for Still {
+    fn issue(
+        &self,
+        _: Need,
+        _: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>> {
+        Box::pin(std::future::ready(Err("nobody asks for any".to_owned())))
+    }
+}
+
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn handler() -> WpiHandler {
+    let around = Surroundings {
+        store: Arc::new(MemoryStore::default()),
+        vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
+        clock: Arc::new(Still),
+        random: Arc::new(Still),
+        credentials: Arc::new(Still),
+    };
+    let mut settings = Settings { events: 10, ..Settings::default() };
+    settings.fleet.devices = 10;
+    let limits = WpiLimits {
+        message: callboard_codecs::wpi::Limits::default(),
+        body_bytes: 10_000,
+        paths: vec!["/DeploymentService/LoginService".to_owned()],
+        close_after_clean_up: true,
+    };
+    WpiHandler::new(Arc::new(Service::new(around, settings)), Mode::Default, limits)
+}
+
+async fn post(address: SocketAddr, cookie: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST /DeploymentService/LoginService HTTP/1.1\r\nConnection: close\r\nCookie: {cookie}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all([&head, body].concat().as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn all_lines_of_a_flow_carry_its_number() {
+    let (sink, writer) = (Sink::default(), Sink::default());
+    let log = sink.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || sink.clone())
+        .finish();
+    drop(writer);
+    let _here = tracing::subscriber::set_default(subscriber);
+
+    let bound = bind(Door::WPI, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let (address, shutdown) = (bound.local_addr(), Shutdown::new());
+    let limits = Arc::new(listen::Limits::default());
+    let door = tokio::spawn(serve(bound, None, limits, Arc::new(handler()), shutdown.clone()));
+    let first = post(address, "stale=1", OPENING).await;
+    assert!(first.contains("ReadAllItems"), "{first}");
+    let cookie = first.lines().find_map(|line| line.strip_prefix("Set-Cookie: ")).unwrap();
+    let last = post(address, cookie, ANSWER).await;
+    assert!(last.contains("CleanUp"), "{last}");
+    shutdown.drain();
+    door.await.unwrap();
+
+    let text = String::from_utf8(log.0.lock().clone()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = |message: &str| lines.iter().filter(|line| line["message"] == message).collect::<Vec<_>>();
+    let ended = said("flow ended");
+    assert_eq!(ended.len(), 1, "{text}");
+    let number = ended[0]["span"]["flow"].as_str().unwrap();
+    assert_eq!(number.len(), 8, "{number}");
+    assert_eq!((&ended[0]["reason"], &ended[0]["actions"]), (&"start-up".into(), &2.into()), "{text}");
+    assert_eq!(ended[0]["device"], "00:1a:e8:0a:0b:0c");
+    assert_eq!((said("message").len(), said("event").len()), (2, 1), "{text}");
+    for line in said("message").into_iter().chain(said("event")) {
+        assert_eq!(line["span"]["flow"], number, "{line}");
+    }
+    // Whoever reads the log must not be able to speak for the phone.
+    let cookie = cookie.trim_start_matches("JSESSIONID=").split(';').next().unwrap();
+    assert!(cookie.len() == 32 && !text.contains(cookie) && !text.contains(&cookie[..8]), "{text}");
+}
