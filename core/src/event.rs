@@ -1,11 +1,13 @@
 //! What happened: a bounded history, and a live feed of it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use metrics::counter;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use tracing::Level;
 
 use crate::device::DeviceId;
 use crate::time::Timestamp;
@@ -108,6 +110,20 @@ kinds! {
     StoreTrouble "store-trouble" Error,
 }
 
+impl EventKind {
+    /// How loudly the log tells of it: INFO what the node and administrators do, WARN what somebody should look at now,
+    /// DEBUG everything else.
+    const fn level(self) -> Level {
+        match (self, self.severity()) {
+            (Self::NodeStarted | Self::NodeStopping | Self::AdminChange, _) => Level::INFO,
+            // Who watches the store has a line of his own.
+            (Self::StoreTrouble, _) => Level::DEBUG,
+            (_, Severity::Error) => Level::WARN,
+            (_, Severity::Info | Severity::Warning) => Level::DEBUG,
+        }
+    }
+}
+
 /// Something that happened, before it has a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventDraft {
@@ -153,6 +169,7 @@ pub struct Event {
 pub struct EventLog {
     kept: usize,
     inner: Mutex<Inner>,
+    warnings: Mutex<Warnings>,
     live: broadcast::Sender<Event>,
 }
 
@@ -160,6 +177,26 @@ pub struct EventLog {
 struct Inner {
     next: u64,
     events: VecDeque<Event>,
+}
+
+/// Warnings of one minute; what comes beyond goes to DEBUG.
+const WARNINGS_PER_MINUTE: u32 = 10;
+
+/// Counts the warnings of the present minute.
+#[derive(Debug, Default)]
+struct Warnings {
+    since: Option<Timestamp>,
+    count: u32,
+}
+
+impl Warnings {
+    fn take(&mut self, now: Timestamp) -> bool {
+        if self.since.is_none_or(|since| now.since(since) >= Duration::from_mins(1)) {
+            *self = Self { since: Some(now), count: 0 };
+        }
+        self.count += 1;
+        self.count <= WARNINGS_PER_MINUTE
+    }
 }
 
 /// Events that a slow listener may lag behind before it loses some.
@@ -170,7 +207,7 @@ impl EventLog {
     pub fn new(kept: usize) -> Self {
         let (live, _) = broadcast::channel(LIVE_BUFFER);
         let inner = Inner { next: 1, events: VecDeque::with_capacity(kept.min(1_024)) };
-        Self { kept: kept.max(1), inner: Mutex::new(inner), live }
+        Self { kept: kept.max(1), inner: Mutex::new(inner), warnings: Mutex::default(), live }
     }
 
     /// Record what happened.
@@ -178,12 +215,7 @@ impl EventLog {
         let EventDraft { kind, device, text } = draft;
         counter!("callboard_events_total", "kind" => kind.as_str(), "severity" => kind.severity().as_str())
             .increment(1);
-        tracing::debug!(
-            kind = kind.as_str(),
-            device = device.as_ref().map(tracing::field::display),
-            text,
-            "event"
-        );
+        self.log(at, kind, device.as_ref(), &text);
         let mut inner = self.inner.lock();
         let event = Event { id: inner.next, at, kind, device, text };
         inner.next += 1;
@@ -193,6 +225,19 @@ impl EventLog {
         inner.events.push_back(event.clone());
         // Sent under the lock, so that listeners see the order of the numbers. Nobody listening is no error.
         let _ = self.live.send(event);
+    }
+
+    /// A line in the log. What peers bring about is kept down, so that none of them can fill the disk.
+    fn log(&self, at: Timestamp, kind: EventKind, device: Option<&DeviceId>, text: &str) {
+        let device = device.map(tracing::field::display);
+        let word = kind.as_str();
+        match kind.level() {
+            Level::INFO => tracing::info!(kind = word, device, text, "event"),
+            Level::WARN if self.warnings.lock().take(at) => {
+                tracing::warn!(kind = word, device, text, "event");
+            }
+            _ => tracing::debug!(kind = word, device, text, "event"),
+        }
     }
 
     /// The newest events that `wanted` takes, newest first, older than `before` if given, at most `limit`.
@@ -265,6 +310,23 @@ mod tests {
         log.record(Timestamp::from_millis(2), EventDraft::node(EventKind::NodeStarted, "x"));
         assert_eq!(feed.try_recv().unwrap().id, 3);
         assert!(feed.try_recv().is_err());
+    }
+
+    #[test]
+    fn peers_bring_about_few_warnings_a_minute() {
+        let (first, later) = (Timestamp::from_millis(1), Timestamp::from_millis(60_001));
+        let mut warnings = Warnings::default();
+        let taken = |warnings: &mut Warnings, at| (0..50).filter(|_| warnings.take(at)).count();
+        assert_eq!(taken(&mut warnings, first), 10);
+        assert_eq!(taken(&mut warnings, Timestamp::from_millis(60_000)), 0);
+        assert_eq!(taken(&mut warnings, later), 10);
+        for kind in EventKind::ALL {
+            let level = kind.level();
+            assert!(level >= Level::WARN, "{kind:?}: a peer must not bring about an error");
+        }
+        assert_eq!(EventKind::AdminChange.level(), Level::INFO);
+        assert_eq!(EventKind::SecureModeViolation.level(), Level::WARN);
+        assert_eq!(EventKind::FlowAbandoned.level(), Level::DEBUG);
     }
 
     #[test]
