@@ -312,6 +312,7 @@ impl Node {
         hurry: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
         stop.await;
+        self.shutdown.drain();
         let open_flows = self.service.open_flows();
         tracing::info!(open_flows, "stopping: open dialogues end, new ones are told to come later");
         self.health.block("draining", "the server is stopping");
@@ -321,7 +322,6 @@ impl Node {
         {
             tracing::debug!(%error, "the ready file was gone already");
         }
-        self.shutdown.drain();
         self.tasks.close();
         self.serving.close();
         tokio::select! {

@@ -104,13 +104,17 @@ async fn a_stop_waits_for_silent_phones_as_long_as_configured_and_no_longer() {
 async fn a_stopping_server_takes_nobody_new() {
     let mut server = Server::new().await;
     let mut phone = server.phone(MAC);
+    phone.connection_per_request = true;
     let answer = phone.start_up().await;
     server.terminate();
     server.log.line("stopping").await;
+    let newcomer = server.phone("00:1a:e8:0a:0b:0d").start_up().await;
+    assert!(newcomer.is_overload(), "{newcomer:?}");
+    // This one is in a dialogue, and makes new connections for the rest of it.
+    assert_eq!(phone.follow(answer).await.actions, [ReadAllItems, CleanUp]);
     let address = server.door("wpi");
     let refused = || async { TcpStream::connect(address).await.err() };
     callboard_tests::until("the door to close", refused).await;
-    phone.follow(answer).await;
     assert!(server.wait().await.success());
 }
 
