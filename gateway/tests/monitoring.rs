@@ -90,7 +90,6 @@ impl Drop for Server {
 }
 
 #[test]
-#[ignore = "needs `callboard serve`"]
 fn everything_shown_is_measured_from_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let ready_file = directory.path().join("ready.json");
