@@ -1,7 +1,7 @@
 //! The administration API: devices, templates, events and the node, as JSON over HTTP (docs/api.md).
 //!
 //! [`router`] gives a service for any listener that speaks HTTP; TLS, connection limits and the throttling of
-//! guessed tokens are the listener's. Types of the wire stand beside the handlers of their resource; nothing of the
+//! guessed tokens are the business of whoever opens that listener. Types of the wire stand beside the handlers of their resource; nothing of the
 //! core is serialised as it is, so that what the API says changes only when somebody changes it here.
 
 #![forbid(unsafe_code)]

@@ -11,8 +11,11 @@ use callboard::node::AdminParts;
 use callboard_admin_api::{AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, router};
 use callboard_core::time::Timestamp;
 
+use crate::throttle::Throttled;
+
 /// The handler of the administration door.
-pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<TowerHandler<Router>> {
+pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<TowerHandler<Router>>> {
+    callboard_admin_api::describe_metrics();
     let config = parts.config.clone();
     let settings = ApiSettings {
         node_name: node_name(&config.node.name),
@@ -29,7 +32,7 @@ pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<TowerHandler<Router>>
         settings,
         status: Arc::new(Status(parts)),
     };
-    Ok(TowerHandler(router(api)))
+    Ok(Throttled::new(TowerHandler(router(api))))
 }
 
 /// The configured name, or the host's.

@@ -4,6 +4,7 @@ mod admin;
 mod cli;
 mod serve;
 mod store;
+mod throttle;
 
 use std::process::ExitCode;
 

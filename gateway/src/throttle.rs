@@ -1,0 +1,169 @@
+//! Slows down who guesses the administrator's token.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use callboard::listen::{ConnInfo, Handler, RequestBody};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode};
+use metrics::{Counter, counter, describe_counter};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// Wrong tokens of one source within [`WINDOW`]; after that it gets no hearing until the window ends.
+const WRONG_TOKENS: u32 = 20;
+const WINDOW: Duration = Duration::from_mins(1);
+/// Sources remembered. When there are more, the one whose window ends first is forgotten.
+const SOURCES: usize = 4_096;
+const REFUSED: &str = "callboard_admin_throttled_total";
+const PROBLEM: &str = r#"{"type":"/problems/too-many-wrong-tokens","title":"Too many wrong tokens","status":429,"detail":"wait as long as Retry-After says"}"#;
+
+/// A handler that does not look at requests of a source which has just sent many wrong tokens.
+#[derive(Debug)]
+pub(crate) struct Throttled<H> {
+    inner: H,
+    guesses: Mutex<Guesses>,
+    refused: Counter,
+}
+
+impl<H> Throttled<H> {
+    /// Puts the throttle before `inner`. The recorder of metrics must be installed.
+    pub(crate) fn new(inner: H) -> Self {
+        describe_counter!(
+            REFUSED,
+            "Administration requests refused unseen after many wrong tokens of their source."
+        );
+        let refused = counter!(REFUSED);
+        refused.increment(0);
+        Self { inner, guesses: Mutex::default(), refused }
+    }
+}
+
+impl<H: Handler<Body = Body>> Handler for Throttled<H> {
+    type Body = Body;
+
+    async fn call(&self, conn: Arc<ConnInfo>, request: Request<RequestBody>) -> Response<Body> {
+        let source = Source::of(conn.peer.ip());
+        if let Some(left) = self.guesses.lock().banned(source, Instant::now()) {
+            self.refused.increment(1);
+            return refusal(left);
+        }
+        let guess = request.headers().contains_key(AUTHORIZATION);
+        let response = self.inner.call(conn, request).await;
+        if guess && response.status() == StatusCode::UNAUTHORIZED {
+            self.guesses.lock().wrong(source, Instant::now());
+        }
+        response
+    }
+}
+
+fn refusal(left: Duration) -> Response<Body> {
+    let mut response = Response::new(Body::from(PROBLEM));
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(RETRY_AFTER, HeaderValue::from(left.as_secs() + 1));
+    response
+}
+
+/// An IPv4 address, or an IPv6 network of 64 bits: who has one has them all (RFC 4291, section 2.5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Source(u128);
+
+impl Source {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().to_bits()),
+            IpAddr::V6(v6) => Self(v6.to_bits() >> 64 << 64),
+        }
+    }
+}
+
+/// Wrong tokens by source: how many, since when.
+#[derive(Debug, Default)]
+struct Guesses(HashMap<Source, (u32, Instant)>);
+
+impl Guesses {
+    /// How long the source has to wait, if it has to.
+    fn banned(&self, source: Source, now: Instant) -> Option<Duration> {
+        let (count, since) = self.0.get(&source)?;
+        let left = WINDOW.checked_sub(now.duration_since(*since)).filter(|left| !left.is_zero())?;
+        (*count >= WRONG_TOKENS).then_some(left)
+    }
+
+    fn wrong(&mut self, source: Source, now: Instant) {
+        if self.0.len() >= SOURCES && !self.0.contains_key(&source) {
+            self.0.retain(|_, (_, since)| now.duration_since(*since) < WINDOW);
+            let oldest = self.0.iter().min_by_key(|(_, (_, since))| *since).map(|(source, _)| *source);
+            if let Some(oldest) = oldest.filter(|_| self.0.len() >= SOURCES) {
+                self.0.remove(&oldest);
+            }
+        }
+        let (count, since) = self.0.entry(source).or_insert((0, now));
+        if now.duration_since(*since) >= WINDOW {
+            (*count, *since) = (0, now);
+        }
+        *count += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_source_is_banned_for_the_rest_of_its_minute() {
+        let (mut guesses, now) = (Guesses::default(), Instant::now());
+        let (guesser, other) = (source("192.0.2.1"), source("192.0.2.2"));
+        for _ in 0..WRONG_TOKENS {
+            assert_eq!(guesses.banned(guesser, now), None);
+            guesses.wrong(guesser, now);
+        }
+        assert_eq!(guesses.banned(guesser, now + Duration::from_secs(50)), Some(Duration::from_secs(10)));
+        assert_eq!(guesses.banned(other, now), None);
+        assert_eq!(guesses.banned(guesser, now + WINDOW), None);
+        guesses.wrong(guesser, now + WINDOW);
+        assert_eq!(guesses.banned(guesser, now + WINDOW), None, "a new minute begins with nothing");
+    }
+
+    #[test]
+    fn neighbours_in_an_ipv6_network_are_one_source() {
+        assert_eq!(source("2001:db8::1"), source("2001:db8::2"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
+    }
+
+    #[test]
+    fn sources_are_bounded() {
+        let (mut guesses, now) = (Guesses::default(), Instant::now());
+        for number in 0..u32::try_from(SOURCES).unwrap() + 10 {
+            let at = now + Duration::from_millis(u64::from(number));
+            guesses.wrong(Source::of(std::net::Ipv4Addr::from(number).into()), at);
+        }
+        assert_eq!(guesses.0.len(), SOURCES);
+        assert!(!guesses.0.contains_key(&source("0.0.0.0")), "the oldest is forgotten first");
+        guesses.wrong(source("2001:db8::1"), now + 2 * WINDOW);
+        assert_eq!(guesses.0.len(), 1, "those whose minute is over go first");
+    }
+
+    #[test]
+    fn the_refusal_says_when_to_come_again() {
+        let response = refusal(Duration::from_millis(9_500));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
+            (429, &HeaderValue::from(10))
+        );
+        let problem: serde_json::Value = serde_json::from_str(PROBLEM).unwrap();
+        assert_eq!(problem["status"], 429);
+        let manual = include_str!("../../docs/api.md");
+        assert!(manual.contains(&format!("| 429 | `{}` |", problem["type"].as_str().unwrap())));
+        assert!(manual.contains(REFUSED));
+    }
+}
