@@ -1,6 +1,7 @@
 //! Decides, before any work is done for it, whether a new connection is served, shed or closed.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -69,6 +70,7 @@ type Shard = Mutex<HashMap<Source, Account, RandomState>>;
 pub(super) struct Admission {
     limits: Arc<Limits>,
     opened: Instant,
+    hasher: RandomState,
     served: AtomicUsize,
     shed: AtomicUsize,
     shards: [Shard; SHARDS],
@@ -95,6 +97,7 @@ impl Admission {
         Arc::new(Self {
             limits,
             opened: Instant::now(),
+            hasher: RandomState::default(),
             served: AtomicUsize::new(0),
             shed: AtomicUsize::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -169,9 +172,9 @@ impl Admission {
     }
 
     fn shard(&self, source: Source) -> &Shard {
-        // The low bits of an IPv4 address and the low bits of an IPv6 network are the ones that differ.
-        #[allow(clippy::cast_possible_truncation)]
-        let shard = (source.0 ^ source.0 >> 8 ^ source.0 >> 16) as usize % SHARDS;
+        // Keyed: nobody can choose addresses so that one shard is full and the others are empty.
+        #[allow(clippy::cast_possible_truncation)] // SHARDS is small
+        let shard = (self.hasher.hash_one(source) % SHARDS as u64) as usize;
         &self.shards[shard]
     }
 
@@ -273,13 +276,15 @@ mod tests {
         let limits = Limits { sources: 2 * SHARDS, ..Limits::default() };
         let admission = admission(limits);
         let mut places = Vec::new();
-        // 16 apart: all in one shard, which has room for two.
-        for (last, expected) in [(0, [1, 0, 0]), (16, [1, 0, 0]), (32, [0, 0, 1])] {
-            let address = IpAddr::from([0, 0, 0, last]);
-            assert_eq!(attempt(&admission, address, 1, &mut places), expected, "{last}");
+        let shard = |address: &IpAddr| std::ptr::from_ref(admission.shard(Source::of(*address)));
+        // All in one shard, which has room for two.
+        let first = address(0);
+        let crowd = (0..=255).map(address).filter(|address| shard(address) == shard(&first)).take(3);
+        for (address, expected) in crowd.zip([[1, 0, 0], [1, 0, 0], [0, 0, 1]]) {
+            assert_eq!(attempt(&admission, address, 1, &mut places), expected, "{address}");
         }
         places.clear();
-        assert_eq!(admission.known(), 2, "their buckets are still filling");
+        assert_eq!(admission.known(), 2, "the third was refused, and their buckets are still filling");
         tokio::time::advance(Duration::from_secs(2)).await;
         (0..SHARDS).for_each(|_| admission.sweep());
         assert_eq!(admission.known(), 0);
