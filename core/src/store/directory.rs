@@ -2,7 +2,7 @@
 //!
 //! | file | meaning |
 //! |---|---|
-//! | `STORE` | the marker: format, name of the valid folder of records, state; replaced by renaming |
+//! | `STORE` | the marker: format, name of the valid folder of records, state (`new`, `importing`, `ready`); replaced by renaming |
 //! | `LOCK` | locked by the process that uses the store |
 //! | `records-N/` | the database |
 //! | `aside/` | an unfinished snapshot of the database, kept when one had to be moved out of the way |
@@ -38,8 +38,29 @@ pub(super) struct Directory {
 struct Marker {
     /// Number of the valid folder.
     records: u32,
-    /// False until the first flush of a new store: nothing in it was ever acknowledged.
-    ready: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first flush of a new store: nothing in it was ever acknowledged.
+    New,
+    /// Part of an import is there, which is of no use to anybody.
+    Importing,
+    /// Its loss would be damage.
+    Ready,
+}
+
+impl State {
+    const ALL: [Self; 3] = [Self::New, Self::Importing, Self::Ready];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Importing => "importing",
+            Self::Ready => "ready",
+        }
+    }
 }
 
 /// What [`Directory::open`] may do.
@@ -49,6 +70,8 @@ pub(super) enum Access {
     Create,
     /// Open an existing one only.
     Existing,
+    /// Make a new store, or start over with one whose import was interrupted.
+    Import,
 }
 
 impl Directory {
@@ -66,15 +89,29 @@ impl Directory {
         // Read again under the lock: another process may have been making the store just now.
         let marker = match read_marker(dir)? {
             Some(marker) => marker,
-            None => Marker { records: 1, ready: false },
+            None => Marker { records: 1, state: State::New },
         };
         let this = Self { dir: dir.to_owned(), marker, _lock: lock };
-        if this.marker.ready {
-            this.refuse_incomplete()?;
-        } else {
-            this.begin()?;
+        match this.marker.state {
+            State::Ready => this.refuse_incomplete()?,
+            State::Importing if access != Access::Import => {
+                return Err(OpenError::Unfinished { dir: dir.to_owned() });
+            }
+            State::New | State::Importing => this.begin()?,
         }
         Ok(this)
+    }
+
+    /// From now on the store is of no use until the import is [finished](finish_import).
+    pub(super) fn begin_import(&mut self) -> io::Result<()> {
+        self.mark(State::Importing)
+    }
+
+    fn mark(&mut self, state: State) -> io::Result<()> {
+        let marker = Marker { state, ..self.marker };
+        write_marker(&self.dir, &marker)?;
+        self.marker = marker;
+        Ok(())
     }
 
     /// Starts over with an empty folder. Only for a store that never became ready.
@@ -108,7 +145,7 @@ impl Directory {
 
     /// Whether the store has ever been completed.
     pub(super) fn is_ready(&self) -> bool {
-        self.marker.ready
+        self.marker.state == State::Ready
     }
 
     /// The folder of the valid records.
@@ -132,11 +169,9 @@ impl Directory {
 
     /// The data in the valid folder is on disk: from now on its loss is damage.
     pub(super) fn mark_ready(&mut self) -> io::Result<()> {
-        if !self.marker.ready {
+        if self.marker.state != State::Ready {
             sync_tree(&self.records())?;
-            let marker = Marker { ready: true, ..self.marker };
-            write_marker(&self.dir, &marker)?;
-            self.marker = marker;
+            self.mark(State::Ready)?;
         }
         Ok(())
     }
@@ -145,7 +180,7 @@ impl Directory {
     pub(super) fn switch_to(&mut self, number: u32) -> io::Result<()> {
         sync_tree(&self.folder(number))?;
         let former = self.records();
-        let marker = Marker { records: number, ready: true };
+        let marker = Marker { records: number, state: State::Ready };
         write_marker(&self.dir, &marker)?;
         self.marker = marker;
         fs::remove_dir_all(former)
@@ -254,12 +289,21 @@ fn read_marker(dir: &Path) -> Result<Option<Marker>, OpenError> {
         return Err(OpenError::Newer { dir: dir.to_owned(), found: format, supported: STORE_FORMAT });
     }
     let records = field("records").and_then(|value| value.parse().ok()).ok_or_else(|| broken("records"))?;
-    let ready = match field("state") {
-        Some("ready") => true,
-        Some("new") => false,
-        _ => return Err(broken("state")),
+    let state = field("state")
+        .and_then(|word| State::ALL.into_iter().find(|state| state.as_str() == word))
+        .ok_or_else(|| broken("state"))?;
+    Ok(Some(Marker { records, state }))
+}
+
+/// Makes the store in `dir`, whose import is complete and which is closed, one that can be used.
+pub(super) fn finish_import(dir: &Path) -> Result<(), OpenError> {
+    let lock = lock(dir)?;
+    let marker = read_marker(dir)?;
+    let Some(marker) = marker.filter(|marker| marker.state == State::Importing) else {
+        return Err(OpenError::NotAStore { dir: dir.to_owned(), found: "no import is under way".to_owned() });
     };
-    Ok(Some(Marker { records, ready }))
+    let mut this = Directory { dir: dir.to_owned(), marker, _lock: lock };
+    this.mark_ready().map_err(|source| failed("write", dir, source))
 }
 
 fn temporary_marker() -> String {
@@ -268,7 +312,7 @@ fn temporary_marker() -> String {
 
 fn write_marker(dir: &Path, marker: &Marker) -> io::Result<()> {
     let temporary = dir.join(temporary_marker());
-    let state = if marker.ready { "ready" } else { "new" };
+    let state = marker.state.as_str();
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
     write!(file, "{MARKER_TITLE}\nformat {STORE_FORMAT}\nrecords {}\nstate {state}\n", marker.records)?;
     file.sync_all()?;

@@ -142,6 +142,16 @@ pub enum OpenError {
         /// What was found.
         found: String,
     },
+    /// An import into the directory was interrupted: what is there is only a part.
+    #[error(
+        "the import into {} was interrupted and only part of the records is there: run `callboard store import` \
+         again",
+        .dir.display()
+    )]
+    Unfinished {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A newer version of Callboard wrote the data.
     #[error(
         "the store in {} has format {found}, this version reads formats up to {supported}: \
@@ -221,8 +231,7 @@ pub enum MaintenanceError {
     /// Records are imported into an empty store only.
     #[error("the store in {} is not empty; import into a new directory", .0.display())]
     NotEmpty(PathBuf),
-    /// A line of an import is wrong. Records before it are imported; remove the directory before trying
-    /// again.
+    /// A line of an import is wrong. The directory cannot be used until an import into it succeeds.
     #[error("line {line} of the import: {fault}")]
     Line {
         /// Number of the line, from 1.

@@ -13,8 +13,8 @@ use super::shared::{ScanRequest, Shared};
 use super::space::{FreeSpace, free_bytes_of};
 use super::writer::Writer;
 use super::{
-    Health, OpenError, ScanReport, Store, StoreConfig, StoreError, StoreStats, SubmitError, Table, Ticket,
-    Write,
+    Health, MaintenanceError, OpenError, ScanReport, Store, StoreConfig, StoreError, StoreStats, SubmitError,
+    Table, Ticket, Write,
 };
 
 /// Free space needed to open the database, which writes a summary of itself then.
@@ -59,34 +59,47 @@ impl SledStore {
         mut space: Box<dyn FreeSpace>,
     ) -> Result<(Arc<Self>, OpenReport), OpenError> {
         let started = Instant::now();
-        let faults = config.faults();
-        if !faults.is_empty() {
-            return Err(OpenError::Config(faults));
-        }
-        let mut directory = Directory::open(dir, Access::Create)?;
-        refuse_full_disk(dir, config.min_free_bytes, space.as_mut())?;
-        let (database, set_aside) = open_database(&mut directory, config.cache_bytes)?;
-        let report_created = !directory.is_ready();
-        directory.mark_ready().map_err(|source| OpenError::Io {
-            action: "write",
-            path: dir.to_owned(),
-            source,
-        })?;
+        let (mut directory, database, set_aside) = prepare(dir, Access::Create, config, space.as_mut())?;
+        let created = !directory.is_ready();
+        directory.mark_ready().map_err(|source| failed_to_write(dir, source))?;
         let leftovers = directory.leftovers();
+        let store = Self::run(directory, database, space, config)?;
+        let size_on_disk = store.shared.stats().size_on_disk;
+        let report = OpenReport { created, size_on_disk, set_aside, leftovers, took: started.elapsed() };
+        Ok((Arc::new(store), report))
+    }
 
+    /// Opens a new or empty store for an import; nothing else opens it until
+    /// [`finish_import`](super::directory::finish_import).
+    pub(super) fn open_for_import(dir: &Path, config: &StoreConfig) -> Result<Self, MaintenanceError> {
+        let place = dir.to_owned();
+        let mut space = move || free_bytes_of(&place);
+        let (mut directory, database, _) = prepare(dir, Access::Import, config, &mut space)?;
+        for table in Table::ALL {
+            let chunk = database.chunk(table, None, 1).map_err(StoreError::Database)?;
+            if !chunk.records.is_empty() || !chunk.damaged.is_empty() {
+                return Err(MaintenanceError::NotEmpty(dir.to_owned()));
+            }
+        }
+        directory.begin_import().map_err(|source| failed_to_write(dir, source))?;
+        Ok(Self::run(directory, database, Box::new(space), config)?)
+    }
+
+    /// Hands the database to a thread of its own.
+    fn run(
+        directory: Directory,
+        database: Database,
+        space: Box<dyn FreeSpace>,
+        config: &StoreConfig,
+    ) -> Result<Self, OpenError> {
+        let path = directory.path().to_owned();
         let shared = Arc::new(Shared::new(config));
         let writer = Writer::new(database, directory, space, config, Arc::clone(&shared));
-        let report = OpenReport {
-            created: report_created,
-            size_on_disk: shared.stats().size_on_disk,
-            set_aside,
-            leftovers,
-            took: started.elapsed(),
-        };
-        thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run()).map_err(
-            |source| OpenError::Io { action: "start the writer for", path: dir.to_owned(), source },
-        )?;
-        Ok((Arc::new(Self { shared, stall_after: config.stall_after }), report))
+        thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::Io { action: "start the writer for", path, source })?;
+        Ok(Self { shared, stall_after: config.stall_after })
     }
 
     fn request(&self, table: Table, from: Option<Vec<u8>>) -> Result<Reply, StoreError> {
@@ -97,6 +110,27 @@ impl SledStore {
 }
 
 type Reply = std::sync::mpsc::Receiver<Result<Chunk, Failure>>;
+
+/// Opens a directory and its database, if the configuration and the disk allow it.
+fn prepare(
+    dir: &Path,
+    access: Access,
+    config: &StoreConfig,
+    space: &mut dyn FreeSpace,
+) -> Result<(Directory, Database, Vec<PathBuf>), OpenError> {
+    let faults = config.faults();
+    if !faults.is_empty() {
+        return Err(OpenError::Config(faults));
+    }
+    let mut directory = Directory::open(dir, access)?;
+    refuse_full_disk(dir, config.min_free_bytes, space)?;
+    let (database, set_aside) = open_database(&mut directory, config.cache_bytes)?;
+    Ok((directory, database, set_aside))
+}
+
+fn failed_to_write(dir: &Path, source: std::io::Error) -> OpenError {
+    OpenError::Io { action: "write", path: dir.to_owned(), source }
+}
 
 /// Opens the database of a directory; also for maintenance.
 pub(super) fn open_database(

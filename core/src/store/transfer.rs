@@ -171,24 +171,18 @@ pub struct ImportReport {
     pub bytes: u64,
 }
 
-/// Imports an export into the store in `dir`, which must be new or empty.
+/// Imports an export into the store in `dir`, which must be new or empty, or left by an interrupted import.
 ///
 /// Every record is durable when this returns. Memory is bounded by the commit queue and the longest
-/// record. `progress` is told the number of records read so far. After an error the directory holds part
-/// of the records and is of no use.
+/// record. `progress` is told the number of records read so far. After an error or a crash the directory
+/// holds part of the records; nothing opens it but another import, which starts over.
 pub fn import(
     dir: &Path,
     config: &StoreConfig,
     input: &mut dyn BufRead,
     progress: &mut dyn FnMut(u64),
 ) -> Result<ImportReport, MaintenanceError> {
-    let (store, _) = SledStore::open(dir, config)?;
-    for table in Table::ALL {
-        let scan = store.scan(table, &mut |_, _| ControlFlow::Break(()))?;
-        if scan.records + scan.damaged > 0 {
-            return Err(MaintenanceError::NotEmpty(dir.to_owned()));
-        }
-    }
+    let store = SledStore::open_for_import(dir, config)?;
     let mut lines = Lines::new(input, config.max_record_bytes);
     lines.head()?;
     let mut report = ImportReport::default();
@@ -196,7 +190,7 @@ pub fn import(
     while let Some(write) = lines.record(report.records)? {
         report.records += 1;
         report.bytes += (write.key.len() + write.value.as_ref().map_or(0, Vec::len)) as u64;
-        submit(store.as_ref(), &mut tickets, &write)?;
+        submit(&store, &mut tickets, &write)?;
         if report.records.is_multiple_of(PROGRESS_EVERY) {
             progress(report.records);
         }
@@ -205,6 +199,7 @@ pub fn import(
         ticket.wait()?;
     }
     store.shutdown(CLOSING)?;
+    super::directory::finish_import(dir)?;
     progress(report.records);
     Ok(report)
 }
