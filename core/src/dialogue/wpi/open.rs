@@ -1,6 +1,7 @@
 //! Opening messages.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callboard_codecs::wpi::{Dialect, Item, PhoneMessage, Reason, SoftwareVersion};
 
@@ -13,6 +14,9 @@ use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemSetBuilder, NameRef};
 use crate::policy::Occasion;
 use crate::secret::Vault;
+
+/// A phone that was told to boot is back within this time.
+const BOOT_TIME: Duration = Duration::from_mins(30);
 
 impl Flow {
     /// Take an opening message of `base` (a new [`Device`] if it was never heard of).
@@ -64,9 +68,16 @@ impl Flow {
         }
     }
 
-    /// A restart that was sent is done when the phone is back.
+    /// A restart that was sent is done when the phone is back. One that speaks for something else long after has not
+    /// booted.
     fn note_boot(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) {
         if message.reason != Reason::StartUp {
+            let late =
+                |task: &&Task| matches!(task.state, TaskState::Sent(at) if ctx.now.since(at) >= BOOT_TIME);
+            for task in self.base.clone().tasks.iter().filter(late) {
+                let reason = format!("no start-up within {} min", BOOT_TIME.as_secs() / 60);
+                self.fail_task(task.id, task.kind.as_str(), &reason, events);
+            }
             return;
         }
         for task in &self.base.tasks {
