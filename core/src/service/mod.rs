@@ -2,6 +2,7 @@
 
 mod admin;
 mod dry_run;
+mod refusals;
 mod wpi;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::time::{Clock, Random, Timestamp};
 
 pub use admin::{AdminError, SecureModeRequest, TaskRequest};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
+use refusals::Refusals;
 pub use wpi::{Outcome, OverloadCause, WpiRequest, WpiResponse};
 
 /// Makes credentials. Takes its time, so it promises them.
@@ -89,6 +91,7 @@ pub struct Service {
     /// What happened.
     pub events: EventLog,
     sessions: Sessions,
+    refusals: Refusals,
     around: Surroundings,
     settings: Settings,
 }
@@ -106,6 +109,7 @@ impl Service {
             ),
             events: EventLog::new(settings.events),
             sessions: Sessions::new(settings.sessions),
+            refusals: Refusals::default(),
             around,
             settings,
         }

@@ -152,7 +152,9 @@ impl Service {
             let unknown = Security::default();
             let security = known.as_deref().map_or(&unknown, |known| &known.security);
             if let Err((reason, event)) = admit(device, security, &arrival) {
-                self.record(event);
+                if let Some(event) = self.refusals.tell(event, self.now()) {
+                    self.record(event);
+                }
                 return WpiResponse::plain(Reply::clean_up_because(reason), Outcome::Refused);
             }
         }
