@@ -22,9 +22,14 @@ const FACTORY_RESET_PASSWORD: &str = "124816";
 impl Flow {
     /// The next thing to do, or the end.
     pub(super) fn proceed(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Next {
-        if let Some(end) = self.count_action(ctx, events) {
-            return end;
+        match self.next(ctx, events) {
+            // Only what goes on is counted.
+            next @ (Next::Reply(_) | Next::Need(_)) => self.count_action(ctx, events).unwrap_or(next),
+            end @ Next::Finish(_) => end,
         }
+    }
+
+    fn next(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Next {
         if std::mem::take(&mut self.to_do.tan) {
             return self.ask_tan();
         }
