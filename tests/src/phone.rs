@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use callboard_codecs::wpi::{
     Action, Fragment, ItemRef, Layout, Limits, PhoneMessageRef, Reason, ReplyStatus, parse_service_message,
@@ -102,8 +103,10 @@ pub struct Phone {
     pub tan: String,
     wire: Option<Wire>,
     cookie: Option<String>,
-    nonces: u64,
 }
+
+/// Nonces are never used twice: two phones may stand for one device.
+static NONCES: AtomicU64 = AtomicU64::new(1);
 
 impl Phone {
     /// A phone with a few settings, none of them known to anybody yet.
@@ -121,7 +124,6 @@ impl Phone {
             tan: String::new(),
             wire: None,
             cookie: None,
-            nonces: 0,
         };
         for (name, value) in [
             ("hostname", "phone"),
@@ -176,14 +178,13 @@ impl Phone {
 
     /// A message of this phone with a new nonce: nonce and document.
     pub fn message(
-        &mut self,
+        &self,
         reason: &Reason<'_>,
         fragment: Fragment,
         items: &[(Key, String)],
     ) -> (String, Vec<u8>) {
-        self.nonces += 1;
         let digits = self.mac.replace(':', "").to_uppercase();
-        let nonce = format!("{digits:0<16.16}{:016X}", self.nonces);
+        let nonce = format!("{digits:0<16.16}{:016X}", NONCES.fetch_add(1, Ordering::Relaxed));
         let items: Vec<_> = items
             .iter()
             .map(|((name, index), value)| ItemRef { name, index: *index, status: None, value })

@@ -175,6 +175,16 @@ impl Wire {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Reads from a peer that must refuse: what it sends, or `None` if it ends the connection with an alert or
+    /// without a word.
+    pub async fn rest_or_alert(&mut self) -> Option<Vec<u8>> {
+        let mut all = Vec::new();
+        match within("the peer to refuse", self.stream.read_to_end(&mut all)).await {
+            Ok(_) if !all.is_empty() => Some(all),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     /// Says goodbye.
     pub async fn close(mut self) {
         // It may have gone already.

@@ -11,7 +11,7 @@ use callboard_tests::wire::Wire;
 const MAC: &str = "00:1a:e8:0a:0b:0c";
 
 /// A body that opens a dialogue, with its nonce.
-fn start_up(phone: &mut Phone) -> (String, Vec<u8>) {
+fn start_up(phone: &Phone) -> (String, Vec<u8>) {
     let items = phone.basic_items();
     phone.message(&Reason::StartUp, Fragment::Absent, &items)
 }
@@ -96,21 +96,21 @@ async fn a_body_comes_after_continue_in_pieces_or_in_chunks() {
     phone.boot().await;
     let mut wire = connect(&server).await;
 
-    let (nonce, body) = start_up(&mut phone);
+    let (nonce, body) = start_up(&phone);
     wire.send(post(&format!("Content-Length: {}\r\nExpect: 100-continue\r\n", body.len()), &[])).await;
     let head = wire.head().await.unwrap();
     assert_eq!(head, "HTTP/1.1 100 Continue");
     let response = wire.ask(&body).await;
     assert!(phone.check(&nonce, true, response).is_end());
 
-    let (nonce, body) = start_up(&mut phone);
+    let (nonce, body) = start_up(&phone);
     for part in post(&format!("Content-Length: {}\r\n", body.len()), &body).chunks(97) {
         wire.send(part).await;
     }
     let response = wire.response().await;
     assert!(phone.check(&nonce, true, response).is_end());
 
-    let (nonce, body) = start_up(&mut phone);
+    let (nonce, body) = start_up(&phone);
     let mut request = post("Transfer-Encoding: chunked\r\n", &[]);
     for part in body.chunks(100) {
         request.extend(format!("{:x}\r\n", part.len()).bytes());
@@ -144,8 +144,8 @@ async fn rejected(server: &Server, request: Vec<u8>, status: u16, cause: &str) {
 #[tokio::test]
 async fn what_is_no_message_is_refused_closed_and_counted() {
     let server = Server::new().await;
-    let mut phone = server.phone(MAC);
-    let (_, body) = start_up(&mut phone);
+    let phone = server.phone(MAC);
+    let (_, body) = start_up(&phone);
     let text = String::from_utf8(body.clone()).unwrap();
     let length = |body: &[u8]| format!("Content-Length: {}\r\n", body.len());
     let wrong_body = |body: &str| post(&length(body.as_bytes()), body.as_bytes());
@@ -199,7 +199,7 @@ async fn odd_forms_of_phones_are_taken() {
     let mut phone = server.phone(MAC);
     phone.boot().await;
     let mut wire = connect(&server).await;
-    let (nonce, body) = start_up(&mut phone);
+    let (nonce, body) = start_up(&phone);
     let text = String::from_utf8(body).unwrap();
     let root = text.find("<WorkpointMessage").unwrap();
     let cases = [

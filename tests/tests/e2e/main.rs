@@ -6,3 +6,5 @@
 mod boot;
 mod http;
 mod lifecycle;
+mod secure;
+mod tls;

@@ -1,0 +1,252 @@
+//! Secure mode from the first wish to the way back (WPI reference, section 7).
+
+use std::process::Command;
+
+use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems, ReadItems, WriteItems};
+use callboard_codecs::wpi::{Fragment, Reason, ReplyStatus};
+use callboard_tests::certificates::{Kind, common_name, credentials, kind, self_signed, serial};
+use callboard_tests::phone::{Answer, Phone};
+use callboard_tests::secure::{Bootstrap, with_pin, without_pin};
+use callboard_tests::server::{Launch, Server};
+use callboard_tests::tls::Client;
+
+const MAC: &str = "00:1a:e8:0a:0b:0c";
+const OTHER: &str = "00:1a:e8:0a:0b:0d";
+
+/// A phone that is known already.
+async fn known(server: &Server, mac: &str) -> Phone {
+    let mut phone = server.phone(mac);
+    phone.boot().await;
+    phone
+}
+
+/// What stands in the write that bootstraps without PIN.
+fn unpack(answer: &Answer, password: &str) -> Bootstrap {
+    assert_eq!(answer.action, WriteItems, "{answer:?}");
+    assert_eq!(answer.item("goto-secure-mode"), Some("nopin"));
+    let certificate = answer.item("dls-client-certificate").unwrap();
+    let authority = answer.indexed("dls-server-ca", Some(0)).unwrap();
+    assert!(answer.indexed("dls-server-ca", Some(1)).is_some());
+    without_pin(certificate, authority, answer.item("dls-secure-port").unwrap(), password)
+}
+
+/// Sends the phone to the secure door with these credentials; from now on it checks the server.
+fn move_in(server: &Server, phone: &mut Phone, bootstrap: &Bootstrap) {
+    phone.address = server.door("wpi_secure");
+    phone.client = Client::default().with(bootstrap.own.clone()).trusting(&bootstrap.authority);
+    phone.hang_up();
+}
+
+/// A phone in secure mode, bootstrapped without PIN.
+async fn secured(server: &Server, mac: &str) -> (Phone, Bootstrap) {
+    let mut phone = known(server, mac).await;
+    server.admin().secure_mode(mac, "no-pin", None).await;
+    let answer = phone.start_up().await;
+    let bootstrap = unpack(&answer, "");
+    assert!(phone.reply(WriteItems, ReplyStatus::Accepted, Fragment::Final, &[]).await.is_end());
+    move_in(server, &mut phone, &bootstrap);
+    assert!(phone.boot().await.last.is_end());
+    assert_eq!(mode(server, mac).await, "secure");
+    (phone, bootstrap)
+}
+
+async fn mode(server: &Server, mac: &str) -> String {
+    server.admin().device(mac).await["secure_mode"]["mode"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_phone_enters_secure_mode_without_pin() {
+    let server = Launch::new().set("secure_mode.secure_port", 28_444).start().await;
+    let admin = server.admin();
+    let mut phone = known(&server, MAC).await;
+    let wish = admin.secure_mode(MAC, "no-pin", None).await;
+    assert_eq!(wish["secure_mode"]["mode"], "enabling-no-pin");
+
+    let answer = phone.start_up().await;
+    let bootstrap = unpack(&answer, "");
+    assert_eq!(bootstrap.port, 28_444);
+    let certificate = bootstrap.own.certificate();
+    assert_eq!((common_name(certificate).as_str(), kind(certificate)), (MAC, Kind::P256));
+    assert!(phone.reply(WriteItems, ReplyStatus::Accepted, Fragment::Final, &[]).await.is_end());
+    let device = admin.device(MAC).await;
+    assert_eq!(device["secure_mode"]["sent"], true);
+    assert_eq!(device["secure_mode"]["certificate_serial"], serial(certificate));
+
+    move_in(&server, &mut phone, &bootstrap);
+    assert_eq!(phone.boot().await.actions, [CleanUp]);
+    assert_eq!(mode(&server, MAC).await, "secure");
+    assert_eq!(admin.events("secure-mode-entered", MAC).await.len(), 1);
+
+    // Somebody calls in its name at the door for everybody.
+    let mut liar = server.phone(MAC);
+    assert!(liar.start_up().await.is_refusal("secure mode required"));
+    assert_eq!(admin.events("secure-mode-violation", MAC).await.len(), 1);
+    // All of it outlives the process.
+    let server = server.kill().await.start().await;
+    (phone.address, liar.address) = (server.door("wpi_secure"), server.door("wpi"));
+    phone.hang_up();
+    liar.hang_up();
+    assert!(liar.start_up().await.is_refusal("secure mode required"));
+    assert_eq!(phone.boot().await.actions, [CleanUp]);
+}
+
+#[tokio::test]
+async fn rsa_keys_are_the_default_and_openssl_reads_them() {
+    let launch =
+        Launch::new().set("tls.client_key", "rsa-2048").set("tls.client_pkcs12_password", "over-the-wire");
+    let server = launch.start().await;
+    let mut phone = known(&server, MAC).await;
+    server.admin().secure_mode(MAC, "no-pin", None).await;
+    let answer = phone.start_up().await;
+    let bootstrap = unpack(&answer, "over-the-wire");
+    assert_eq!(kind(bootstrap.own.certificate()), Kind::Rsa2048);
+
+    let base64 = server.launch.file("phone.b64");
+    std::fs::write(&base64, answer.item("dls-client-certificate").unwrap()).unwrap();
+    let openssl = |arguments: &str| {
+        let output =
+            Command::new("openssl").args(arguments.split(' ')).current_dir(base64.parent().unwrap()).output();
+        let output = output.expect("the openssl program is needed for this test");
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    openssl("base64 -d -A -in phone.b64 -out phone.p12");
+    let text = openssl("pkcs12 -in phone.p12 -passin pass:over-the-wire -nodes -legacy");
+    assert!(text.contains("BEGIN PRIVATE KEY") && text.contains(MAC), "{}", text.len());
+
+    assert!(phone.reply(WriteItems, ReplyStatus::Accepted, Fragment::Final, &[]).await.is_end());
+    move_in(&server, &mut phone, &bootstrap);
+    assert!(phone.boot().await.last.is_end());
+    assert_eq!(mode(&server, MAC).await, "secure");
+}
+
+#[tokio::test]
+async fn a_certificate_opens_the_door_for_its_own_device_only() {
+    let server = Server::new().await;
+    let (mut phone, bootstrap) = secured(&server, MAC).await;
+    let (mut other, _) = secured(&server, OTHER).await;
+    let own = std::mem::replace(&mut other.client, phone.client.clone());
+    other.hang_up();
+    let answer = other.start_up().await;
+    assert!(answer.is_refusal("certificate of another device"), "{answer:?}");
+    let admin = server.admin();
+    let told = admin.events("certificate-mismatch", OTHER).await;
+    assert!(told[0]["text"].as_str().unwrap().contains(MAC), "{told:?}");
+    // In the middle of a dialogue it opens nothing either: the cookie belongs to the certificate's device.
+    phone.changed = true;
+    assert_eq!(phone.start_up().await.action, ReadAllItems);
+    let items = other.basic_items();
+    let answer = other.reply(ReadAllItems, ReplyStatus::Accepted, Fragment::Final, &items).await;
+    assert_eq!(answer.action, CleanUp);
+    assert_eq!(admin.events("certificate-mismatch", OTHER).await.len(), 2);
+
+    other.client = own;
+    other.hang_up();
+    assert!(other.boot().await.last.is_end());
+    drop(bootstrap);
+}
+
+#[tokio::test]
+async fn the_secure_door_wants_a_certificate_of_the_internal_authority() {
+    let server = Server::new().await;
+    let door = server.door("wpi_secure");
+    let (certificate, key) = self_signed(MAC, Kind::P256);
+    let stranger = Client::default().with(credentials(&certificate, &key));
+    for (what, client) in [("none", Client::default()), ("a stranger's", stranger)] {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            // With TLS 1.3 the client hears of it after its own end of the handshake.
+            if let Ok(mut wire) = client.clone().version(version).try_connect(door).await {
+                let _ = wire.try_send("POST / HTTP/1.1\r\n\r\n").await;
+                assert!(wire.rest_or_alert().await.is_none(), "{what}");
+            }
+        }
+    }
+    let labels = [("door", "wpi_secure"), ("outcome", "certificate")];
+    server.metrics().wait("callboard_tls_handshakes_total", &labels, |count| count == 4).await;
+}
+
+/// Asks for secure mode with this PIN and takes the pack.
+async fn packed(server: &Server, phone: &mut Phone, mode: &str, pin: Option<&str>) -> String {
+    server.admin().secure_mode(&phone.mac, mode, pin).await;
+    let answer = phone.start_up().await;
+    assert_eq!(answer.action, WriteItems, "{answer:?}");
+    assert_eq!(answer.item("goto-secure-mode"), Some("pin"));
+    assert_eq!(answer.item("max-pin-retries"), Some("3"));
+    assert_eq!(answer.item("dls-client-certificate"), None, "only inside of the pack");
+    let pack = answer.item("secure-mode-data").unwrap().to_owned();
+    assert!(phone.reply(WriteItems, ReplyStatus::Accepted, Fragment::Final, &[]).await.is_end());
+    pack
+}
+
+#[tokio::test]
+async fn a_pin_opens_the_pack_and_its_end_proves_the_user() {
+    let server = Server::new().await;
+    let mut phone = known(&server, MAC).await;
+    let pack = packed(&server, &mut phone, "individual-pin", Some("4711secret789")).await;
+    assert!(with_pin(&pack, "4711secreT").is_none(), "the user mistypes");
+    let bootstrap = with_pin(&pack, "4711secret").unwrap();
+    assert_eq!(common_name(bootstrap.own.certificate()), MAC);
+    move_in(&server, &mut phone, &bootstrap);
+
+    phone.tan = "987".to_owned();
+    let dialogue = phone.boot().await;
+    assert_eq!(dialogue.actions, [ReadItems, CleanUp]);
+    assert!(dialogue.last.is_refusal("wrong TAN from device"));
+    let admin = server.admin();
+    assert_eq!(admin.events("tan-failure", MAC).await.len(), 1);
+    let device = admin.device(MAC).await;
+    assert_eq!(device["secure_mode"]["mode"], "enabling-individual-pin");
+    assert_eq!(device["secure_mode"]["fault"], "wrong TAN from device");
+
+    phone.tan = "789".to_owned();
+    let dialogue = phone.boot().await;
+    assert_eq!(dialogue.actions, [ReadItems, CleanUp]);
+    assert!(dialogue.last.is_end());
+    assert_eq!(mode(&server, MAC).await, "secure");
+    assert_eq!(admin.device(MAC).await["secure_mode"]["fault"], serde_json::Value::Null);
+    // Once in, nobody asks again.
+    assert_eq!(phone.boot().await.actions, [CleanUp]);
+}
+
+#[tokio::test]
+async fn the_default_pin_is_that_of_the_data_directory() {
+    let server = Server::new().await;
+    let pin = std::fs::read_to_string(server.launch.data().join("default-pin")).unwrap();
+    let (password, tan) = pin.trim().split_at(pin.trim().len() - 3);
+    let mut phone = known(&server, MAC).await;
+    let pack = packed(&server, &mut phone, "default-pin", None).await;
+    move_in(&server, &mut phone, &with_pin(&pack, password).unwrap());
+    phone.tan = tan.to_owned();
+    assert!(phone.boot().await.last.is_end());
+    assert_eq!(mode(&server, MAC).await, "secure");
+}
+
+#[tokio::test]
+async fn a_user_who_knows_no_pin_is_told_of_and_the_next_boot_tries_again() {
+    let server = Server::new().await;
+    let mut phone = known(&server, MAC).await;
+    packed(&server, &mut phone, "individual-pin", Some("4711secret789")).await;
+    let items = [("mac-addr", MAC), ("cleanup-reason", "password retries exceeded")];
+    let items = items.map(|(name, value)| ((name.to_owned(), None), value.to_owned()));
+    phone.hang_up();
+    assert_eq!(phone.say(Reason::CleanUp, Fragment::Final, &items).await.action, CleanUp);
+    let admin = server.admin();
+    assert_eq!(admin.events("phone-clean-up", MAC).await.len(), 1);
+    assert_eq!(admin.device(MAC).await["secure_mode"]["fault"], "password retries exceeded");
+    assert_eq!(phone.start_up().await.item("goto-secure-mode"), Some("pin"));
+}
+
+#[tokio::test]
+async fn the_way_back_to_default_mode_is_told_at_the_secure_door() {
+    let server = Server::new().await;
+    let (mut phone, _) = secured(&server, MAC).await;
+    let admin = server.admin();
+    assert_eq!(admin.secure_mode(MAC, "off", None).await["secure_mode"]["mode"], "disabling");
+    let dialogue = phone.boot().await;
+    assert_eq!(dialogue.actions, [WriteItems, CleanUp]);
+    assert_eq!(phone.setting("dls-mode-secure"), Some("0"));
+    assert_eq!(mode(&server, MAC).await, "off");
+    assert_eq!(admin.events("secure-mode-left", MAC).await.len(), 1);
+    let mut phone = server.phone(MAC);
+    assert_eq!(phone.boot().await.actions, [CleanUp]);
+}
