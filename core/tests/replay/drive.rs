@@ -93,8 +93,9 @@ impl Input<'_> {
         usize::from(self.byte()) % bound
     }
 
+    /// The rare case. Never for a zero, which stands for a phone that behaves.
     fn one_in(&mut self, chances: u8) -> bool {
-        self.byte().is_multiple_of(chances)
+        self.byte() % chances == chances - 1
     }
 
     fn pick<'t, T>(&mut self, table: &'t [T]) -> &'t T {
@@ -116,13 +117,22 @@ struct Call {
     deletions: u32,
 }
 
+/// A message as it was sent.
+#[derive(Clone)]
+struct Sent {
+    body: Vec<u8>,
+    nonce: String,
+    /// The device that it names.
+    device: Option<DeviceId>,
+}
+
 #[derive(Default)]
 struct Phone {
     cookie: Option<Cookie>,
     connection: Option<Cookie>,
     /// The action it was told last.
     told: Option<Action>,
-    last: Option<(Vec<u8>, String)>,
+    last: Option<Sent>,
     call: Option<Call>,
 }
 
@@ -172,6 +182,7 @@ fn bounds() -> Settings {
     settings.sessions.retransmission_nonces = 2;
     settings.sessions.retransmission_bytes = 64 * 1_500;
     settings.fleet.devices = 2;
+    settings.fleet.dictionary_values = 16;
     settings
 }
 
@@ -200,6 +211,43 @@ impl Run<'_> {
         }
     }
 
+    fn message(&mut self) {
+        let phone = self.input.below(PHONES);
+        let sent = match self.phones[phone].last.clone() {
+            Some(last) if self.input.one_in(8) => last,
+            _ => match self.compose(phone) {
+                Some(new) => new,
+                None => return,
+            },
+        };
+        self.phones[phone].last = Some(sent.clone());
+        let pick = |input: &mut Input<'_>, own: Option<Cookie>, other: Option<Cookie>| match input.byte() % 8
+        {
+            5 => None,
+            6 => other,
+            7 => Some(Cookie::from_u128(1)),
+            _ => own,
+        };
+        let neighbour = (phone + 1) % PHONES;
+        let cookie = pick(&mut self.input, self.phones[phone].cookie, self.phones[neighbour].cookie);
+        let connection =
+            pick(&mut self.input, self.phones[phone].connection, self.phones[neighbour].connection);
+        let door = match self.input.byte() % 8 {
+            7 => self.secure_door(neighbour),
+            5 | 6 => self.secure_door(phone),
+            _ => Door::Default,
+        };
+        let source = IpAddr::from([192, 0, 2, *self.input.pick(&[1, 2])]);
+        let shed = self.input.one_in(16);
+        let service = self.world.service.clone();
+        let request = (door, source, cookie, connection, shed);
+        let Sent { body, nonce, device } = sent;
+        let future = Box::pin(call(service, body, request));
+        let call = Call { future, nonce, device, revision: 0, deletions: self.deletions };
+        self.phones[phone].call = Some(call);
+        self.hear(phone);
+    }
+
     /// The secure door, usually with the certificate that the device was given last.
     fn secure_door(&mut self, phone: usize) -> Door {
         let device = id(phone);
@@ -213,69 +261,41 @@ impl Run<'_> {
         Door::Secure { device, serial }
     }
 
-    fn message(&mut self) {
-        let phone = self.input.below(PHONES);
-        let (body, nonce) = match self.phones[phone].last.clone() {
-            Some(last) if self.input.one_in(8) => last,
-            _ => match self.compose(phone) {
-                Some(new) => new,
-                None => return,
+    /// Usually what follows on the action that the phone was told.
+    fn reason(&mut self, told: Option<Action>) -> Reason<'static> {
+        let accepted = Some(ReplyStatus::Accepted);
+        match self.input.byte() % 16 {
+            8 => Reason::StartUp,
+            9 => Reason::Solicited,
+            10 => Reason::LocalChanges,
+            11 => Reason::InventoryChanges,
+            12 => Reason::Status,
+            13 => Reason::CleanUp,
+            14 if self.input.one_in(4) => Reason::Unknown("telepathy".into()),
+            14 | 15 => {
+                let action = if self.input.one_in(2) { None } else { Some(*self.input.pick(&Action::ALL)) };
+                Reason::ReplyTo { action, status: None }
+            }
+            choice => match told {
+                None | Some(Action::CleanUp | Action::Restart) => Reason::StartUp,
+                // A part repeats the action that it belongs to.
+                Some(Action::GetNextFragment) => Reason::ReplyTo { action: None, status: accepted },
+                Some(_) => {
+                    let status = match choice {
+                        6 => Some(ReplyStatus::Busy),
+                        7 => Some(ReplyStatus::Failed),
+                        _ => accepted,
+                    };
+                    Reason::ReplyTo { action: told, status }
+                }
             },
-        };
-        self.phones[phone].last = Some((body.clone(), nonce.clone()));
-        let pick = |input: &mut Input<'_>, own: Option<Cookie>, other: Option<Cookie>| match input.byte() % 8
-        {
-            0 => None,
-            1 => other,
-            2 => Some(Cookie::from_u128(1)),
-            _ => own,
-        };
-        let neighbour = (phone + 1) % PHONES;
-        let cookie = pick(&mut self.input, self.phones[phone].cookie, self.phones[neighbour].cookie);
-        let connection =
-            pick(&mut self.input, self.phones[phone].connection, self.phones[neighbour].connection);
-        let door = match self.input.byte() % 8 {
-            0..=3 => Door::Default,
-            4 => self.secure_door(neighbour),
-            _ => self.secure_door(phone),
-        };
-        let source = IpAddr::from([192, 0, 2, *self.input.pick(&[1, 2])]);
-        let shed = self.input.one_in(16);
-        let service = self.world.service.clone();
-        let request = (door, source, cookie, connection, shed);
-        let device = named(&body);
-        let future = Box::pin(call(service, body, request));
-        let call = Call { future, nonce, device, revision: 0, deletions: self.deletions };
-        self.phones[phone].call = Some(call);
-        self.hear(phone);
+        }
     }
 
     /// A message of a phone, or none if it cannot be written.
-    fn compose(&mut self, phone: usize) -> Option<(Vec<u8>, String)> {
+    fn compose(&mut self, phone: usize) -> Option<Sent> {
         let told = self.phones[phone].told;
-        let reason = match self.input.byte() % 12 {
-            0 | 1 => Reason::StartUp,
-            2 => Reason::Solicited,
-            3 => Reason::LocalChanges,
-            4 if self.input.one_in(2) => Reason::InventoryChanges,
-            4 => Reason::Status,
-            5 => Reason::CleanUp,
-            6 => Reason::Unknown("telepathy".into()),
-            _ => Reason::ReplyTo {
-                action: match self.input.byte() % 8 {
-                    0 => None,
-                    1 => Some(*self.input.pick(&Action::ALL)),
-                    _ => told,
-                },
-                status: *self.input.pick(&[
-                    Some(ReplyStatus::Accepted),
-                    Some(ReplyStatus::Accepted),
-                    Some(ReplyStatus::Busy),
-                    Some(ReplyStatus::Failed),
-                    None,
-                ]),
-            },
-        };
+        let reason = self.reason(told);
         let address = id(phone).to_string();
         let long = "x".repeat(20_000);
         let mut items = Vec::new();
@@ -286,7 +306,7 @@ impl Run<'_> {
             let (name, index, value, status) = *self.input.pick(&ITEMS);
             items.push(ItemRef { name, index, status, value });
         }
-        if self.input.byte() % 32 == 1 {
+        if self.input.one_in(32) {
             items.push(ItemRef::new("realm", &long));
         }
         self.messages += 1;
@@ -301,7 +321,9 @@ impl Run<'_> {
         };
         let mut body = Vec::new();
         write_phone_message(&mut body, &message).ok()?;
-        Some((body, nonce))
+        let named = items.iter().rev().find(|item| item.name == "mac-addr");
+        let device = named.and_then(|item| item.value.parse().ok());
+        Some(Sent { body, nonce, device })
     }
 
     /// Take the answer to a phone's message, if there is one already.
@@ -491,12 +513,6 @@ impl Run<'_> {
         assert_eq!(all(&before), all(&self.world.service));
         assert_eq!(before.templates.all(), self.world.service.templates.all());
     }
-}
-
-/// The device that a message names.
-fn named(body: &[u8]) -> Option<DeviceId> {
-    let message = parse_phone_message(body, &Limits::default()).ok()?;
-    message.items.iter().rev().find(|item| item.name == "mac-addr")?.value.parse().ok()
 }
 
 async fn call(
