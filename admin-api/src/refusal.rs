@@ -30,7 +30,9 @@ impl From<FleetError> for Problem {
         match error {
             FleetError::Unknown(id) => Self::not_found(format!("no device {id}")),
             FleetError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
-            FleetError::Full { .. } | FleetError::Unreadable(_) => Self::new(Kind::Conflict, error.to_string()),
+            FleetError::Full { .. } | FleetError::Unreadable(_) => {
+                Self::new(Kind::Conflict, error.to_string())
+            }
             FleetError::Refused(reason) => Self::new(Kind::Conflict, reason),
             FleetError::Submit(error) => error.into(),
             FleetError::Commit(error) => error.into(),
