@@ -117,9 +117,8 @@ impl EventKind {
         match (self, self.severity()) {
             (Self::NodeStarted | Self::NodeStopping | Self::AdminChange, _) => Level::INFO,
             // Who watches the store has a line of his own.
-            (Self::StoreTrouble, _) => Level::DEBUG,
-            (_, Severity::Error) => Level::WARN,
-            (_, Severity::Info | Severity::Warning) => Level::DEBUG,
+            (kind, Severity::Error) if !matches!(kind, Self::StoreTrouble) => Level::WARN,
+            _ => Level::DEBUG,
         }
     }
 }

@@ -153,6 +153,56 @@ mod tests {
         assert_eq!(guesses.0.len(), 1, "those whose minute is over go first");
     }
 
+    /// Takes one token, and counts what it is asked.
+    struct Guarded(std::sync::atomic::AtomicU32);
+
+    impl Handler for Guarded {
+        type Body = Body;
+
+        async fn call(&self, _: Arc<ConnInfo>, request: Request<RequestBody>) -> Response<Body> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let right = request.headers().get(AUTHORIZATION).is_some_and(|token| token == "right");
+            let mut response = Response::new(Body::empty());
+            if !right {
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+            }
+            response
+        }
+    }
+
+    #[tokio::test]
+    async fn after_many_wrong_tokens_not_even_the_right_one_is_looked_at() {
+        use callboard::listen::{Door, Limits, Shutdown, bind, serve};
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let bound = bind(Door::ADMIN, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+        let (address, shutdown) = (bound.local_addr(), Shutdown::new());
+        let handler = Arc::new(Throttled::new(Guarded(0.into())));
+        let limits = Arc::new(Limits::default());
+        let door = tokio::spawn(serve(bound, None, limits, Arc::clone(&handler), shutdown.clone()));
+        let status = async |authorization: &str| {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let request = format!("GET / HTTP/1.1\r\nConnection: close\r\n{authorization}\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer.split(' ').nth(1).unwrap().to_owned()
+        };
+        // Who brings no token does not guess.
+        for _ in 0..WRONG_TOKENS {
+            assert_eq!(status("").await, "401");
+        }
+        assert_eq!(status("Authorization: right\r\n").await, "200");
+        for _ in 0..WRONG_TOKENS {
+            assert_eq!(status("Authorization: wrong\r\n").await, "401");
+        }
+        let looked_at = handler.inner.0.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(status("Authorization: right\r\n").await, "429");
+        assert_eq!(handler.inner.0.load(std::sync::atomic::Ordering::Relaxed), looked_at);
+        shutdown.drain();
+        door.await.unwrap();
+    }
+
     #[test]
     fn the_refusal_says_when_to_come_again() {
         let response = refusal(Duration::from_millis(9_500));

@@ -94,7 +94,7 @@ impl WpiHandler {
             Ok(message) => message,
             Err(error) => {
                 tracing::debug!(conn = conn.id, %error, "not a WPI message");
-                self.metrics.unreadable(&error.kind);
+                self.metrics.unreadable(error.kind);
                 return plain(StatusCode::BAD_REQUEST);
             }
         };

@@ -164,12 +164,12 @@ impl WpiMetrics {
         match self.rejected.iter().find(|(known, _)| *known == cause) {
             Some((_, counter)) => counter.increment(1),
             None => {
-                counter!("callboard_wpi_rejected_total", "door" => self.door, "cause" => cause).increment(1)
+                counter!("callboard_wpi_rejected_total", "door" => self.door, "cause" => cause).increment(1);
             }
         }
     }
 
-    pub(super) fn unreadable(&self, kind: &ParseErrorKind) {
+    pub(super) fn unreadable(&self, kind: ParseErrorKind) {
         self.rejected(kind.as_label());
     }
 }
