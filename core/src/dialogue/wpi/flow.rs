@@ -39,7 +39,7 @@ pub struct Flow {
     pub(super) learned: Learned,
     pub(super) awaiting: Awaiting,
     pub(super) to_do: ToDo,
-    /// Service messages sent.
+    /// Service messages sent that go on with it.
     pub(super) actions: u32,
     pub(super) last: Option<Exchange>,
     /// The action whose answer came last: its repetition gets the same reply again.
@@ -135,6 +135,19 @@ pub(super) struct Exchange {
 }
 
 impl Flow {
+    /// About as many bytes as the flow keeps of what its phone sent.
+    pub fn bytes(&self) -> usize {
+        let collected = match &self.awaiting {
+            Awaiting::ReadAll(answer) | Awaiting::Tan(answer) => answer.items.bytes(),
+            Awaiting::ReadItems(reading) => reading.answer.items.bytes(),
+            Awaiting::Write(writing) => writing.answer.items.bytes(),
+            Awaiting::Nothing | Awaiting::Over(_) => 0,
+        };
+        let reported =
+            if self.reported.is_same(&self.base.reported) { 0 } else { self.reported.as_bytes().len() };
+    /// Service messages sent so far that went on with it; the one that ends it does not count.
+    }
+
     /// The device.
     pub const fn device(&self) -> &DeviceId {
         &self.device
