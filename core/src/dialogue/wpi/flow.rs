@@ -135,19 +135,6 @@ pub(super) struct Exchange {
 }
 
 impl Flow {
-    /// About as many bytes as the flow keeps of what its phone sent.
-    pub fn bytes(&self) -> usize {
-        let collected = match &self.awaiting {
-            Awaiting::ReadAll(answer) | Awaiting::Tan(answer) => answer.items.bytes(),
-            Awaiting::ReadItems(reading) => reading.answer.items.bytes(),
-            Awaiting::Write(writing) => writing.answer.items.bytes(),
-            Awaiting::Nothing | Awaiting::Over(_) => 0,
-        };
-        let reported =
-            if self.reported.is_same(&self.base.reported) { 0 } else { self.reported.as_bytes().len() };
-    /// Service messages sent so far that went on with it; the one that ends it does not count.
-    }
-
     /// The device.
     pub const fn device(&self) -> &DeviceId {
         &self.device
@@ -158,7 +145,7 @@ impl Flow {
         self.reason
     }
 
-    /// Service messages sent so far.
+    /// Service messages sent so far that went on with it; the one that ends it does not count.
     pub const fn actions(&self) -> u32 {
         self.actions
     }
