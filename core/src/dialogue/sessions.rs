@@ -36,6 +36,9 @@ pub struct SessionLimits {
     pub flows: usize,
     /// Open flows of one sender's address.
     pub flows_per_source: usize,
+    /// Bytes that flows keep of what their phones sent, all together. Beyond it no flow is opened; beyond twice as much
+    /// those that are open are not continued either.
+    pub flow_bytes: usize,
     /// A flow without a message ends after this.
     pub idle: Duration,
     /// A flow ends after this whatever happens in it.
@@ -53,6 +56,7 @@ impl Default for SessionLimits {
         Self {
             flows: 100_000,
             flows_per_source: 2_000,
+            flow_bytes: 512 << 20,
             idle: Duration::from_mins(2),
             lifetime: Duration::from_mins(10),
             retransmission_window: Duration::from_mins(10),
@@ -71,6 +75,8 @@ struct Entry {
     /// The door that it came to.
     door: Door,
     slot: Slot,
+    /// Bytes that its waiting flow keeps.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -129,6 +135,7 @@ pub struct Sessions {
     hasher: RandomState,
     limits: SessionLimits,
     open: AtomicUsize,
+    held: AtomicUsize,
 }
 
 impl fmt::Debug for Sessions {
@@ -146,6 +153,7 @@ impl Sessions {
             hasher: RandomState::default(),
             limits,
             open: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
         }
     }
 
@@ -157,6 +165,16 @@ impl Sessions {
     /// Whether the sender's address has as many open flows as it may.
     pub fn is_full(&self, source: IpAddr) -> bool {
         self.source(source).number(source) >= self.limits.flows_per_source
+    }
+
+    /// Whether waiting flows keep more bytes than new ones may add to.
+    pub fn is_heavy(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > self.limits.flow_bytes
+    }
+
+    /// Whether waiting flows keep more bytes than there is room for, even for those that are inside.
+    pub fn is_too_heavy(&self) -> bool {
+        self.held.load(Ordering::Relaxed) / 2 > self.limits.flow_bytes
     }
 
     /// The bound on open flows.
@@ -227,7 +245,7 @@ impl Sessions {
         self.source(arrival.source).add(arrival.source, cookie);
         self.open.fetch_add(1, Ordering::Relaxed);
         let slot = Slot::CheckedOut(now);
-        let entry = Entry { cookie, source: arrival.source, door: arrival.door.clone(), slot };
+        let entry = Entry { cookie, source: arrival.source, door: arrival.door.clone(), slot, bytes: 0 };
         let mut shard = self.shard(device);
         let old = shard.flows.insert(device.clone(), entry);
         if let Some(old) = &old {
@@ -243,6 +261,7 @@ impl Sessions {
         if entry.is_open() {
             self.count_out(entry.source, entry.cookie);
         }
+        self.held.fetch_sub(entry.bytes, Ordering::Relaxed);
         match entry.slot {
             Slot::Parked(flow) => Some(flow),
             Slot::CheckedOut(_) | Slot::Over(..) => None,
@@ -286,7 +305,10 @@ impl Sessions {
             return Found::Over(device.clone(), reply.clone());
         }
         match std::mem::replace(&mut entry.slot, Slot::CheckedOut(now)) {
-            Slot::Parked(flow) => Found::Flow(cookie, flow),
+            Slot::Parked(flow) => {
+                self.held.fetch_sub(std::mem::take(&mut entry.bytes), Ordering::Relaxed);
+                Found::Flow(cookie, flow)
+            }
             busy => {
                 entry.slot = busy;
                 Found::Busy
@@ -301,6 +323,9 @@ impl Sessions {
             Some(entry) if entry.cookie == cookie => {
                 // What is over stays so: two messages ended it at once, and the other one has made it durable.
                 if entry.is_open() {
+                    let before = std::mem::replace(&mut entry.bytes, flow.bytes());
+                    self.held.fetch_add(entry.bytes, Ordering::Relaxed);
+                    self.held.fetch_sub(before, Ordering::Relaxed);
                     entry.slot = Slot::Parked(flow);
                 }
                 None
@@ -318,6 +343,7 @@ impl Sessions {
             return;
         };
         entry.slot = Slot::Over(now, reply);
+        self.held.fetch_sub(std::mem::take(&mut entry.bytes), Ordering::Relaxed);
         let source = entry.source;
         drop(shard);
         self.count_out(source, cookie);

@@ -247,6 +247,9 @@ impl Service {
             device: device.as_ref(),
         };
         let now = self.now();
+        if self.sessions.is_too_heavy() {
+            return WpiResponse::overload(OverloadCause::Flows);
+        }
         match self.sessions.check_out(hints, arrival, now) {
             Found::Flow(cookie, flow) => {
                 tell_span(cookie);
@@ -401,7 +404,7 @@ impl Service {
             return Some(OverloadCause::Store);
         }
         if !self.sessions.has_flow(device) {
-            if self.sessions.open() >= self.sessions.limit() {
+            if self.sessions.open() >= self.sessions.limit() || self.sessions.is_heavy() {
                 return Some(OverloadCause::Flows);
             }
             if self.sessions.is_full(request.source) {

@@ -103,6 +103,8 @@ config_table! {
         flows: count(100_000 in 1..=10_000_000),
         /// Open flows of one sender's address; a phone beyond is told "later".
         flows_per_source: count(2_000 in 1..=10_000_000),
+        /// Memory for what phones sent in flows that are open. Beyond it a phone that opens one is told "later"; beyond twice as much those inside are too.
+        flow_bytes: bytes(536_870_912 in 1_048_576..=68_719_476_736),
         /// Time a flow may rest between two messages of the phone.
         idle_timeout: seconds(120 in 1..=86_400),
         /// Age at which a flow is given up.

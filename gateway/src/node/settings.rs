@@ -33,6 +33,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings
         sessions: SessionLimits {
             flows: flow.flows,
             flows_per_source: flow.flows_per_source,
+            flow_bytes: flow.flow_bytes,
             idle: flow.idle_timeout,
             lifetime: flow.lifetime,
             retransmission_window: flow.retransmission_window,

@@ -180,6 +180,20 @@ fn two_messages_that_end_a_flow_count_once() {
 }
 
 #[test]
+fn waiting_flows_weigh_and_others_do_not() {
+    let limits = SessionLimits { flow_bytes: 0, ..limits() };
+    let sessions = Sessions::new(limits);
+    let arrival = from(1, Door::Default);
+    let cookie = open(&sessions, 1, &arrival, at(0));
+    assert!(sessions.is_heavy());
+    assert!(matches!(sessions.check_out(with_cookie(cookie), &arrival, at(0)), Found::Flow(..)));
+    assert!(!sessions.is_heavy(), "it is out of the table");
+    let _ = open(&sessions, 2, &arrival, at(0));
+    drop(sessions.sweep(at(100_000)));
+    assert!(!sessions.is_heavy(), "all of them are gone");
+}
+
+#[test]
 fn idle_and_old_flows_are_swept() {
     let (sessions, cookie, arrival) = one();
     assert!(sessions.sweep(at(120)).is_empty());

@@ -195,10 +195,10 @@ impl Flow {
         collected: Collecting,
         events: &mut Vec<EventDraft>,
     ) -> Next {
-        let set = match collected.items.build(ctx.limits.device_items) {
+        let set = match ctx.limits.pack(collected.items) {
             Ok(set) => set,
-            Err(error) => {
-                self.too_large(&error.to_string(), events);
+            Err(reason) => {
+                self.too_large(&reason, events);
                 return Next::Finish(Reply::clean_up());
             }
         };
@@ -249,12 +249,12 @@ impl Flow {
     }
 
     fn adopt(&mut self, ctx: &Context<'_>, all: ItemSetBuilder, events: &mut Vec<EventDraft>) {
-        match all.build(ctx.limits.device_items) {
+        match ctx.limits.pack(all) {
             Ok(set) => {
                 self.reported = set;
                 self.learned.update.reported = Some(self.reported.clone());
             }
-            Err(error) => self.too_large(&error.to_string(), events),
+            Err(reason) => self.too_large(&reason, events),
         }
     }
 

@@ -135,6 +135,19 @@ pub(super) struct Exchange {
 }
 
 impl Flow {
+    /// About as many bytes as the flow keeps of what its phone sent.
+    pub fn bytes(&self) -> usize {
+        let collected = match &self.awaiting {
+            Awaiting::ReadAll(answer) | Awaiting::Tan(answer) => answer.items.bytes(),
+            Awaiting::ReadItems(reading) => reading.answer.items.bytes(),
+            Awaiting::Write(writing) => writing.answer.items.bytes(),
+            Awaiting::Nothing | Awaiting::Over(_) => 0,
+        };
+        let reported =
+            if self.reported.is_same(&self.base.reported) { 0 } else { self.reported.as_bytes().len() };
+        collected + reported + self.opening.as_bytes().len()
+    }
+
     /// The device.
     pub const fn device(&self) -> &DeviceId {
         &self.device

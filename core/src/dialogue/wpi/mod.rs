@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::device::DeviceId;
 use crate::event::EventDraft;
-use crate::item::ItemWrite;
+use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
 use crate::policy::Policy;
 use crate::secret::{Secret, Vault};
 use crate::time::Timestamp;
@@ -68,6 +68,16 @@ pub struct FlowLimits {
     pub device_bytes: usize,
     /// After a write of ours, `local-changes` are not answered by another write for this long.
     pub local_changes_guard: Duration,
+}
+
+impl FlowLimits {
+    /// Pack a device's items, if they are few and small enough. Half of the record is theirs; the other half stays free
+    /// for what administrators and the service add to the device.
+    pub(super) fn pack(&self, items: ItemSetBuilder) -> Result<ItemSet, String> {
+        let set = items.build(self.device_items).map_err(|error| error.to_string())?;
+        let most = self.device_bytes / 2;
+        if set.as_bytes().len() > most { Err(format!("more than {most} bytes of items")) } else { Ok(set) }
+    }
 }
 
 impl Default for FlowLimits {
@@ -155,4 +165,23 @@ pub struct Step {
     pub events: Vec<EventDraft>,
     /// What the flow learned about the device; given out when the flow is over.
     pub learned: Option<Learned>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::KEY_LEN;
+
+    #[test]
+    fn a_devices_items_leave_half_of_its_record_free() {
+        let vault = Vault::new(&[1; KEY_LEN]).unwrap();
+        let limits = FlowLimits { device_bytes: 4_096, ..FlowLimits::default() };
+        let items = |bytes: usize| {
+            let mut items = ItemSetBuilder::default();
+            items.push("hostname", None, &"x".repeat(bytes), None, &vault).unwrap();
+            limits.pack(items)
+        };
+        assert_eq!(items(2_000).unwrap().len(), 1);
+        assert_eq!(items(2_048).unwrap_err(), "more than 2048 bytes of items");
+    }
 }

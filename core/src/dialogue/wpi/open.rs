@@ -124,12 +124,17 @@ impl Flow {
         for entry in &self.opening {
             all.push_entry(&entry);
         }
-        match all.build(ctx.limits.device_items) {
+        match ctx.limits.pack(all) {
             Ok(set) => {
                 self.reported = set;
                 self.learned.update.reported = Some(self.reported.clone());
             }
-            Err(error) => self.too_large(&error.to_string(), events),
+            Err(reason) => {
+                // Whoever sent this, the phone itself says what it has.
+                self.too_large(&reason, events);
+                self.opening = ItemSet::default();
+                self.to_do.read_all = true;
+            }
         }
     }
 
@@ -308,7 +313,7 @@ fn collect(mut builder: ItemSetBuilder, items: &[Item<'_>], ctx: &Context<'_>) -
     if builder.bytes() > ctx.limits.device_bytes {
         return Err(format!("more than {} bytes of items", ctx.limits.device_bytes));
     }
-    builder.build(ctx.limits.device_items).map_err(|error| error.to_string())
+    ctx.limits.pack(builder)
 }
 
 /// Whether as many changed items are attached as the phone says (WPI reference, section 8.10). They come behind the
