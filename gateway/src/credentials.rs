@@ -43,7 +43,7 @@ pub struct Issuer {
 /// not feel it.
 const AT_ONCE: usize = 1;
 /// Certificates begin to be valid this much earlier: clocks of phones are late.
-const CLOCK_SKEW: Duration = Duration::from_secs(24 * 3_600);
+const CLOCK_SKEW: Duration = Duration::from_hours(24);
 
 impl Issuer {
     /// Issue from `authority`.
@@ -122,14 +122,14 @@ mod tests {
         let authority = Authority::create(&AuthorityParams {
             common_name: "Test CA".into(),
             organisation: "Test".into(),
-            lifetime: Duration::from_secs(10 * 365 * 86_400),
+            lifetime: Duration::from_hours(10 * 365 * 24),
             key: KeyKind::P256,
             now: NOW.to_jiff(),
         })
         .unwrap();
         let settings = ClientSettings {
             key: KeyKind::P256,
-            lifetime: Duration::from_secs(365 * 86_400),
+            lifetime: Duration::from_hours(365 * 24),
             password: Secret::default(),
             encryption: Encryption::Aes256,
             port: 18_444,
@@ -147,7 +147,7 @@ mod tests {
         let made = issuer().issue(Need { device, password: None }, NOW).await.unwrap();
         assert_eq!(names(&made), ["dls-client-certificate", "dls-server-ca[0]", "dls-server-ca[1]"]);
         assert!(made.items[1].value.expose().starts_with("-----BEGIN CERTIFICATE-----"));
-        assert_eq!(made.expires, NOW.plus(Duration::from_secs(365 * 86_400)));
+        assert_eq!(made.expires, NOW.plus(Duration::from_hours(365 * 24)));
     }
 
     #[tokio::test]

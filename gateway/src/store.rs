@@ -1,7 +1,8 @@
 //! `callboard store`: check, export, import, compact.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -77,17 +78,17 @@ fn check(dir: &Path) -> anyhow::Result<ExitCode> {
     let report = store::check(dir)?;
     let mut text = String::new();
     for table in &report.tables {
-        text += &format!("{}: {} records, {} bytes\n", table.table.name(), table.records, table.bytes);
+        let _ = writeln!(text, "{}: {} records, {} bytes", table.table.name(), table.records, table.bytes);
     }
-    text += &format!("live: {} bytes, on disk: {} bytes\n", report.live_bytes(), report.size_on_disk);
+    let _ = writeln!(text, "live: {} bytes, on disk: {} bytes", report.live_bytes(), report.size_on_disk);
     for path in report.set_aside.iter().chain(&report.leftovers) {
-        text += &format!("left by an interrupted run: {}\n", path.display());
+        let _ = writeln!(text, "left by an interrupted run: {}", path.display());
     }
     for record in &report.damage.damaged_list {
         let table = record.table.map_or("unknown table", Table::name);
-        text += &format!("damaged: {table} {}: {}\n", record.key, record.reason);
+        let _ = writeln!(text, "damaged: {table} {}: {}", record.key, record.reason);
     }
-    text += &format!("damaged records: {}\n", report.damage.damaged);
+    let _ = writeln!(text, "damaged records: {}", report.damage.damaged);
     say(&text);
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
@@ -97,7 +98,7 @@ fn progress(what: &'static str) -> impl FnMut(u64) {
 }
 
 fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
-    let mut out: Box<dyn Write> = if to == Path::new("-") {
+    let mut out: Box<dyn io::Write> = if to == Path::new("-") {
         Box::new(BufWriter::new(io::stdout().lock()))
     } else {
         let file = File::create_new(to).with_context(|| format!("cannot create {}", to.display()))?;
@@ -124,8 +125,9 @@ fn import(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
     let key = place.data_dir.join("key");
     let mut text = format!("imported {} records, {} bytes\n", report.records, report.bytes);
     if !key.exists() {
-        text += &format!(
-            "put the key file of the exported server at {} before starting: secrets are sealed under it\n",
+        let _ = writeln!(
+            text,
+            "put the key file of the exported server at {} before starting: secrets are sealed under it",
             key.display()
         );
     }

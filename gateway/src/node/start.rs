@@ -146,7 +146,7 @@ pub async fn start<A: Handler>(
     tasks.spawn(housekeeping::run(service.clone(), shutdown.clone()));
     tasks.spawn(identity.clone().watch(shutdown.clone()));
     let mut node = Node { service, store, health, shutdown, tasks, serving, doors, ready_file: None };
-    node.open_doors(&config, other, &identity, token, started, admin)?;
+    node.open_doors(&config, other, &identity, &token, started, admin)?;
     node.ready(ready_file)?;
     Ok(node)
 }
@@ -240,7 +240,7 @@ impl Node {
         config: &Arc<Config>,
         bounds: Vec<Bound>,
         identity: &Arc<Identity>,
-        token: callboard_core::secret::Secret,
+        token: &callboard_core::secret::Secret,
         started: callboard_core::time::Timestamp,
         admin: impl FnOnce(AdminParts) -> Result<A, anyhow::Error>,
     ) -> Result<(), StartError> {
