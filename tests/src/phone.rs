@@ -101,8 +101,9 @@ pub struct Phone {
     pub user_pwd: String,
     /// What is typed as the last characters of the PIN.
     pub tan: String,
+    /// The session it is in, or was in last: the whole value that the service set.
+    pub cookie: Option<String>,
     wire: Option<Wire>,
-    cookie: Option<String>,
 }
 
 /// Nonces are never used twice: two phones may stand for one device.

@@ -40,11 +40,12 @@ pub fn without_pin(client_certificate: &str, server_ca: &str, port: &str, passwo
     }
 }
 
-/// Opens the pack of a phone that bootstraps with a PIN; `None` if the password is not the right one.
+/// Opens the pack of a phone that bootstraps with a PIN, and the store in it; `None` if the password is not the right
+/// one.
 ///
 /// Layout (section 7.4): `"OS1"`, salt of 16 bytes, nonce of 12, AES-256-GCM of a JSON text, its tag, all of it base64.
 /// The key is PBKDF2-HMAC-SHA256 of the password, 100,000 rounds.
-pub fn with_pin(pack: &str, password: &str) -> Option<Bootstrap> {
+pub fn with_pin(pack: &str, password: &str, store_password: &str) -> Option<Bootstrap> {
     let bytes = BASE64.decode(pack.trim()).expect("base64");
     let (magic, rest) = bytes.split_at(3);
     assert_eq!(magic, b"OS1");
@@ -59,7 +60,7 @@ pub fn with_pin(pack: &str, password: &str) -> Option<Bootstrap> {
     let text = key.open_in_place(nonce, Aad::empty(), &mut sealed).ok()?;
     let contents: Value = serde_json::from_slice(text).expect("JSON");
     Some(Bootstrap {
-        own: open_pkcs12(contents["client"].as_str().expect("a store"), ""),
+        own: open_pkcs12(contents["client"].as_str().expect("a store"), store_password),
         authority: der(contents["ca"][0].as_str().expect("an authority")),
         port: contents["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port"),
     })

@@ -3,8 +3,13 @@
 // Helpers of tests may unwrap like the tests themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admin;
 mod boot;
+mod cli;
+mod disk;
 mod http;
 mod lifecycle;
+mod limits;
+mod secrets;
 mod secure;
 mod tls;

@@ -123,7 +123,7 @@ async fn rsa_keys_are_the_default_and_openssl_reads_them() {
 #[tokio::test]
 async fn a_certificate_opens_the_door_for_its_own_device_only() {
     let server = Server::new().await;
-    let (mut phone, bootstrap) = secured(&server, MAC).await;
+    let (mut phone, _) = secured(&server, MAC).await;
     let (mut other, _) = secured(&server, OTHER).await;
     let own = std::mem::replace(&mut other.client, phone.client.clone());
     other.hang_up();
@@ -132,18 +132,26 @@ async fn a_certificate_opens_the_door_for_its_own_device_only() {
     let admin = server.admin();
     let told = admin.events("certificate-mismatch", OTHER).await;
     assert!(told[0]["text"].as_str().unwrap().contains(MAC), "{told:?}");
-    // In the middle of a dialogue it opens nothing either: the cookie belongs to the certificate's device.
+    // Nor does the name alone, or the session of another, in the middle of a dialogue.
     phone.changed = true;
-    assert_eq!(phone.start_up().await.action, ReadAllItems);
-    let items = other.basic_items();
-    let answer = other.reply(ReadAllItems, ReplyStatus::Accepted, Fragment::Final, &items).await;
-    assert_eq!(answer.action, CleanUp);
-    assert_eq!(admin.events("certificate-mismatch", OTHER).await.len(), 2);
+    let answer = phone.start_up().await;
+    assert_eq!(answer.action, ReadAllItems);
+    let named = other.basic_items();
+    let hostname = [(("hostname".to_owned(), None), "slipped-in".to_owned())];
+    let own = std::mem::replace(&mut other.client, own);
+    for (cookie, client, items) in
+        [(None, own.clone(), &named[..]), (phone.cookie.clone(), other.client.clone(), &hostname)]
+    {
+        (other.cookie, other.client) = (cookie, client);
+        other.hang_up();
+        let answer = other.reply(ReadAllItems, ReplyStatus::Accepted, Fragment::Final, items).await;
+        assert_eq!(answer.action, CleanUp);
+    }
+    assert!(phone.follow(answer).await.last.is_end());
+    assert_eq!(admin.item(MAC, "reported", "hostname").await, Some(serde_json::json!("phone")));
 
-    other.client = own;
     other.hang_up();
-    assert!(other.boot().await.last.is_end());
-    drop(bootstrap);
+    assert!(other.boot().await.last.is_end(), "with its own certificate it is welcome");
 }
 
 #[tokio::test]
@@ -183,8 +191,8 @@ async fn a_pin_opens_the_pack_and_its_end_proves_the_user() {
     let server = Server::new().await;
     let mut phone = known(&server, MAC).await;
     let pack = packed(&server, &mut phone, "individual-pin", Some("4711secret789")).await;
-    assert!(with_pin(&pack, "4711secreT").is_none(), "the user mistypes");
-    let bootstrap = with_pin(&pack, "4711secret").unwrap();
+    assert!(with_pin(&pack, "4711secreT", "").is_none(), "the user mistypes");
+    let bootstrap = with_pin(&pack, "4711secret", "").unwrap();
     assert_eq!(common_name(bootstrap.own.certificate()), MAC);
     move_in(&server, &mut phone, &bootstrap);
 
@@ -215,7 +223,7 @@ async fn the_default_pin_is_that_of_the_data_directory() {
     let (password, tan) = pin.trim().split_at(pin.trim().len() - 3);
     let mut phone = known(&server, MAC).await;
     let pack = packed(&server, &mut phone, "default-pin", None).await;
-    move_in(&server, &mut phone, &with_pin(&pack, password).unwrap());
+    move_in(&server, &mut phone, &with_pin(&pack, password, "").unwrap());
     phone.tan = tan.to_owned();
     assert!(phone.boot().await.last.is_end());
     assert_eq!(mode(&server, MAC).await, "secure");
