@@ -69,6 +69,7 @@ impl Config {
             // Taken by TLS, the request handlers and the sockets.
             concurrent_handshakes: _,
             body_bytes: _,
+            large_bodies_bytes: _,
             backlog: _,
         } = self.limits;
         listen::Limits {

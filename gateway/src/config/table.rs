@@ -79,6 +79,8 @@ config_table! {
         header_bytes: bytes(16_384 in 4_096..=1_048_576),
         /// Size of a phone's request body.
         body_bytes: bytes(2_097_152 in 51_200..=16_777_216),
+        /// Memory for request bodies over 64 KiB, of all phones together; a peer whose body finds no room is refused with 503. Phones split what is over 50 kB.
+        large_bodies_bytes: bytes(67_108_864 in 16_777_216..=17_179_869_184),
         /// Time for a whole request head, from its first byte; also for the first byte after the handshake.
         header_timeout: ms(10_000 in 100..=600_000),
         /// Time for a whole request body.

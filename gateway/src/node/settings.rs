@@ -1,5 +1,7 @@
 //! From the configuration to the service's settings, and the clock and dice it uses.
 
+use std::sync::Arc;
+
 use callboard_core::dialogue::sessions::SessionLimits;
 use callboard_core::dialogue::wpi::{FlowLimits, SecureSettings};
 use callboard_core::fleet::FleetLimits;
@@ -9,7 +11,7 @@ use callboard_core::service::Settings;
 use callboard_core::time::{Clock, Random, Timestamp};
 
 use crate::config::{AfterCleanUp, Config};
-use crate::wpi::WpiLimits;
+use crate::wpi::{LargeBodies, WpiLimits};
 
 /// Tasks that may wait for one device.
 const TASKS_PER_DEVICE: usize = 16;
@@ -55,10 +57,11 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings
 }
 
 /// Bounds on requests at the WPI doors.
-pub(super) fn wpi_limits(config: &Config) -> WpiLimits {
+pub(super) fn wpi_limits(config: &Config, large_bodies: Arc<LargeBodies>) -> WpiLimits {
     WpiLimits {
         message: (&config.wpi).into(),
         body_bytes: config.limits.body_bytes,
+        large_bodies,
         paths: config.wpi.paths.clone(),
         close_after_clean_up: config.wpi.after_clean_up == AfterCleanUp::Close,
     }

@@ -23,7 +23,7 @@ use crate::credentials::{ClientSettings, Issuer};
 use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve};
 use crate::telemetry::{self, Health, InstallError, Metrics};
 use crate::tls::{self, Identity, Purpose, TlsError};
-use crate::wpi::{self, Mode, WpiHandler};
+use crate::wpi::{self, LargeBodies, Mode, WpiHandler};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -245,6 +245,7 @@ impl Node {
         admin: impl FnOnce(AdminParts) -> Result<A, anyhow::Error>,
     ) -> Result<(), StartError> {
         let mut admin = Some(admin);
+        let large_bodies = Arc::new(LargeBodies::new(config.limits.large_bodies_bytes));
         let limits = Arc::new(config.door_limits());
         for bound in bounds {
             let purpose = match bound.door() {
@@ -254,7 +255,10 @@ impl Node {
             };
             let tls = Some(identity.server(purpose)?);
             let (limits, shutdown) = (limits.clone(), self.shutdown.clone());
-            let phones = |mode| Arc::new(WpiHandler::new(self.service.clone(), mode, wpi_limits(config)));
+            let phones = |mode| {
+                let limits = wpi_limits(config, large_bodies.clone());
+                Arc::new(WpiHandler::new(self.service.clone(), mode, limits))
+            };
             match purpose {
                 Purpose::Phones => {
                     self.serving.spawn(serve(bound, tls, limits, phones(Mode::Default), shutdown));

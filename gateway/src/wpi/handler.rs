@@ -15,6 +15,8 @@ use callboard_core::service::{Service, WpiRequest, WpiResponse};
 use foldhash::fast::RandomState;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use hyper::body::Body as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument as _;
 
 use super::cookie::{self, Cookies};
@@ -38,10 +40,34 @@ pub struct WpiLimits {
     pub message: Limits,
     /// Bytes of a request body.
     pub body_bytes: usize,
+    /// Room for bodies that are larger than a phone's message may be, of all doors together.
+    pub large_bodies: Arc<LargeBodies>,
     /// Request paths that are served.
     pub paths: Vec<String>,
     /// Close connections after `CleanUp`.
     pub close_after_clean_up: bool,
+}
+
+/// Bytes of a body up to which it needs no room of [`LargeBodies`]: a phone splits what is over 50 kB.
+const SMALL_BODY_BYTES: usize = 65_536;
+/// Bytes of one permit.
+const ROOM_UNIT_BYTES: usize = 1_024;
+
+/// Room for request bodies that are larger than phones send them. Peers that announce such bodies and withhold them
+/// fill this room, and nothing else.
+#[derive(Debug)]
+pub struct LargeBodies(Semaphore);
+
+impl LargeBodies {
+    /// Room for this many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self(Semaphore::new((bytes / ROOM_UNIT_BYTES).min(Semaphore::MAX_PERMITS)))
+    }
+
+    /// Room for a body of at most `bytes`; `None` if there is not enough.
+    pub(super) fn take(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        self.0.try_acquire_many(u32::try_from(bytes.div_ceil(ROOM_UNIT_BYTES)).ok()?).ok()
+    }
 }
 
 /// Serves phones at one door.
@@ -83,7 +109,20 @@ impl WpiHandler {
         let Some(door) = self.door(conn) else {
             return self.reject("certificate", StatusCode::BAD_REQUEST);
         };
-        let body = match read_body(body, self.limits.body_bytes).await {
+        let limit = if conn.is_shed() { SMALL_BODY_BYTES } else { self.limits.body_bytes };
+        // A body of unknown length may become as long as is allowed.
+        let announced =
+            body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limit);
+        let room = if announced > SMALL_BODY_BYTES && announced <= limit {
+            match self.limits.large_bodies.take(announced) {
+                Some(room) => Some(room),
+                None => return self.reject("no_room_for_body", StatusCode::SERVICE_UNAVAILABLE),
+            }
+        } else {
+            None
+        };
+        let read = read_body(body, limit).await;
+        let body = match read {
             Ok(body) => body,
             Err(BodyError::TooLarge { .. }) => {
                 return self.reject("body_too_large", StatusCode::PAYLOAD_TOO_LARGE);
@@ -98,6 +137,7 @@ impl WpiHandler {
                 return plain(StatusCode::BAD_REQUEST);
             }
         };
+        let _until_answered = room;
         let cookies = cookie::read(&head.headers);
         // At the level of what must never lack it. The service fills in the flow when it has found it.
         let span = tracing::warn_span!("flow", conn = conn.id, flow = tracing::field::Empty);

@@ -32,8 +32,15 @@ const ACTIONS: [Action; 8] = [
 ];
 
 /// Causes for which a request is turned away before it is read as a message.
-const REJECTED: [&str; 6] =
-    ["path", "method", "certificate", "body_too_large", "body_aborted", "unwritable_reply"];
+const REJECTED: [&str; 7] = [
+    "path",
+    "method",
+    "certificate",
+    "body_too_large",
+    "no_room_for_body",
+    "body_aborted",
+    "unwritable_reply",
+];
 /// What [`parse_phone_message`](callboard_codecs::wpi::parse_phone_message) may find wrong.
 const UNREADABLE: [ParseErrorKind; 17] = [
     ParseErrorKind::Empty,

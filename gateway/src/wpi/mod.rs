@@ -6,5 +6,5 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-pub use handler::{Mode, WpiHandler, WpiLimits};
+pub use handler::{LargeBodies, Mode, WpiHandler, WpiLimits};
 pub use metrics::describe_metrics;

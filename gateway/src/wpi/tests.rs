@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Mode, WpiHandler, WpiLimits};
+use super::{LargeBodies, Mode, WpiHandler, WpiLimits};
 use crate::listen::{self, Door, Shutdown, bind, serve};
 
 const OPENING: &str = r#"<WorkpointMessage><Message nonce="AA01" maxItems="-1">
@@ -65,6 +65,10 @@ impl io::Write for Sink {
 }
 
 fn handler() -> WpiHandler {
+    handler_with(Arc::new(LargeBodies::new(1 << 20)))
+}
+
+fn handler_with(large_bodies: Arc<LargeBodies>) -> WpiHandler {
     let around = Surroundings {
         store: Arc::new(MemoryStore::default()),
         vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
@@ -76,7 +80,8 @@ fn handler() -> WpiHandler {
     settings.fleet.devices = 10;
     let limits = WpiLimits {
         message: callboard_codecs::wpi::Limits::default(),
-        body_bytes: 10_000,
+        body_bytes: 400_000,
+        large_bodies,
         paths: vec!["/DeploymentService/LoginService".to_owned()],
         close_after_clean_up: true,
     };
@@ -135,4 +140,26 @@ async fn all_lines_of_a_flow_carry_its_number() {
     // Whoever reads the log must not be able to speak for the phone.
     let cookie = cookie.trim_start_matches("JSESSIONID=").split(';').next().unwrap();
     assert!(cookie.len() == 32 && !text.contains(cookie) && !text.contains(&cookie[..8]), "{text}");
+}
+
+#[tokio::test]
+async fn large_bodies_share_their_room_and_small_ones_need_none() {
+    let room = Arc::new(LargeBodies::new(300_000));
+    let bound = bind(Door::WPI, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let (address, shutdown) = (bound.local_addr(), Shutdown::new());
+    let limits = Arc::new(listen::Limits::default());
+    let handler = Arc::new(handler_with(room.clone()));
+    let door = tokio::spawn(serve(bound, None, limits, handler, shutdown.clone()));
+
+    let large = "x".repeat(100_000);
+    let taken = room.take(250_000).unwrap();
+    let refused = post(address, "", &large).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(post(address, "", OPENING).await.contains("ReadAllItems"));
+    drop(taken);
+    let read = post(address, "", &large).await;
+    assert!(read.starts_with("HTTP/1.1 400 "), "it is no WPI message, and was read as far as that: {read}");
+    assert!(room.take(250_000).is_some(), "the room is given back");
+    shutdown.drain();
+    door.await.unwrap();
 }
