@@ -141,7 +141,10 @@ impl Launch {
         let mut child = command.spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("its standard error").into_owned_fd().expect("a pipe");
         let log = Log::read(stderr);
-        log.line("ready devices=").await;
+        log.first("`ready`", |line| {
+            line.contains("ready devices=") || line.contains("\"message\":\"ready\"")
+        })
+        .await;
         let doors = std::fs::read(&ready_file).expect("the ready file is there when `ready` is logged");
         let doors = serde_json::from_slice(&doors).expect("the ready file is JSON");
         Server { child, log, doors, launch: self.clone() }
@@ -240,13 +243,17 @@ impl Log {
 
     /// Waits for a line that holds this text, and gives it.
     pub async fn line(&self, text: &str) -> String {
+        self.first(&format!("{text:?}"), |line| line.contains(text)).await
+    }
+
+    async fn first(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let mut log = self.0.clone();
-        let holds = |lines: &Vec<String>| lines.iter().any(|line| line.contains(text));
-        let found = within(&format!("{text:?} in the log"), log.wait_for(holds)).await;
+        let some = |lines: &Vec<String>| lines.iter().any(|line| wanted(line));
+        let found = within(&format!("{what} in the log"), log.wait_for(some)).await;
         let Ok(lines) = found else {
-            panic!("the server ended before it logged {text:?}:\n{}", self.text());
+            panic!("the server ended before it logged {what}:\n{}", self.text());
         };
-        lines.iter().find(|line| line.contains(text)).cloned().unwrap_or_default()
+        lines.iter().find(|line| wanted(line)).cloned().unwrap_or_default()
     }
 
     /// Waits until the server closes its log.

@@ -1,5 +1,7 @@
 //! HTTP as phones speak and hear it (WPI reference, sections 1.2 to 1.6).
 
+use std::net::SocketAddr;
+
 use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems};
 use callboard_codecs::wpi::{Fragment, Reason};
 use callboard_tests::metrics::Door;
@@ -7,6 +9,9 @@ use callboard_tests::phone::{PATH, Phone};
 use callboard_tests::server::{Launch, Server};
 use callboard_tests::tls::Client;
 use callboard_tests::wire::Wire;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
 
@@ -237,4 +242,43 @@ async fn what_is_not_http_gets_an_answer_and_the_end() {
     }
     let labels = [("door", "wpi"), ("cause", "parse")];
     assert_eq!(server.metrics().count("callboard_http_errors_total", &labels).await, 2);
+}
+
+/// Passes one connection on, and gives what the server sent.
+async fn tap(server: &Server) -> (SocketAddr, JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, server) = (listener.local_addr().unwrap(), server.door("wpi"));
+    let passing = tokio::spawn(async move {
+        let (mut phone_reads, mut phone_writes) = listener.accept().await.unwrap().0.into_split();
+        let (mut reads, mut writes) = TcpStream::connect(server).await.unwrap().into_split();
+        let up = tokio::spawn(async move { tokio::io::copy(&mut phone_reads, &mut writes).await });
+        let mut sent = Vec::new();
+        let mut buffer = [0; 4_096];
+        while let Ok(read @ 1..) = reads.read(&mut buffer).await {
+            sent.extend(&buffer[..read]);
+            phone_writes.write_all(&buffer[..read]).await.unwrap();
+        }
+        up.abort();
+        sent
+    });
+    (address, passing)
+}
+
+#[tokio::test]
+async fn head_and_body_leave_together() {
+    let server = Server::new().await;
+    let mut phone = server.phone(MAC);
+    phone.boot().await;
+    let (address, sent) = tap(&server).await;
+    phone.address = address;
+    // In TLS 1.2 the type of a record is not hidden (RFC 5246, section 6.2.1): 23 is application data.
+    phone.client = Client::default().version(&rustls::version::TLS12);
+    assert_eq!(phone.boot().await.actions, [CleanUp]);
+    let sent = callboard_tests::within("the server to close", sent).await.unwrap();
+    let (mut records, mut rest) = (0, sent.as_slice());
+    while let [kind, _, _, high, low, more @ ..] = rest {
+        records += usize::from(*kind == 23);
+        rest = &more[usize::from(*high) * 256 + usize::from(*low)..];
+    }
+    assert_eq!(records, 1, "old phones want a response in one piece");
 }

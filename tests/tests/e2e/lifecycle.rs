@@ -5,6 +5,7 @@ use std::path::Path;
 
 use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems};
 use callboard_tests::server::{Launch, Server};
+use callboard_tests::wire::Wire;
 use tokio::net::{TcpListener, TcpStream};
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
@@ -150,4 +151,49 @@ async fn a_lost_key_file_is_not_replaced() {
     assert_eq!(refusal.code, Some(1), "{refusal:?}");
     assert!(refusal.err.contains("put the key file back"), "{}", refusal.err);
     assert!(!launch.data().join("key").exists());
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_the_wait_short() {
+    let mut server = Launch::new().set("limits.drain_timeout_ms", 600_000).start().await;
+    let mut phone = server.phone(MAC);
+    assert_eq!(phone.start_up().await.action, ReadAllItems);
+    server.terminate();
+    server.log.line("stopping").await;
+    server.terminate();
+    assert!(server.wait().await.success());
+    server.log.line("stopping at once").await;
+}
+
+#[tokio::test]
+async fn peers_write_nothing_into_an_ordinary_log() {
+    let server = Launch::new().set("log.filter", "info").start().await;
+    let lines = server.log.text().lines().count();
+    for number in 0..5 {
+        let mut phone = server.phone(&format!("00:1a:e8:00:00:0{number}"));
+        phone.boot().await;
+        phone.boot().await;
+        assert_eq!(phone.post(b"no message").await.status, 400);
+        let mut raw = Wire::new(TcpStream::connect(server.door("wpi")).await.unwrap());
+        raw.send("no TLS, and long enough to tell").await;
+        raw.rest().await;
+    }
+    let log = server.log.clone();
+    server.stop().await;
+    let log = log.all().await;
+    let after: Vec<_> = log.lines().skip(lines).collect();
+    assert!(after[0].contains("stopping"), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_json_log_is_json_line_by_line() {
+    let server = Launch::new().set("log.format", "json").set("log.filter", "trace").start().await;
+    server.phone(MAC).boot().await;
+    let log = server.log.clone();
+    server.stop().await;
+    let lines: Vec<serde_json::Value> =
+        log.all().await.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let doors = lines.iter().filter(|line| line["message"] == "listening");
+    assert_eq!(doors.map(|line| line["door"].as_str().unwrap()).collect::<Vec<_>>(), DOORS);
+    assert!(lines.iter().any(|line| line["level"] == "TRACE" && line["action"] == "ReadAllItems"));
 }
