@@ -67,7 +67,7 @@ impl PaperCredentials {
                     format!("certificate {number} of {}", need.device),
                 ),
                 ItemWrite::new("dls-server-ca", Some(0), "authority"),
-                ItemWrite::new("dls-server-ca", Some(1), "NULL"),
+                ItemWrite::new("dls-server-ca", Some(1), ""),
             ],
             Some(password) => {
                 let pack = format!("pack {number} of {} under {}", need.device, password.expose());

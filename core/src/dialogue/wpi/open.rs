@@ -206,13 +206,15 @@ impl Flow {
         // Three characters are soon guessed: then only an administrator begins it anew.
         let guessed = mode.needs_pin() && security.wrong_tans >= ctx.secure.max_pin_retries.max(1);
         match &self.certificate {
-            Some(_) if guessed => self.to_do = ToDo::default(),
-            None if guessed => {}
+            _ if guessed => self.to_do = ToDo::default(),
             // Between credentials and the secure door the user types a PIN: only a boot begins that anew.
             None if mode.is_enabling() && (!security.sent || message.reason == Reason::StartUp) => {
                 // Bootstrapping stands alone in its flow (WPI reference, section 7.3).
                 self.to_do = ToDo { credentials: true, ..ToDo::default() };
             }
+            // Anybody can name the device at this door, and it is about to prove itself at the other one: what waits
+            // for it waits until then.
+            None if mode.is_enabling() => self.to_do = ToDo::default(),
             None if mode == SecureMode::Disabling => {
                 enter(SecurityChange::Left, EventKind::SecureModeLeft, "the phone came to the default door");
             }
