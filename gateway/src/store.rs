@@ -127,8 +127,9 @@ fn import(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
     if !key.exists() {
         let _ = writeln!(
             text,
-            "put the key file of the exported server at {} before starting: secrets are sealed under it",
-            key.display()
+            "before starting, put the file `key` and the folder `tls` of the exported server into {}: secrets are \
+             sealed under the one, the certificates of phones in secure mode come from the other",
+            place.data_dir.display()
         );
     }
     Ok(say(&text))

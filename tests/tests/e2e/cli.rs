@@ -130,7 +130,11 @@ async fn a_store_moves_to_another_server() {
     let new = Launch::new();
     let imported = store("import", &new, &["--from", export.to_str().unwrap()]).await;
     assert_eq!(imported.code, Some(0), "{imported:?}");
-    assert!(imported.out.contains("key"), "it says what is missing: {}", imported.out);
+    assert!(
+        imported.out.contains("`key`") && imported.out.contains("`tls`"),
+        "what is missing: {}",
+        imported.out
+    );
     let refusal = new.refused().await;
     assert!(refusal.err.contains("put the key file back"), "{}", refusal.err);
     std::fs::copy(old.data().join("key"), new.data().join("key")).unwrap();

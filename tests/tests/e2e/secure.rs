@@ -7,7 +7,7 @@ use callboard_codecs::wpi::{Fragment, Reason, ReplyStatus};
 use callboard_tests::certificates::{Kind, common_name, credentials, kind, self_signed, serial};
 use callboard_tests::phone::{Answer, Phone};
 use callboard_tests::secure::{Bootstrap, with_pin, without_pin};
-use callboard_tests::server::{Launch, Server};
+use callboard_tests::server::{Launch, Server, ended};
 use callboard_tests::tls::Client;
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
@@ -257,4 +257,29 @@ async fn the_way_back_to_default_mode_is_told_at_the_secure_door() {
     assert_eq!(admin.events("secure-mode-left", MAC).await.len(), 1);
     let mut phone = server.phone(MAC);
     assert_eq!(phone.boot().await.actions, [CleanUp]);
+}
+
+#[tokio::test]
+async fn a_phone_in_secure_mode_moves_with_the_store_the_key_and_the_authority() {
+    let server = Server::new().await;
+    let (mut phone, _) = secured(&server, MAC).await;
+    let (old, new) = (server.stop().await, Launch::new());
+    let export = old.file("export.jsonl");
+    let data = |launch: &Launch| launch.data().to_str().unwrap().to_owned();
+    let export = export.to_str().unwrap();
+    for arguments in [
+        ["store", "export", "--data-dir", &data(&old), "--to", export],
+        ["store", "import", "--data-dir", &data(&new), "--from", export],
+    ] {
+        assert_eq!(ended(&arguments).await.code, Some(0));
+    }
+    std::fs::copy(old.data().join("key"), new.data().join("key")).unwrap();
+    std::fs::create_dir(new.data().join("tls")).unwrap();
+    let authority = "tls/authority-key.pem";
+    std::fs::copy(old.data().join(authority), new.data().join(authority)).unwrap();
+    let server = new.start().await;
+    phone.address = server.door("wpi_secure");
+    phone.hang_up();
+    assert_eq!(phone.boot().await.actions, [CleanUp]);
+    assert!(server.phone(MAC).start_up().await.is_refusal("secure mode required"));
 }
