@@ -111,7 +111,6 @@ step "form" cargo fmt --all --check
 step "lints" lint
 step "programs" cargo build --locked -p callboard -p callboard-loadtest
 # The end-to-end tests run the program, which a test run alone need not have built.
-step "program" cargo build --locked -p callboard
 step "tests" cargo nextest run --locked --workspace
 step "examples in the documentation" cargo test --locked --workspace --doc --quiet
 step "licences and bans" cargo deny --offline check bans licenses sources
