@@ -109,8 +109,8 @@ step "packages" install_packages
 step "tools" install_tools
 step "form" cargo fmt --all --check
 step "lints" lint
+# The end-to-end tests and the load test run the programs, which a test run alone need not have built.
 step "programs" cargo build --locked -p callboard -p callboard-loadtest
-# The end-to-end tests run the program, which a test run alone need not have built.
 step "tests" cargo nextest run --locked --workspace
 step "examples in the documentation" cargo test --locked --workspace --doc --quiet
 step "licences and bans" cargo deny --offline check bans licenses sources
