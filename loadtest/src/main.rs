@@ -13,6 +13,7 @@ mod ledger;
 mod nginx;
 mod phone;
 mod procfs;
+mod progress;
 mod report;
 mod scenario;
 mod server;

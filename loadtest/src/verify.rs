@@ -1,7 +1,7 @@
 //! Comparing what the service knows with what the phones hold, record by record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{bail, ensure};
 use indicatif::ProgressBar;
@@ -12,6 +12,7 @@ use crate::call::World;
 use crate::ledger::{Ledger, Phase, State};
 use crate::phone::profile::{Flag, Profile};
 use crate::phone::stencil::{Fill, NONCE_LEN};
+use crate::progress::phase;
 
 /// Connections to the admin API.
 const CONNECTIONS: usize = 4;
@@ -76,9 +77,11 @@ pub(crate) async fn verify(
     world: &Arc<World>,
     ledger: &Arc<Ledger>,
     choose: impl Fn(u32) -> bool,
-    progress: ProgressBar,
+    show_progress: bool,
 ) -> anyhow::Result<Verified> {
+    let listing = show_progress.then(|| phase("list", 0));
     let found = listed(admin, world, ledger.len()).await?;
+    drop(listing);
     let mut result = Verified::default();
     let mut numbers = Vec::new();
     for number in 0..ledger.len() {
@@ -89,39 +92,56 @@ pub(crate) async fn verify(
             numbers.push(number);
         }
     }
-    progress.set_length(numbers.len() as u64);
-    let numbers: Arc<[u32]> = numbers.into();
-    let cursor = Arc::new(AtomicU32::new(0));
+    let length = numbers.len() as u64;
+    let comparison = Arc::new(Comparison {
+        admin: admin.clone(),
+        world: Arc::clone(world),
+        ledger: Arc::clone(ledger),
+        numbers,
+        cursor: AtomicUsize::new(0),
+        progress: if show_progress { phase("verify", length) } else { ProgressBar::hidden() },
+    });
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        let (admin, world, ledger) = (admin.clone(), Arc::clone(world), Arc::clone(ledger));
-        let (numbers, cursor, progress) = (Arc::clone(&numbers), Arc::clone(&cursor), progress.clone());
-        tasks.spawn(async move {
-            let mut session = admin.connect().await?;
-            let mut result = Verified::default();
-            while let Some(&number) = numbers.get(cursor.fetch_add(1, Ordering::Relaxed) as usize) {
-                let identity = world.fleet.identity(number);
-                let state = ledger.state(number);
-                let profile = &world.profiles[identity.model];
-                let compare = |items: &[ListedItem<'_>]| {
-                    let fill =
-                        Fill { identity: &identity, generation: state.generation, nonce: &[b'0'; NONCE_LEN] };
-                    compare(profile, fill, state, items)
-                };
-                match session.reported(&identity.device_id(), compare).await? {
-                    Some(Ok(())) => result.right += u64::from(state.phase == Phase::Settled),
-                    Some(Err(why)) => result.lose(format!("phone {number}: {why}")),
-                    None => result.lose(format!("phone {number} has no items")),
-                }
-                progress.inc(1);
-            }
-            anyhow::Ok(result)
-        });
+        tasks.spawn(Arc::clone(&comparison).work());
     }
     while let Some(part) = tasks.join_next().await {
         result.merge(part??);
     }
     Ok(result)
+}
+
+/// The phones to compare; some connections share the work.
+struct Comparison {
+    admin: Admin,
+    world: Arc<World>,
+    ledger: Arc<Ledger>,
+    numbers: Vec<u32>,
+    /// The next of `numbers`.
+    cursor: AtomicUsize,
+    progress: ProgressBar,
+}
+
+impl Comparison {
+    /// Compare one phone after the other, until there is none left.
+    async fn work(self: Arc<Self>) -> anyhow::Result<Verified> {
+        let mut session = self.admin.connect().await?;
+        let mut result = Verified::default();
+        while let Some(&number) = self.numbers.get(self.cursor.fetch_add(1, Ordering::Relaxed)) {
+            let identity = self.world.fleet.identity(number);
+            let state = self.ledger.state(number);
+            let profile = &self.world.profiles[identity.model];
+            let fill = Fill { identity: &identity, generation: state.generation, nonce: &[b'0'; NONCE_LEN] };
+            let compare = |items: &[ListedItem<'_>]| compare(profile, fill, state, items);
+            match session.reported(&identity.device_id(), compare).await? {
+                Some(Ok(())) => result.right += u64::from(state.phase == Phase::Settled),
+                Some(Err(why)) => result.lose(format!("phone {number}: {why}")),
+                None => result.lose(format!("phone {number} has no items")),
+            }
+            self.progress.inc(1);
+        }
+        Ok(result)
+    }
 }
 
 /// Whether the service has acknowledged that it knows this phone.

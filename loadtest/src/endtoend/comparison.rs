@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::responder::{Request, Script, start};
@@ -78,7 +77,7 @@ async fn compare(known: Vec<u32>, change: fn(u32, &mut Value)) -> Verified {
     let ledger = Arc::new(Ledger::new(PHONES));
     (0..PHONES).for_each(|number| ledger.assume_settled(number));
     let admin = Admin::new(addr, "sesame\n").unwrap();
-    verify(&admin, &world, &ledger, |_| true, ProgressBar::hidden()).await.unwrap()
+    verify(&admin, &world, &ledger, |_| true, false).await.unwrap()
 }
 
 #[tokio::test]

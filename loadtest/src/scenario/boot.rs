@@ -10,6 +10,7 @@ use crate::cli::{BootArgs, Common};
 use crate::ledger::Ledger;
 use crate::phone::dialogue::Plan;
 use crate::procfs;
+use crate::progress;
 use crate::report::{Report, median};
 
 /// Where memory is not what matters: connections that phones have just closed are let go of in this time.
@@ -48,7 +49,7 @@ pub(super) async fn boot(
     cost.put(&mut report, operations);
     put_settings(common, &mut report);
     if let (Some(&pid), Some(before)) = (pids.first(), before) {
-        tokio::time::sleep(rest).await;
+        progress::rest("rest", rest).await;
         let after = procfs::memory(pid)?;
         report.server_rss_bytes = Some(after.now);
         report.server_peak_rss_bytes = Some(after.peak);

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use indicatif::ProgressBar;
 
-use super::{Place, bar, create_templates, drive, put_settings, put_verified, target};
+use super::{Place, create_templates, drive, put_settings, put_verified, target};
 use crate::call::World;
 use crate::cli::{Common, DurabilityArgs};
 use crate::ledger::{Ledger, Phase};
 use crate::phone::dialogue::Plan;
+use crate::progress::phase;
 use crate::report::Report;
 use crate::server::{Launch, Server};
 use crate::tally::Tally;
@@ -38,7 +39,7 @@ pub(super) async fn run(args: &DurabilityArgs) -> anyhow::Result<Report> {
         kill_every: Duration::from_millis(args.kill_every),
     };
     let start = Instant::now();
-    let progress = bar("kill -9", u64::from(args.rounds));
+    let progress = phase("kill -9", u64::from(args.rounds));
     let mut tally = Tally::new()?;
     let mut report = Report::default();
     let mut server = run.launch.start().await?;
@@ -122,8 +123,7 @@ impl Run<'_> {
         choose: impl Fn(u32) -> bool,
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        let verified =
-            verify(&server.admin, &self.world, &self.ledger, choose, ProgressBar::hidden()).await?;
+        let verified = verify(&server.admin, &self.world, &self.ledger, choose, false).await?;
         put_verified(verified, report);
         Ok(())
     }

@@ -8,13 +8,14 @@ use anyhow::ensure;
 use tokio::task::JoinSet;
 
 use super::reboot::make_known;
-use super::{AT_REST, Place, Service, bar, put_settings, target};
+use super::{AT_REST, Place, Service, put_settings, target};
 use crate::call::{Called, Caller, Space, Target, World};
 use crate::cli::IdleArgs;
 use crate::fault::Fault;
 use crate::ledger::Ledger;
 use crate::phone::dialogue::{Next, Plan};
 use crate::procfs;
+use crate::progress::{phase, rest};
 use crate::report::Report;
 use crate::tally::Tally;
 use crate::wire::link::Link;
@@ -40,7 +41,7 @@ pub(super) async fn run(args: &IdleArgs) -> anyhow::Result<Report> {
     } else {
         service
     };
-    tokio::time::sleep(AT_REST).await;
+    rest("rest", AT_REST).await;
     let before = service.pid().map(procfs::memory).transpose()?;
     let target = Arc::new(target(&common, service.wpi())?);
     let start = Instant::now();
@@ -51,15 +52,16 @@ pub(super) async fn run(args: &IdleArgs) -> anyhow::Result<Report> {
     report.errors += failed.errors;
     report.samples.extend(failed.samples);
     put_settings(&common, &mut report);
-    hold(opened.links, Duration::from_secs(args.hold_seconds), &world, &target, &mut report, || {
-        service.pid().map(procfs::memory).transpose()
-    })
-    .await?;
-    if let (Some(before), Some(after)) = (before, report.server_rss_bytes) {
-        let grown = after.saturating_sub(before.now);
-        report.set("bytes_per_connection", grown.checked_div(u64::from(common.phones)));
+    rest("hold", Duration::from_secs(args.hold_seconds).max(AT_REST)).await;
+    let after = service.pid().map(procfs::memory).transpose()?;
+    if let (Some(before), Some(after)) = (before, after) {
+        report.server_rss_bytes = Some(after.now);
+        report.server_peak_rss_bytes = Some(after.peak);
+        let grown = after.now.saturating_sub(before.now);
+        report.set("bytes_per_connection", grown.checked_div(opened.links.len() as u64));
         report.set("server_rss_before_bytes", before.now);
     }
+    talk_again(opened.links, &world, &target, &mut report).await;
     service.close(&mut report).await;
     Ok(report)
 }
@@ -77,7 +79,7 @@ async fn open_all(
     concurrency: u32,
 ) -> anyhow::Result<Opened> {
     let cursor = Arc::new(AtomicU32::new(0));
-    let progress = bar("open", u64::from(phones));
+    let progress = phase("open", u64::from(phones));
     let mut tasks = JoinSet::new();
     for _ in 0..concurrency.min(phones) {
         let (world, target, cursor) = (Arc::clone(world), Arc::clone(target), Arc::clone(&cursor));
@@ -116,20 +118,9 @@ fn known() -> crate::ledger::State {
     crate::ledger::State { phase: crate::ledger::Phase::Settled, configured: true, generation: 0 }
 }
 
-/// Hold the connections, measure, then see that each one is still good for another dialogue.
-async fn hold(
-    links: Vec<(u32, Box<Link>)>,
-    time: Duration,
-    world: &World,
-    target: &Target,
-    report: &mut Report,
-    memory: impl Fn() -> anyhow::Result<Option<procfs::Memory>>,
-) -> anyhow::Result<()> {
-    tokio::time::sleep(time.max(AT_REST)).await;
-    if let Some(memory) = memory()? {
-        report.server_rss_bytes = Some(memory.now);
-        report.server_peak_rss_bytes = Some(memory.peak);
-    }
+/// See that each connection is still good for another dialogue.
+async fn talk_again(links: Vec<(u32, Box<Link>)>, world: &World, target: &Target, report: &mut Report) {
+    let progress = phase("talk again", links.len() as u64);
     let mut still_good = 0u64;
     let mut space = Space::default();
     for (number, mut link) in links {
@@ -143,7 +134,7 @@ async fn hold(
             Err(_) => report.fail("timeout", format!("phone {number}: no answer after the wait")),
         }
         report.samples.truncate(20);
+        progress.inc(1);
     }
     report.set("connections_held", still_good);
-    Ok(())
 }

@@ -15,7 +15,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 
 use crate::api::Admin;
@@ -26,6 +25,7 @@ use crate::ledger::Ledger;
 use crate::phone::dialogue::Plan;
 use crate::phone::template::TEMPLATES;
 use crate::procfs;
+use crate::progress::phase;
 use crate::report::{Report, per_operation};
 use crate::server::{Launch, Server};
 use crate::verify::{self, Verified};
@@ -86,6 +86,7 @@ enum Service {
 impl Service {
     /// The one that the command line names.
     async fn open(common: &Common, place: &Place) -> anyhow::Result<Self> {
+        let _shown = phase("start", 0);
         if common.server.is_some() {
             return Ok(Self::Own(Box::new(place.launch(common)?.start().await?)));
         }
@@ -120,6 +121,7 @@ impl Service {
 
     /// End it, if it is ours; a bad end counts as an error of the run.
     async fn close(self, report: &mut Report) {
+        let _shown = phase("stop", 0);
         if let Self::Own(server) = self
             && let Err(error) = server.stop().await
         {
@@ -159,7 +161,7 @@ fn drive(
         target: Arc::new(target),
         ledger: Arc::clone(ledger),
         plan,
-        progress: bar(name, u64::from(numbers.end - numbers.start)),
+        progress: phase(name, u64::from(numbers.end - numbers.start)),
         numbers,
         concurrency: common.concurrency,
         rate: common.rate,
@@ -167,17 +169,6 @@ fn drive(
         first: 0,
         stop: Arc::new(AtomicBool::new(false)),
     }
-}
-
-/// A progress bar; it shows itself on a terminal only.
-fn bar(name: &str, length: u64) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    let template = "{prefix:>10} {wide_bar} {pos}/{len} {per_sec} {elapsed}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.set_prefix(name.to_owned());
-    bar
 }
 
 /// What the timed phase of a run cost.
@@ -227,9 +218,8 @@ async fn verify(
     ledger: &Arc<Ledger>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let progress = bar("verify", 0);
     let every = common.verify_sample.map_or(1, |sample| (ledger.len() / sample.max(1)).max(1));
-    let verified = verify::verify(admin, world, ledger, |number| number % every == 0, progress).await;
+    let verified = verify::verify(admin, world, ledger, |number| number % every == 0, true).await;
     put_verified(verified?, report);
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::cli::Common;
 use crate::ledger::Ledger;
 use crate::phone::dialogue::Plan;
 use crate::procfs;
+use crate::progress;
 use crate::report::Report;
 use crate::verify::listed;
 
@@ -28,7 +29,7 @@ pub(super) async fn run(common: &Common) -> anyhow::Result<Report> {
     cost.put(&mut report, operations);
     put_settings(common, &mut report);
     if let Some(pid) = service.pid() {
-        tokio::time::sleep(SHORT_REST).await;
+        progress::rest("rest", SHORT_REST).await;
         let memory = procfs::memory(pid)?;
         report.server_rss_bytes = Some(memory.now);
         report.server_peak_rss_bytes = Some(memory.peak);

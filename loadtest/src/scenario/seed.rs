@@ -14,7 +14,7 @@ use callboard_core::secret::Vault;
 use callboard_core::store::{SledStore, Store as _, StoreConfig, Table, Ticket, Write};
 use callboard_core::time::Timestamp;
 
-use super::{AT_REST, Place, bar, create_templates, drive, put_settings, target, verify};
+use super::{AT_REST, Place, create_templates, drive, put_settings, target, verify};
 use crate::call::World;
 use crate::cli::Common;
 use crate::ledger::Ledger;
@@ -22,6 +22,7 @@ use crate::phone::dialogue::Plan;
 use crate::phone::profile::{Flag, Profile};
 use crate::phone::stencil::{Fill, NONCE_LEN};
 use crate::procfs;
+use crate::progress::{self, phase};
 use crate::report::Report;
 use crate::server::Launch;
 
@@ -47,8 +48,10 @@ pub(super) async fn run(common: &Common) -> anyhow::Result<Report> {
     let writing = writing.elapsed();
     (0..common.phones).for_each(|number| ledger.assume_settled(number));
 
+    let starting = phase("start", 0);
     let server = launch.start().await?;
-    tokio::time::sleep(AT_REST).await;
+    drop(starting);
+    progress::rest("rest", AT_REST).await;
     let ready = procfs::memory(server.pid())?;
     let sample = 0..common.phones.min(SAMPLE);
     let phones = u64::from(common.phones);
@@ -86,7 +89,7 @@ async fn write_all(data: &Path, world: &Arc<World>, phones: u32) -> anyhow::Resu
     let directory = data.join("store");
     let open = move || SledStore::open(&directory, &StoreConfig::default());
     let (store, _) = tokio::task::spawn_blocking(open).await??;
-    let progress = bar("seed", u64::from(phones));
+    let progress = phase("seed", u64::from(phones));
     let dictionary = learn(world, &vault, &store).await?;
     let mut bytes = 0;
     let mut waiting: Vec<Ticket> = Vec::new();
