@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::require::Requirement;
 use crate::wire::tls::{Key, Version};
 
 /// Simulated desk phones that load, and check, a Callboard.
 ///
-/// Ends with 0 only if no dialogue had a fault and nothing that was acknowledged is lost.
+/// Ends with 0 only if no dialogue had a fault, nothing that was acknowledged is lost, and each `--require` holds.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]
 pub(crate) struct Cli {
@@ -86,6 +87,9 @@ pub(crate) struct Common {
     /// Longest time of the whole run, in seconds; then it fails.
     #[arg(long, default_value_t = 3_600)]
     pub(crate) max_seconds: u64,
+    /// Fail unless this number of the report keeps its bound, for example `floor_ratio>=0.7`; may be repeated.
+    #[arg(long, value_name = "KEY>=NUMBER")]
+    pub(crate) require: Vec<Requirement>,
     /// Write the report here as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -210,5 +214,7 @@ mod tests {
         assert!(parse(&["boot", "--floor", "--pairs", "3", "--server", "b"]).is_ok());
         assert!(parse(&["boot", "--rate", "0"]).is_err());
         assert!(parse(&["boot", "--phones", "0"]).is_err());
+        assert!(parse(&["hostile", "--require", "p99_ratio<2", "--require", "errors<=0"]).is_ok());
+        assert!(parse(&["hostile", "--require", "p99_ratio"]).is_err());
     }
 }

@@ -15,6 +15,7 @@ mod phone;
 mod procfs;
 mod progress;
 mod report;
+mod require;
 mod scenario;
 mod server;
 mod tally;
@@ -69,7 +70,8 @@ fn run(cli: &Cli) -> anyhow::Result<Report> {
     });
     // Name look-ups and files may still be busy in the background.
     runtime.shutdown_timeout(Duration::from_secs(5));
-    let report = report?;
+    let mut report = report?;
+    require::judge(&common.require, &mut report)?;
     report.print()?;
     if let Some(file) = &common.json {
         report.save(file)?;

@@ -55,6 +55,9 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// Times the service said "later".
     pub(crate) overloads: u64,
+    /// Requirements that do not hold, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unmet: Vec<String>,
     /// What only some scenarios have.
     #[serde(flatten)]
     pub(crate) extra: BTreeMap<&'static str, serde_json::Value>,
@@ -97,9 +100,9 @@ impl Report {
         self.extra.insert(name, value.into());
     }
 
-    /// Whether the run was without fault.
+    /// Whether the run was without fault and kept what was required.
     pub(crate) fn is_good(&self) -> bool {
-        self.errors == 0 && self.lost == 0
+        self.errors == 0 && self.lost == 0 && self.unmet.is_empty()
     }
 
     /// Write the JSON file.
@@ -113,7 +116,7 @@ impl Report {
     pub(crate) fn print(&self) -> anyhow::Result<()> {
         let mut out = std::io::stdout().lock();
         let json = serde_json::to_value(self)?;
-        for (name, value) in json.as_object().into_iter().flatten() {
+        for (name, value) in json.as_object().into_iter().flatten().filter(|(name, _)| *name != "unmet") {
             match value {
                 serde_json::Value::Object(map) => {
                     for (kind, count) in map {
@@ -129,6 +132,9 @@ impl Report {
         }
         for sample in &self.samples {
             writeln!(out, "  {sample}")?;
+        }
+        for unmet in &self.unmet {
+            writeln!(out, "required: {unmet}")?;
         }
         Ok(())
     }
