@@ -187,8 +187,10 @@ impl Caller<'_> {
             let answer = link.exchange(&space.request).await?;
             watch(step, answer.raw);
             let reply = reply::read(answer.body, &nonce)?;
-            if step == 0 && !reply.is_overload() {
-                check_cookie(answer.head.cookie.as_deref())?;
+            match &answer.head.cookie {
+                Some(again) if step > 0 => return Err(Fault::Cookie(format!("given again: {again}"))),
+                _ if step == 0 && !reply.is_overload() => check_cookie(answer.head.cookie.as_deref())?,
+                _ => {}
             }
             let told = match &self.target.replayed {
                 Some(replayed) => fill.of_phone(&replayed.identity),

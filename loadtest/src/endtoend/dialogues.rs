@@ -99,7 +99,7 @@ async fn the_service_must_have_the_key_that_the_phone_can_check() {
 type Twist = fn(String) -> String;
 
 /// What goes wrong, at which step, and under which name it must be counted.
-const TWISTS: [(&str, usize, Twist); 18] = [
+const TWISTS: [(&str, usize, Twist); 19] = [
     ("status", 0, |a| a.replace("200 OK", "500 Internal Server Error")),
     ("status", 4, |a| a.replace("200 OK", "302 Found")),
     ("http_head", 1, |a| a.replace("HTTP/1.1 200", "HTTP/1.0 200")),
@@ -108,6 +108,7 @@ const TWISTS: [(&str, usize, Twist); 18] = [
     ("chunked", 1, |a| a.replace("Content-Type", "Transfer-Encoding: chunked\r\nContent-Type")),
     ("cookie", 0, |a| a.replace("JSESSIONID", "SESSION")),
     ("cookie", 0, |a| a.replace(COOKIE, "")),
+    ("cookie", 1, |a| a.replacen("\r\n\r\n", &format!("\r\n{COOKIE}\r\n"), 1)),
     ("cookie", 2, |a| a.replace("\r\n\r\n", &format!("\r\n{COOKIE}{COOKIE}\r\n"))),
     ("trailing_bytes", 3, |a| a + "x"),
     ("xml", 1, |a| a.replace("Message>", "Massage>")),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::floor::{FloorRun, record};
-use super::{AT_REST, Place, Service, create_templates, drive, measured, put_settings, target, verify};
+use super::{AT_REST, Place, Service, create_templates, drive, target, timed, verify};
 use crate::call::World;
 use crate::cli::{BootArgs, Common};
 use crate::ledger::Ledger;
@@ -43,17 +43,13 @@ pub(super) async fn boot(
     let pids: Vec<_> = service.pid().into_iter().collect();
     let before = pids.first().map(|pid| procfs::memory(*pid)).transpose()?;
     let run = drive(common, world, target(common, service.wpi())?, ledger, 0..common.phones, Plan::Boot);
-    let (driven, cost) = measured(&pids, run).await?;
-    let operations = driven.tally.done;
-    let mut report = Report::new("boot", u64::from(common.phones), driven.tally, driven.time);
-    cost.put(&mut report, operations);
-    put_settings(common, &mut report);
+    let (mut report, done) = timed("boot", common, &pids, run).await?;
     if let (Some(&pid), Some(before)) = (pids.first(), before) {
         progress::rest("rest", rest).await;
         let after = procfs::memory(pid)?;
         report.server_rss_bytes = Some(after.now);
         report.server_peak_rss_bytes = Some(after.peak);
-        report.bytes_per_device = after.now.saturating_sub(before.now).checked_div(operations);
+        report.bytes_per_device = after.now.saturating_sub(before.now).checked_div(done);
     }
     Ok(report)
 }

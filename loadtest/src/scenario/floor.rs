@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
-use super::{Place, Service, create_templates, drive, measured, put_settings, target};
+use super::{Place, Service, create_templates, drive, target, timed};
 use crate::call::{Caller, PATH, Replayed, Space, World};
 use crate::cli::{Common, FloorArgs, NginxArgs};
 use crate::ledger::{Ledger, Phase, State};
@@ -116,12 +116,8 @@ impl<'a> FloorRun<'a> {
         });
         let ledger = Arc::new(Ledger::new(common.phones));
         let run = drive(common, self.world, target, &ledger, 0..common.phones, Plan::Boot);
-        let (driven, cost) = measured(&nginx.pids(), run).await?;
+        let (report, _) = timed("floor", common, &nginx.pids(), run).await?;
         nginx.stop().await?;
-        let operations = driven.tally.done;
-        let mut report = Report::new("floor", u64::from(common.phones), driven.tally, driven.time);
-        cost.put(&mut report, operations);
-        put_settings(common, &mut report);
         Ok(report)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Place, Service, create_templates, drive, measured, put_settings, target, verify};
+use super::{Place, Service, create_templates, drive, put_settings, target, timed, verify};
 use crate::attack::{Counts, Crowd};
 use crate::call::World;
 use crate::cli::HostileArgs;
@@ -86,11 +86,7 @@ impl Run<'_> {
         let numbers = phase * common.phones..(phase + 1) * common.phones;
         let target = target(common, self.service.wpi())?;
         let drive = drive(common, &self.world, target, &self.ledger, numbers, Plan::Boot);
-        let (driven, cost) = measured(&self.pids, drive).await?;
-        let operations = driven.tally.done;
-        let mut report = Report::new(name, u64::from(common.phones), driven.tally, driven.time);
-        cost.put(&mut report, operations);
-        Ok(report)
+        Ok(timed(name, common, &self.pids, drive).await?.0)
     }
 
     /// Let the phones of a phase boot while attackers are at the server.

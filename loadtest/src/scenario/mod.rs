@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::api::Admin;
 use crate::call::{Patience, Target, World};
 use crate::cli::{Common, Scenario};
-use crate::drive::{Drive, Driven};
+use crate::drive::Drive;
 use crate::ledger::Ledger;
 use crate::phone::dialogue::Plan;
 use crate::phone::template::TEMPLATES;
@@ -171,31 +171,28 @@ fn drive(
     }
 }
 
-/// What the timed phase of a run cost.
-#[derive(Clone, Copy, Debug)]
-struct Cost {
-    server: Option<Duration>,
-    generator: Duration,
-}
-
-/// Run, and measure the CPU time of the server's processes and of the generator meanwhile.
-async fn measured(pids: &[u32], drive: Drive) -> anyhow::Result<(Driven, Cost)> {
+/// The timed phase of a run: the report on its dialogues, with the CPU time of the server's processes and of the
+/// generator meanwhile, and the number of dialogues without fault.
+async fn timed(
+    scenario: &'static str,
+    common: &Common,
+    pids: &[u32],
+    drive: Drive,
+) -> anyhow::Result<(Report, u64)> {
     let own = std::process::id();
+    let phones = u64::from(drive.numbers.end - drive.numbers.start);
     let (server, generator) = (procfs::cpu_of(pids)?, procfs::cpu(own)?);
     let driven = drive.run().await?;
-    let spent = procfs::cpu_of(pids)?.saturating_sub(server);
-    let cost = Cost {
-        server: (!pids.is_empty()).then_some(spent),
-        generator: procfs::cpu(own)?.saturating_sub(generator),
-    };
-    Ok((driven, cost))
-}
-
-impl Cost {
-    fn put(self, report: &mut Report, operations: u64) {
-        report.server_cpu_us_per_operation = self.server.and_then(|cpu| per_operation(cpu, operations));
-        report.generator_cpu_us_per_operation = per_operation(self.generator, operations);
+    let server = procfs::cpu_of(pids)?.saturating_sub(server);
+    let generator = procfs::cpu(own)?.saturating_sub(generator);
+    let done = driven.tally.done;
+    let mut report = Report::new(scenario, phones, driven.tally, driven.time);
+    if !pids.is_empty() {
+        report.server_cpu_us_per_operation = per_operation(server, done);
     }
+    report.generator_cpu_us_per_operation = per_operation(generator, done);
+    put_settings(common, &mut report);
+    Ok((report, done))
 }
 
 /// Create the templates of the standard workload, unless they are there already.

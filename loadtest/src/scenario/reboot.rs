@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 
 use super::boot::{SHORT_REST, boot};
-use super::{Place, Service, create_templates, drive, measured, put_settings, target, verify};
+use super::{Place, Service, create_templates, drive, target, timed, verify};
 use crate::call::World;
 use crate::cli::Common;
 use crate::ledger::Ledger;
@@ -23,11 +23,7 @@ pub(super) async fn run(common: &Common) -> anyhow::Result<Report> {
     make_known(common, &world, &ledger, &service).await?;
     let pids: Vec<_> = service.pid().into_iter().collect();
     let run = drive(common, &world, target(common, service.wpi())?, &ledger, 0..common.phones, Plan::Reboot);
-    let (driven, cost) = measured(&pids, run).await?;
-    let operations = driven.tally.done;
-    let mut report = Report::new("reboot", u64::from(common.phones), driven.tally, driven.time);
-    cost.put(&mut report, operations);
-    put_settings(common, &mut report);
+    let (mut report, _) = timed("reboot", common, &pids, run).await?;
     if let Some(pid) = service.pid() {
         progress::rest("rest", SHORT_REST).await;
         let memory = procfs::memory(pid)?;

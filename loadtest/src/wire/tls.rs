@@ -55,6 +55,15 @@ struct AnyCertificate {
     algorithms: Option<WebPkiSupportedAlgorithms>,
 }
 
+impl AnyCertificate {
+    fn checked(
+        &self,
+        check: impl FnOnce(&WebPkiSupportedAlgorithms) -> Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.algorithms.as_ref().map_or_else(|| Ok(HandshakeSignatureValid::assertion()), check)
+    }
+}
+
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
@@ -73,10 +82,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match &self.algorithms {
-            Some(algorithms) => verify_tls12_signature(message, cert, dss, algorithms),
-            None => Ok(HandshakeSignatureValid::assertion()),
-        }
+        self.checked(|algorithms| verify_tls12_signature(message, cert, dss, algorithms))
     }
 
     fn verify_tls13_signature(
@@ -85,10 +91,7 @@ impl ServerCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match &self.algorithms {
-            Some(algorithms) => verify_tls13_signature(message, cert, dss, algorithms),
-            None => Ok(HandshakeSignatureValid::assertion()),
-        }
+        self.checked(|algorithms| verify_tls13_signature(message, cert, dss, algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

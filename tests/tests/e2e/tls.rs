@@ -118,16 +118,22 @@ struct Given {
     rsa: String,
 }
 
+/// A server that is to use this certificate, as `ecdsa` or `rsa`.
+fn with_files(mut launch: Launch, name: &str, certificate: &str, key: &str) -> Launch {
+    for (what, text) in [("certificate", certificate), ("key", key)] {
+        let file = launch.file(&format!("{name}-{what}.pem"));
+        std::fs::write(&file, text).unwrap();
+        launch = launch.set(&format!("tls.{name}_{what}_file"), file.display());
+    }
+    launch
+}
+
 fn given() -> Given {
     let mut launch = Launch::new().set("tls.reload_interval_s", 1);
     let mut made = Vec::new();
     for (name, kind) in [("ecdsa", Kind::P256), ("rsa", Kind::Rsa2048)] {
         let (certificate, key) = self_signed("phones.example.net", kind);
-        for (what, text) in [("certificate", &certificate), ("key", &key)] {
-            let file = launch.file(&format!("{name}-{what}.pem"));
-            std::fs::write(&file, text).unwrap();
-            launch = launch.set(&format!("tls.{name}_{what}_file"), file.display());
-        }
+        launch = with_files(launch, name, &certificate, &key);
         made.push(certificate);
     }
     let [ecdsa, rsa] = made.try_into().unwrap();
@@ -159,8 +165,7 @@ async fn given_certificates_are_used_and_replaced_under_open_connections() {
     assert_eq!(shown(&server, Keys::Rsa).await, der(&rsa), "the other stays");
     // The dialogue that began under the old certificate goes on over its connection.
     assert_eq!(phone.follow(answer).await.actions, [ReadAllItems, CleanUp]);
-    let accepted = server.log.text();
-    assert!(accepted.contains("server certificate replaced"), "{accepted}");
+    server.log.line("server certificate replaced").await;
 }
 
 #[tokio::test]
@@ -183,32 +188,18 @@ async fn a_broken_new_certificate_leaves_the_old_one_in_use() {
 
 #[tokio::test]
 async fn a_single_given_certificate_is_the_only_one() {
-    let launch = Launch::new();
     let (certificate, key) = self_signed("phones.example.net", Kind::Rsa2048);
-    let (certificate_file, key_file) = (launch.file("rsa.pem"), launch.file("rsa-key.pem"));
-    std::fs::write(&certificate_file, &certificate).unwrap();
-    std::fs::write(&key_file, &key).unwrap();
-    let launch = launch
-        .set("tls.rsa_certificate_file", certificate_file.display())
-        .set("tls.rsa_key_file", key_file.display());
-    let server = launch.start().await;
+    let server = with_files(Launch::new(), "rsa", &certificate, &key).start().await;
     assert_eq!(shown(&server, Keys::Any).await, der(&certificate));
     assert!(Client::default().keys(Keys::P256).try_connect(server.door("wpi")).await.is_err());
 }
 
 #[tokio::test]
 async fn an_unusable_certificate_is_refused_at_the_start() {
-    let launch = Launch::new();
     let (certificate, _) = self_signed("phones.example.net", Kind::P256);
     let (_, key) = self_signed("phones.example.net", Kind::P256);
-    let (certificate_file, key_file) = (launch.file("own.pem"), launch.file("own-key.pem"));
-    std::fs::write(&certificate_file, &certificate).unwrap();
-    std::fs::write(&key_file, &key).unwrap();
-    let launch = launch
-        .set("tls.ecdsa_certificate_file", certificate_file.display())
-        .set("tls.ecdsa_key_file", key_file.display());
-    let refusal = launch.refused().await;
+    let refusal = with_files(Launch::new(), "ecdsa", &certificate, &key).refused().await;
     assert_eq!(refusal.code, Some(1), "{refusal:?}");
-    assert!(refusal.err.contains("own-key.pem"), "{}", refusal.err);
+    assert!(refusal.err.contains("ecdsa-key.pem"), "{}", refusal.err);
     assert!(!refusal.err.contains(key.lines().nth(1).unwrap()), "no key in an error");
 }
