@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 const REQUESTS: &str = "callboard_admin_requests_total";
 const SECONDS: &str = "callboard_admin_request_seconds";
@@ -14,6 +14,7 @@ pub fn describe_metrics() {
     describe_counter!(REQUESTS, Unit::Count, "Administration requests by route, method and status.");
     describe_histogram!(SECONDS, Unit::Seconds, "Time from a request's head to its answer's head, by route.");
     describe_gauge!(STREAMS, Unit::Count, "Event streams open now.");
+    gauge!(STREAMS).set(0);
 }
 
 pub(crate) fn answered(route: &str, method: &Method, status: StatusCode, time: Duration) {

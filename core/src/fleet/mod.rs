@@ -316,6 +316,11 @@ impl Fleet {
         self.shard(id).read().get(id).cloned()
     }
 
+    /// Its bounds.
+    pub fn limits(&self) -> &FleetLimits {
+        &self.limits
+    }
+
     /// Whether one more device may come.
     pub fn has_room(&self) -> bool {
         self.len() < self.limits.devices

@@ -22,7 +22,12 @@ struct Gauges {
 impl Gauges {
     fn new(service: &Service) -> Self {
         #[allow(clippy::cast_precision_loss)] // gauges are floats
-        gauge!("callboard_wpi_flows_limit").set(service.settings().sessions.flows as f64);
+        for (name, limit) in [
+            ("callboard_wpi_flows_limit", service.settings().sessions.flows),
+            ("callboard_fleet_devices_limit", service.fleet.limits().devices),
+        ] {
+            gauge!(name).set(limit as f64);
+        }
         for kind in EventKind::ALL {
             let severity: Severity = kind.severity();
             counter!("callboard_events_total", "kind" => kind.as_str(), "severity" => severity.as_str())
