@@ -26,7 +26,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 #[allow(dead_code)] // tests use more of it
 mod world;
 
-use world::{World, settings};
+use world::{Branch, World, settings};
 
 const ITEMS: usize = 320;
 const WRITTEN: usize = 12;
@@ -200,7 +200,8 @@ fn say(world: &World, message: &PhoneMessage<'_>, cookie: Option<Cookie>, digest
         cookie,
         has_cookie: cookie.is_some(),
         connection: None,
-        shed: false,
+        sender: &Branch { spent: false },
+        shed: None,
     };
     now(world.service.wpi(request))
 }

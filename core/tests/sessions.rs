@@ -19,7 +19,7 @@ use callboard_core::dialogue::wpi::Door;
 use callboard_core::service::{Outcome, WpiRequest, WpiResponse};
 use proptest::prelude::*;
 
-use world::{World, poll, settings};
+use world::{Branch, World, poll, settings};
 
 #[test]
 fn the_corpus_breaks_no_promise() {
@@ -47,7 +47,8 @@ fn say(world: &World, nonce: u64, reason: &str, address: &str, cookie: Option<Co
         cookie,
         has_cookie: cookie.is_some(),
         connection: None,
-        shed: false,
+        sender: &Branch { spent: false },
+        shed: None,
     };
     // Another thread may commit what this one waits for, so it may take more than one look.
     let mut answer = pin!(world.service.wpi(request));

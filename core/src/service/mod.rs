@@ -23,7 +23,7 @@ use crate::time::{Clock, Random, Timestamp};
 pub use admin::{AdminError, SecureModeRequest, TaskRequest};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
 use refusals::Refusals;
-pub use wpi::{Outcome, OverloadCause, WpiRequest, WpiResponse};
+pub use wpi::{Outcome, OverloadCause, Sender, WpiRequest, WpiResponse};
 
 /// Makes credentials. Takes its time, so it promises them.
 pub trait CredentialSource: Send + Sync + 'static {

@@ -1,5 +1,6 @@
 //! One WPI message: find its flow, take the step, make it durable, answer.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,16 @@ use crate::store::SubmitError;
 /// The store may be this full before new dialogues are asked to come later: those already inside need the rest.
 const STORE_NEARLY_FULL: f32 = 0.75;
 
+/// Whoever sends from one address: the listener keeps account of them.
+pub trait Sender: fmt::Debug + Sync {
+    /// Whether many phones speak from there by right, as behind a proxy: bounds of one address do not hold for it.
+    fn is_exempt(&self) -> bool;
+
+    /// Whether it may bring a device that is not known yet. Asked once when such a device opens a flow; a yes is
+    /// counted.
+    fn may_bring_device(&self) -> bool;
+}
+
 /// A message and how it came.
 #[derive(Clone, Copy, Debug)]
 pub struct WpiRequest<'a> {
@@ -36,8 +47,10 @@ pub struct WpiRequest<'a> {
     pub has_cookie: bool,
     /// The flow that this connection opened.
     pub connection: Option<Cookie>,
-    /// The listener is over a limit: whoever opens a flow shall come later.
-    pub shed: bool,
+    /// What the listener knows of the sender.
+    pub sender: &'a dyn Sender,
+    /// Whoever opens a flow shall come later, and why.
+    pub shed: Option<OverloadCause>,
 }
 
 /// How a message fared, as a metric label.
@@ -74,12 +87,27 @@ pub enum OverloadCause {
     Fleet,
     /// Another message of the flow is being worked on.
     Busy,
+    /// The server is stopping.
+    Draining,
+    /// As many requests of one sender's address as it may send.
+    SourceRequests,
+    /// As many unknown devices of one sender's address as it may bring.
+    SourceNewDevices,
 }
 
 impl OverloadCause {
     /// All causes.
-    pub const ALL: [Self; 6] =
-        [Self::Connections, Self::Flows, Self::Source, Self::Store, Self::Fleet, Self::Busy];
+    pub const ALL: [Self; 9] = [
+        Self::Connections,
+        Self::Flows,
+        Self::Source,
+        Self::Store,
+        Self::Fleet,
+        Self::Busy,
+        Self::Draining,
+        Self::SourceRequests,
+        Self::SourceNewDevices,
+    ];
 
     /// The metric label.
     pub const fn as_str(self) -> &'static str {
@@ -90,6 +118,9 @@ impl OverloadCause {
             Self::Store => "store",
             Self::Fleet => "fleet",
             Self::Busy => "busy",
+            Self::Draining => "draining",
+            Self::SourceRequests => "source_requests",
+            Self::SourceNewDevices => "source_new_devices",
         }
     }
 }
@@ -129,7 +160,8 @@ impl WpiResponse {
         Self { reply, set_cookie: None, flow: None, outcome, flow_time: None }
     }
 
-    fn overload(cause: OverloadCause) -> Self {
+    /// The phone is to come later.
+    pub fn overload(cause: OverloadCause) -> Self {
         Self::plain(Reply::overload(), Outcome::Overload(cause))
     }
 
@@ -392,8 +424,8 @@ impl Service {
 
     /// Whether a new flow of this device has to wait.
     fn overloaded(&self, device: &DeviceId, request: &WpiRequest<'_>) -> Option<OverloadCause> {
-        if request.shed {
-            return Some(OverloadCause::Connections);
+        if request.shed.is_some() {
+            return request.shed;
         }
         if self.fleet.is_unreadable(device) {
             let text = "its stored record cannot be read; delete the device to let it come anew";
@@ -403,15 +435,23 @@ impl Service {
         if self.around.store.load() > STORE_NEARLY_FULL {
             return Some(OverloadCause::Store);
         }
-        if !self.sessions.has_flow(device) {
+        let is_inside = self.sessions.has_flow(device);
+        if !is_inside {
             if self.sessions.open() >= self.sessions.limit() || self.sessions.is_heavy() {
                 return Some(OverloadCause::Flows);
             }
-            if self.sessions.is_full(request.source) {
+            if !request.sender.is_exempt() && self.sessions.is_full(request.source) {
                 return Some(OverloadCause::Source);
             }
         }
-        (!self.fleet.has_room() && self.fleet.get(device).is_none()).then_some(OverloadCause::Fleet)
+        if self.fleet.get(device).is_some() {
+            return None;
+        }
+        if !self.fleet.has_room() {
+            return Some(OverloadCause::Fleet);
+        }
+        // A phone that begins anew before it is known was counted when it began.
+        (!is_inside && !request.sender.may_bring_device()).then_some(OverloadCause::SourceNewDevices)
     }
 
     /// A `clean-up` outside of any flow: the phone gave up what it was told before (WPI reference, section 7.4).

@@ -20,11 +20,11 @@ use callboard_core::item::{ItemKey, ItemWrite};
 use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateItem, TemplateKind};
 use callboard_core::secret::Secret;
 use callboard_core::service::{
-    Outcome, SecureModeRequest, Service, Settings, TaskRequest, WpiRequest, WpiResponse,
+    Outcome, OverloadCause, SecureModeRequest, Service, Settings, TaskRequest, WpiRequest, WpiResponse,
 };
 use callboard_core::store::Table;
 
-use crate::world::{World, poll, settings};
+use crate::world::{Branch, World, poll, settings};
 
 /// Steps of one run: enough for several dialogues.
 const STEPS: usize = 80;
@@ -526,7 +526,17 @@ async fn call(
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let has_cookie = cookie.is_some();
-    let request =
-        WpiRequest { message: &message, door: &door, source, digest, cookie, has_cookie, connection, shed };
+    let shed = shed.then_some(OverloadCause::Connections);
+    let request = WpiRequest {
+        message: &message,
+        door: &door,
+        source,
+        digest,
+        cookie,
+        has_cookie,
+        connection,
+        sender: &Branch { spent: false },
+        shed,
+    };
     service.wpi(request).await
 }

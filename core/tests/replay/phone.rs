@@ -13,9 +13,10 @@ use callboard_codecs::wpi::{
 use callboard_core::device::DeviceId;
 use callboard_core::dialogue::sessions::Cookie;
 use callboard_core::dialogue::wpi::Door;
-use callboard_core::service::{Service, WpiRequest, WpiResponse};
+use callboard_core::service::{OverloadCause, Service, WpiRequest, WpiResponse};
 
 use crate::script::{ItemLine, Result, Step};
+use crate::world::Branch;
 
 /// The items that every opening message carries (WPI reference, section 5.3), but for the address.
 const BASIC: [(&str, &str, Option<&str>); 13] = [
@@ -113,7 +114,8 @@ impl Phone {
             source,
             cookie,
             connection: self.connection,
-            shed: step.has("shed"),
+            sender: Branch { spent: step.has("spent") },
+            shed: shed(step)?,
             body: sent.body,
         };
         let future = Box::pin(request.call(service.clone()));
@@ -245,13 +247,23 @@ fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// `shed`, or `shed=` and the cause.
+fn shed(step: &Step) -> Result<Option<OverloadCause>> {
+    let Some(label) = step.option("shed") else {
+        return Ok(step.has("shed").then_some(OverloadCause::Connections));
+    };
+    let cause = OverloadCause::ALL.into_iter().find(|cause| cause.as_str() == label);
+    cause.map(Some).ok_or_else(|| step.fault(format!("no such cause: {label}")))
+}
+
 /// A request that owns what [`WpiRequest`] borrows.
 struct Owned {
     door: Door,
     source: IpAddr,
     cookie: Option<Cookie>,
     connection: Option<Cookie>,
-    shed: bool,
+    sender: Branch,
+    shed: Option<OverloadCause>,
     body: Vec<u8>,
 }
 
@@ -268,6 +280,7 @@ impl Owned {
             cookie: self.cookie,
             has_cookie: self.cookie.is_some(),
             connection: self.connection,
+            sender: &self.sender,
             shed: self.shed,
         };
         Ok(service.wpi(request).await)

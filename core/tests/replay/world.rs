@@ -10,7 +10,7 @@ use std::time::Duration;
 use callboard_core::dialogue::wpi::{Credentials, Need};
 use callboard_core::item::ItemWrite;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
-use callboard_core::service::{CredentialSource, Service, Settings, Surroundings};
+use callboard_core::service::{CredentialSource, Sender, Service, Settings, Surroundings};
 use callboard_core::store::MemoryStore;
 use callboard_core::time::{Clock, Random, Timestamp};
 
@@ -39,6 +39,21 @@ impl Random for Counting {
         let count = u128::from(self.0.fetch_add(1, Ordering::Relaxed) + 1);
         // An odd factor: the numbers of different counts differ.
         count.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+}
+
+/// A sender's address; if it is spent it has brought as many unknown devices as it may.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) spent: bool,
+}
+
+impl Sender for Branch {
+    fn is_exempt(&self) -> bool {
+        false
+    }
+    fn may_bring_device(&self) -> bool {
+        !self.spent
     }
 }
 

@@ -45,11 +45,13 @@ macro_rules! field_type {
     (days $($rest:tt)*) => { Duration };
     (count $($rest:tt)*) => { usize };
     (bytes $($rest:tt)*) => { usize };
+    (bits $($rest:tt)*) => { usize };
     (port $($rest:tt)*) => { u16 };
     (door $($rest:tt)*) => { Option<SocketAddr> };
     (path) => { Option<PathBuf> };
     (text $($rest:tt)*) => { String };
     (list $($rest:tt)*) => { Vec<String> };
+    (networks) => { Vec<Network> };
     (secret) => { Secret };
     (choice $type:ident $($rest:tt)*) => { $type };
 }
@@ -87,6 +89,9 @@ macro_rules! key_default {
     (bytes $default:literal in $range:expr) => {
         $default
     };
+    (bits $default:literal in $range:expr) => {
+        $default
+    };
     (port $default:literal) => {
         $default
     };
@@ -101,6 +106,9 @@ macro_rules! key_default {
     };
     (list [$($default:literal),*] as $rule:expr) => {
         vec![$($default.to_owned()),*]
+    };
+    (networks) => {
+        Vec::new()
     };
     (secret) => {
         Secret::default()
@@ -127,6 +135,9 @@ macro_rules! key_form {
     (bytes $default:literal in $range:expr) => {
         key_form!(@ $range, "bytes")
     };
+    (bits $default:literal in $range:expr) => {
+        key_form!(@ $range, "bits")
+    };
     (port $default:literal) => {
         key_form!(@ 1..=65_535, "port")
     };
@@ -145,6 +156,9 @@ macro_rules! key_form {
     };
     (list [$($default:literal),*] as $rule:expr) => {
         Form::List($rule)
+    };
+    (networks) => {
+        Form::Networks
     };
     (secret) => {
         Form::Secret

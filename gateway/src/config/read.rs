@@ -169,7 +169,10 @@ fn from_text(key: &Key, text: &str) -> Result<Value, String> {
         Form::Whole { .. } => {
             text.trim().parse().map(Value::Whole).map_err(|_| format!("{text:?} is not a whole number"))
         }
-        Form::List(_) => Ok(Value::List(text.split(',').map(|entry| entry.trim().to_owned()).collect())),
+        Form::Networks if text.trim().is_empty() => Ok(Value::List(Vec::new())),
+        Form::List(_) | Form::Networks => {
+            Ok(Value::List(text.split(',').map(|entry| entry.trim().to_owned()).collect()))
+        }
         _ => Ok(Value::Text(text.to_owned())),
     }
 }

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::listen::Network;
+
 use super::key::{Key, config_table, field_type, key_default, key_form, key_name, key_read, key_write};
 use super::origin::Origins;
 use super::value::{AfterCleanUp, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Unit, rules};
@@ -67,10 +69,20 @@ config_table! {
         connections: count(16_000 in 1..=1_000_000),
         /// Connections beyond `connections` that are told "later" at the same time; one more is closed at once.
         shed_connections: count(1_000 in 0..=1_000_000),
-        /// Open connections of one source address (IPv6: one /64).
+        /// Open connections of one source address (IPv6: one network, see `ipv6_prefix`).
         connections_per_source: count(2_000 in 1..=1_000_000),
-        /// New connections of one source address in one second (IPv6: one /64).
+        /// New connections of one source address in one second.
         new_connections_per_source_per_second: count(500 in 1..=1_000_000),
+        /// Requests of one source address in one second at a phones' door; beyond it phones are told "later". 0: no bound.
+        requests_per_source_per_second: count(5_000 in 0..=1_000_000),
+        /// Unknown devices that one source address may bring at once; a phone beyond is told "later". 0: no bound.
+        new_devices_per_source: count(5_000 in 0..=1_000_000),
+        /// Unknown devices that one source address may bring in one second, once `new_devices_per_source` are used up.
+        new_devices_per_source_per_second: count(20 in 1..=1_000_000),
+        /// Length of the prefix that tells IPv6 sources apart: addresses of one network are one source.
+        ipv6_prefix: bits(64 in 32..=128),
+        /// Addresses and networks for which no bound of one source holds, such as those of proxies and large NATs.
+        exempt_networks: networks(),
         /// Source addresses remembered at the same time; when full, connections of unknown sources are closed at once.
         sources: count(65_536 in 1_024..=16_777_216),
         /// TLS handshakes whose expensive step runs at the same time, others wait; 0 means one per worker thread.

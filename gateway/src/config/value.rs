@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::listen::{BadNetwork, Network};
+
 /// A value as written, before it becomes a typed field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -36,6 +38,8 @@ pub enum Form {
     Text(Rule),
     /// Up to 32 texts that `check` accepts, at least one.
     List(Rule),
+    /// Up to 32 networks.
+    Networks,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A text that is never shown.
@@ -66,6 +70,9 @@ impl Form {
             Self::Path => "a path or empty (none)".to_owned(),
             Self::Text(rule) => rule.allowed.to_owned(),
             Self::List(rule) => format!("1 to {MAX_LIST} entries, each {}", rule.allowed),
+            Self::Networks => {
+                format!("0 to {MAX_LIST} entries, each an IP address or a network as `address/prefix`")
+            }
             Self::Choice(words) => {
                 words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" or ")
             }
@@ -79,7 +86,7 @@ impl Form {
         match self {
             Self::Whole { unit, .. } => format!("number ({unit})"),
             Self::Door | Self::Path | Self::Text(_) | Self::Choice(_) => "text".to_owned(),
-            Self::List(_) => "list of texts".to_owned(),
+            Self::List(_) | Self::Networks => "list of texts".to_owned(),
             Self::Secret => "secret text".to_owned(),
         }
     }
@@ -106,6 +113,12 @@ impl Form {
                     return Err(format!("{} entries", entries.len()));
                 }
                 entries.iter().try_for_each(|entry| checked(rule, entry))
+            }
+            (Self::Networks, Value::List(entries)) => {
+                if entries.len() > MAX_LIST {
+                    return Err(format!("{} entries", entries.len()));
+                }
+                entries.iter().try_for_each(|entry| within_length(entry))
             }
             (Self::Choice(words), Value::Text(text)) => {
                 within_length(text)?;
@@ -212,6 +225,18 @@ impl Field for Vec<String> {
     }
     fn write(&self) -> Value {
         Value::List(self.clone())
+    }
+}
+
+impl Field for Vec<Network> {
+    fn read(value: &Value) -> Result<Self, String> {
+        let network = |text: &String| {
+            text.parse().map_err(|fault: BadNetwork| format!("{text:?} is no network: {fault}"))
+        };
+        Vec::<String>::read(value)?.iter().map(network).collect()
+    }
+    fn write(&self) -> Value {
+        Value::List(self.iter().map(Network::to_string).collect())
     }
 }
 

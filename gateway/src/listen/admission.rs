@@ -10,37 +10,39 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Limits;
 use super::metrics::{Cause, DoorMetrics};
+use super::{Limits, Source};
 
 const SHARDS: usize = 16;
 const SECOND: u64 = 1_000_000_000;
 
-/// Whom a connection is charged to: an IPv4 address or an IPv6 network of 64 bits (RFC 4291, section 2.5.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Source(u64);
+/// How fast a bucket fills, and how much it holds, in nanoseconds. Nothing stands for no bound.
+#[derive(Debug, Clone, Copy)]
+struct Rate(Option<(u64, u64)>);
 
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            // No unicast IPv6 network begins with these bits.
-            IpAddr::V4(v4) => Self(0xffff_ffff_0000_0000 | u64::from(v4.to_bits())),
-            #[allow(clippy::cast_possible_truncation)]
-            IpAddr::V6(v6) => Self((v6.to_bits() >> 64) as u64),
-        }
+impl Rate {
+    /// One second's worth at once. 0 is no bound.
+    fn per_second(number: u32) -> Self {
+        Self::new(number, number)
+    }
+
+    /// `at_once` after a pause, and `per_second` then. `at_once` 0 is no bound.
+    fn new(per_second: u32, at_once: u32) -> Self {
+        let step = SECOND / u64::from(per_second.max(1));
+        Self((at_once > 0).then(|| (step, step * u64::from(at_once))))
     }
 }
 
-/// A bucket of one second's worth of connections, as the time at which it would be full again (generic cell rate
-/// algorithm, ITU-T I.371). Nanoseconds since the door opened.
+/// A bucket as the time at which it would be full again (generic cell rate algorithm, ITU-T I.371). Nanoseconds since
+/// the door opened.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket(u64);
 
 impl Bucket {
-    fn take(&mut self, now: u64, per_second: u32) -> bool {
-        let step = SECOND / u64::from(per_second.max(1));
+    fn take(&mut self, now: u64, Rate(rate): Rate) -> bool {
+        let Some((step, depth)) = rate else { return true };
         let next = self.0.max(now) + step;
-        let fits = next <= now + SECOND.max(step);
+        let fits = next <= now + depth;
         if fits {
             self.0 = next;
         }
@@ -55,12 +57,15 @@ struct Account {
     shed: u32,
     serve_bucket: Bucket,
     shed_bucket: Bucket,
+    requests: Bucket,
+    new_devices: Bucket,
 }
 
 impl Account {
     /// Whether forgetting it would change any decision.
     fn is_spent(&self, now: u64) -> bool {
-        self.served == 0 && self.shed == 0 && self.serve_bucket.0 <= now && self.shed_bucket.0 <= now
+        let buckets = [self.serve_bucket, self.shed_bucket, self.requests, self.new_devices];
+        self.served == 0 && self.shed == 0 && buckets.iter().all(|bucket| bucket.0 <= now)
     }
 }
 
@@ -69,6 +74,9 @@ type Shard = Mutex<HashMap<Source, Account, RandomState>>;
 /// The accounts of one door.
 pub(super) struct Admission {
     limits: Arc<Limits>,
+    connection_rate: Rate,
+    requests: Rate,
+    new_devices: Rate,
     opened: Instant,
     hasher: RandomState,
     served: AtomicUsize,
@@ -81,8 +89,18 @@ pub(super) struct Admission {
 /// A place inside; given back when dropped.
 pub(super) struct Place {
     admission: Arc<Admission>,
-    source: Source,
+    /// The account it is charged to; none for networks without bounds.
+    source: Option<Source>,
     shed: bool,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place")
+            .field("source", &self.source)
+            .field("shed", &self.shed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Place {
@@ -90,11 +108,36 @@ impl Place {
     pub(super) fn is_shed(&self) -> bool {
         self.shed
     }
+
+    /// Whether its source has no bounds of its own.
+    pub(super) fn is_exempt(&self) -> bool {
+        self.source.is_none()
+    }
+
+    /// Whether its source may send one more request; a yes is counted.
+    pub(super) fn take_request(&self) -> bool {
+        self.take(self.admission.requests, |account| &mut account.requests)
+    }
+
+    /// Whether its source may bring one more unknown device; a yes is counted.
+    pub(super) fn take_new_device(&self) -> bool {
+        self.take(self.admission.new_devices, |account| &mut account.new_devices)
+    }
+
+    fn take(&self, rate: Rate, bucket: impl FnOnce(&mut Account) -> &mut Bucket) -> bool {
+        let Some(source) = self.source.filter(|_| rate.0.is_some()) else { return true };
+        let mut shard = self.admission.shard(source).lock();
+        // It is there as long as it holds a place.
+        shard.get_mut(&source).is_none_or(|account| bucket(account).take(self.admission.now(), rate))
+    }
 }
 
 impl Admission {
     pub(super) fn new(limits: Arc<Limits>, metrics: Arc<DoorMetrics>) -> Arc<Self> {
         Arc::new(Self {
+            connection_rate: Rate::per_second(limits.new_connections_per_source_per_second),
+            requests: Rate::per_second(limits.requests_per_source_per_second),
+            new_devices: Rate::new(limits.new_devices_per_source_per_second, limits.new_devices_per_source),
             limits,
             opened: Instant::now(),
             hasher: RandomState::default(),
@@ -108,8 +151,12 @@ impl Admission {
 
     /// A place for a connection from `address`, or nothing when it is to be closed at once.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let source = Source::of(address);
         let now = self.now();
+        if self.limits.exempt_networks.iter().any(|network| network.contains(address)) {
+            // An account that holds nothing is under every bound of a source.
+            return self.decide(&mut Account::default(), None, now);
+        }
+        let source = Source::of(address, self.limits.ipv6_prefix);
         let mut shard = self.shard(source).lock();
         if !shard.contains_key(&source) && shard.len() >= self.limits.sources.div_ceil(SHARDS) {
             shard.retain(|_, account| !account.is_spent(now));
@@ -118,7 +165,10 @@ impl Admission {
                 return None;
             }
         }
-        let account = shard.entry(source).or_default();
+        self.decide(shard.entry(source).or_default(), Some(source), now)
+    }
+
+    fn decide(self: &Arc<Self>, account: &mut Account, source: Option<Source>, now: u64) -> Option<Place> {
         let shed = match self.why_not(account, now) {
             None => {
                 account.served += 1;
@@ -138,7 +188,6 @@ impl Admission {
                 return None;
             }
         };
-        drop(shard);
         Some(Place { admission: Arc::clone(self), source, shed })
     }
 
@@ -148,7 +197,7 @@ impl Admission {
             Some(Cause::Connections)
         } else if account.served >= self.limits.connections_per_source {
             Some(Cause::SourceConnections)
-        } else if !account.serve_bucket.take(now, self.limits.new_connections_per_source_per_second) {
+        } else if !account.serve_bucket.take(now, self.connection_rate) {
             Some(Cause::SourceRate)
         } else {
             None
@@ -158,7 +207,7 @@ impl Admission {
     fn may_shed(&self, account: &mut Account, now: u64) -> bool {
         self.shed.load(Relaxed) < self.limits.shed_connections
             && (account.shed as usize) < self.limits.shed_connections.div_ceil(4)
-            && account.shed_bucket.take(now, self.limits.new_connections_per_source_per_second)
+            && account.shed_bucket.take(now, self.connection_rate)
     }
 
     /// Forgets spent accounts of one shard; called once a second, so that all are seen within 16.
@@ -191,7 +240,9 @@ impl Admission {
 impl Drop for Place {
     fn drop(&mut self) {
         let admission = &self.admission;
-        if let Some(account) = admission.shard(self.source).lock().get_mut(&self.source) {
+        if let Some(source) = self.source
+            && let Some(account) = admission.shard(source).lock().get_mut(&source)
+        {
             let held = if self.shed { &mut account.shed } else { &mut account.served };
             *held = held.saturating_sub(1);
         }
@@ -276,7 +327,7 @@ mod tests {
         let limits = Limits { sources: 2 * SHARDS, ..Limits::default() };
         let admission = admission(limits);
         let mut places = Vec::new();
-        let shard = |address: &IpAddr| std::ptr::from_ref(admission.shard(Source::of(*address)));
+        let shard = |address: &IpAddr| std::ptr::from_ref(admission.shard(Source::of(*address, 64)));
         // All in one shard, which has room for two.
         let first = address(0);
         let crowd = (0..=255).map(address).filter(|address| shard(address) == shard(&first)).take(3);
@@ -321,12 +372,64 @@ mod tests {
         }
     }
 
-    #[test]
-    fn sources_are_addresses_or_networks() {
-        let source = |text: &str| Source::of(text.parse().unwrap());
-        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
-        assert_ne!(source("192.0.2.2"), source("192.0.2.1"));
-        assert_eq!(source("2001:db8:0:1::1"), source("2001:db8:0:1:ffff::2"));
-        assert_ne!(source("2001:db8:0:1::1"), source("2001:db8:0:2::1"));
+    #[tokio::test(start_paused = true)]
+    async fn requests_and_new_devices_of_a_source_have_bounds_of_their_own() {
+        let limits = Limits {
+            requests_per_source_per_second: 10,
+            new_devices_per_source: 6,
+            new_devices_per_source_per_second: 2,
+            ..Limits::default()
+        };
+        let admission = admission(limits);
+        let one = admission.admit(address(1)).unwrap();
+        let same = admission.admit(address(1)).unwrap();
+        let other = admission.admit(address(2)).unwrap();
+        let granted = |take: fn(&Place) -> bool, place: &Place| (0..30).filter(|_| take(place)).count();
+        assert_eq!(granted(Place::take_request, &one), 10);
+        assert_eq!(granted(Place::take_request, &same), 0, "all connections of a source share its account");
+        assert_eq!(granted(Place::take_request, &other), 10);
+        assert_eq!(granted(Place::take_new_device, &one), 6);
+        assert_eq!(granted(Place::take_new_device, &other), 6);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!((granted(Place::take_request, &same), granted(Place::take_new_device, &same)), (10, 2));
+        // Coming again does not help: what was taken is remembered until it is there again.
+        drop((one, same));
+        (0..SHARDS).for_each(|_| admission.sweep());
+        let again = admission.admit(address(1)).unwrap();
+        assert_eq!(granted(Place::take_new_device, &again), 0);
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(granted(Place::take_new_device, &again), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_bounded_where_the_bound_is_zero() {
+        let limits =
+            Limits { requests_per_source_per_second: 0, new_devices_per_source: 0, ..Limits::default() };
+        let place = admission(limits).admit(address(1)).unwrap();
+        assert!((0..100_000).all(|_| place.take_request() && place.take_new_device()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exempt_network_has_only_the_bounds_of_the_door() {
+        let limits = Limits {
+            connections: 50,
+            connections_per_source: 2,
+            shed_connections: 20,
+            new_connections_per_source_per_second: 1,
+            requests_per_source_per_second: 1,
+            new_devices_per_source: 1,
+            exempt_networks: vec!["192.0.2.128/25".parse().unwrap()],
+            ..Limits::default()
+        };
+        let admission = admission(limits);
+        let mut places = Vec::new();
+        assert_eq!(attempt(&admission, address(200), 80, &mut places), [50, 20, 10]);
+        let place = &places[0];
+        assert!(place.is_exempt() && place.take_request() && place.take_request());
+        assert!(place.take_new_device() && place.take_new_device());
+        places.clear();
+        assert_eq!((admission.known(), admission.served.load(Relaxed)), (0, 0));
+        assert_eq!(attempt(&admission, address(1), 3, &mut places), [1, 1, 1]);
+        assert!(!places[0].is_exempt());
     }
 }

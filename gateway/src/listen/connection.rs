@@ -173,7 +173,7 @@ async fn answer<H: Handler>(
     let mut response = shared.handler.call(Arc::clone(&conn), request).await;
     conn.clock.answered();
     let drained = shared.shutdown.phase() != Phase::Running && !conn.in_dialogue();
-    if conn.shed || conn.clock.is_old() || conn.clock.is_abandoned() || drained {
+    if conn.place.is_shed() || conn.clock.is_old() || conn.clock.is_abandoned() || drained {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|inner| Outgoing { inner, conn }))

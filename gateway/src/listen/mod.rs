@@ -14,6 +14,7 @@ mod limits;
 mod metrics;
 mod serve;
 mod shutdown;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 
+use admission::Place;
 use clock::Clock;
 
 pub use bind::{BindError, Bound, bind};
@@ -31,6 +33,7 @@ pub use limits::Limits;
 pub use metrics::describe_metrics;
 pub use serve::serve;
 pub use shutdown::{Phase, Shutdown};
+pub use source::{BadNetwork, Network, Source};
 
 /// The name of a listener, as in the configuration table `[listen]` and in the metric label `door`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +59,15 @@ impl std::fmt::Display for Door {
     }
 }
 
+/// Why a peer is told to come later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shed {
+    /// The connection is beyond a limit; it closes after its first answer.
+    Limit,
+    /// The process is stopping.
+    Draining,
+}
+
 /// What a handler may know about the connection a request came on. Shared by all requests of that connection.
 #[derive(Debug)]
 pub struct ConnInfo {
@@ -63,23 +75,43 @@ pub struct ConnInfo {
     pub door: Door,
     /// The peer's address; IPv4 peers of a dual-stack door appear as IPv4.
     pub peer: SocketAddr,
-    /// A limit is exceeded: the connection closes after its first answer. See [`ConnInfo::is_shed`].
-    pub shed: bool,
     /// The client's own certificate, on doors that ask for one. TLS has verified it.
     pub certificate: Option<CertificateDer<'static>>,
     /// Number of the connection, unique in this process; for logs.
     pub id: u64,
     /// What the handler remembers from one request of this connection to the next: for WPI the flow.
     pub flow: Mutex<Option<u128>>,
+    place: Place,
     in_dialogue: AtomicBool,
     shutdown: Shutdown,
     clock: Clock,
 }
 
 impl ConnInfo {
-    /// Whoever begins something new is to get the protocol's own "later": a limit is exceeded, or the process drains.
-    pub fn is_shed(&self) -> bool {
-        self.shed || self.shutdown.phase() != Phase::Running
+    /// Whoever begins something new is to get the protocol's own "later", and why.
+    pub fn shed(&self) -> Option<Shed> {
+        if self.place.is_shed() {
+            Some(Shed::Limit)
+        } else if self.shutdown.phase() == Phase::Running {
+            None
+        } else {
+            Some(Shed::Draining)
+        }
+    }
+
+    /// Whether the peer's source may send one more request; a yes is counted.
+    pub fn take_request(&self) -> bool {
+        self.place.take_request()
+    }
+
+    /// Whether the peer's source may bring one more unknown device; a yes is counted.
+    pub fn take_new_device(&self) -> bool {
+        self.place.take_new_device()
+    }
+
+    /// Whether no bound of one source holds for the peer.
+    pub fn is_exempt(&self) -> bool {
+        self.place.is_exempt()
     }
 
     /// Tells whether the peer's next request belongs to this one. A draining process lets a dialogue come to its end,

@@ -40,7 +40,7 @@ struct Open<H> {
 
 /// Serves a door until the shutdown has drained it: accepts, admits, shakes hands, and lets `handler` answer.
 ///
-/// While it drains it goes on accepting as long as the handler has dialogues open; [`ConnInfo::is_shed`] turns away
+/// While it drains it goes on accepting as long as the handler has dialogues open; [`ConnInfo::shed`] turns away
 /// whoever begins one.
 ///
 /// Without `tls` the door speaks plain HTTP. Returns when no connection is left, which takes at most
@@ -151,25 +151,25 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 /// The task of one connection. It holds its place until it ends.
 async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: SocketAddr, place: Place) {
     let shed = place.is_shed();
-    let info = |certificate| {
+    let info = |certificate, place| {
         Arc::new(ConnInfo {
             door: open.door,
             peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
-            shed,
             certificate,
             id: NEXT_ID.fetch_add(1, Relaxed),
             flow: Mutex::new(None),
+            place,
             in_dialogue: AtomicBool::new(false),
             shutdown: open.shared.shutdown.clone(),
             clock: Clock::new(Arc::clone(&open.timeouts)),
         })
     };
     match &open.tls {
-        None => drive(socket, info(None), &open.shared).await,
+        None => drive(socket, info(None, place), &open.shared).await,
         Some(server) => {
             // Boxed so that its size does not stay with the connection for life.
             if let Some(done) = Box::pin(shake_hands(&open, server, socket, shed)).await {
-                drive(done.stream, info(done.certificate), &open.shared).await;
+                drive(done.stream, info(done.certificate, place), &open.shared).await;
             }
         }
     }

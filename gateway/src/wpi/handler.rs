@@ -11,7 +11,7 @@ use callboard_core::device::DeviceId;
 use callboard_core::dialogue::sessions::Cookie;
 use callboard_core::dialogue::wpi::Door;
 use callboard_core::event::{EventDraft, EventKind};
-use callboard_core::service::{Service, WpiRequest, WpiResponse};
+use callboard_core::service::{OverloadCause, Sender, Service, WpiRequest, WpiResponse};
 use foldhash::fast::RandomState;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 
 use super::cookie::{self, Cookies};
 use super::metrics::WpiMetrics;
-use crate::listen::{BodyError, ConnInfo, Handler, RequestBody, read_body};
+use crate::listen::{BodyError, ConnInfo, Handler, RequestBody, Shed, read_body};
 use crate::tls;
 
 /// Which door a handler serves.
@@ -109,7 +109,9 @@ impl WpiHandler {
         let Some(door) = self.door(conn) else {
             return self.reject("certificate", StatusCode::BAD_REQUEST);
         };
-        let limit = if conn.is_shed() { SMALL_BODY_BYTES } else { self.limits.body_bytes };
+        let in_budget = conn.take_request();
+        let shed = conn.shed().is_some() || !in_budget;
+        let limit = if shed { SMALL_BODY_BYTES } else { self.limits.body_bytes };
         // A body of unknown length may become as long as is allowed.
         let announced =
             body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limit);
@@ -141,7 +143,8 @@ impl WpiHandler {
         let cookies = cookie::read(&head.headers);
         // At the level of what must never lack it. The service fills in the flow when it has found it.
         let span = tracing::warn_span!("flow", conn = conn.id, flow = tracing::field::Empty);
-        self.dialogue(conn, &door, cookies, &message, self.hasher.hash_one(&*body)).instrument(span).await
+        let digest = self.hasher.hash_one(&*body);
+        self.dialogue(conn, &door, cookies, &message, digest, in_budget).instrument(span).await
     }
 
     async fn dialogue(
@@ -151,22 +154,29 @@ impl WpiHandler {
         cookies: Cookies,
         message: &PhoneMessage<'_>,
         digest: u64,
+        in_budget: bool,
     ) -> Response<Full<Bytes>> {
         let began = Instant::now();
         let connection = conn.flow.lock().map(Cookie::from_u128);
-        let response = self
-            .service
-            .wpi(WpiRequest {
-                message,
-                door,
-                source: conn.peer.ip(),
-                digest,
-                cookie: cookies.ours,
-                has_cookie: cookies.any,
-                connection,
-                shed: conn.is_shed(),
-            })
-            .await;
+        let request = WpiRequest {
+            message,
+            door,
+            source: conn.peer.ip(),
+            digest,
+            cookie: cookies.ours,
+            has_cookie: cookies.any,
+            connection,
+            sender: conn,
+            shed: conn.shed().map(|shed| match shed {
+                Shed::Limit => OverloadCause::Connections,
+                Shed::Draining => OverloadCause::Draining,
+            }),
+        };
+        let response = if in_budget {
+            self.service.wpi(request).await
+        } else {
+            WpiResponse::overload(OverloadCause::SourceRequests)
+        };
         if let Some(flow) = response.flow {
             *conn.flow.lock() = Some(flow.as_u128());
         }
@@ -234,6 +244,16 @@ fn plain(status: StatusCode) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+impl Sender for ConnInfo {
+    fn is_exempt(&self) -> bool {
+        ConnInfo::is_exempt(self)
+    }
+
+    fn may_bring_device(&self) -> bool {
+        self.take_new_device()
+    }
 }
 
 impl Handler for WpiHandler {

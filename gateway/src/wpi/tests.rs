@@ -160,6 +160,28 @@ async fn large_bodies_share_their_room_and_small_ones_need_none() {
     let read = post(address, "", &large).await;
     assert!(read.starts_with("HTTP/1.1 400 "), "it is no WPI message, and was read as far as that: {read}");
     assert!(room.take(250_000).is_some(), "the room is given back");
+    shutdown.stop();
+    door.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_has_its_own_cause_among_those_for_overload() {
+    let recorder = metrics_prometheus::Recorder::builder().with_registry(prometheus::Registry::new()).build();
+    let handler = Arc::new(metrics::with_local_recorder(&recorder, handler));
+    let bound = bind(Door::WPI, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let (address, shutdown) = (bound.local_addr(), Shutdown::new());
+    let door =
+        tokio::spawn(serve(bound, None, Arc::new(listen::Limits::default()), handler, shutdown.clone()));
+    // Its dialogue keeps the door open.
+    assert!(post(address, "", OPENING).await.contains("ReadAllItems"));
     shutdown.drain();
+    let other = OPENING.replace("0a:0b:0c", "0a:0b:0d");
+    assert!(post(address, "", &other).await.contains(">overload<"));
+    let scrape = prometheus::TextEncoder::new().encode_to_string(&recorder.registry().gather()).unwrap();
+    for (cause, count) in [("draining", 1), ("connections", 0)] {
+        let line = format!("callboard_overload_total{{cause=\"{cause}\"}} {count}");
+        assert!(scrape.lines().any(|own| own == line), "{line} is not in\n{scrape}");
+    }
+    shutdown.stop();
     door.await.unwrap();
 }

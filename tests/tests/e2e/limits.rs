@@ -198,3 +198,72 @@ async fn a_dialogue_that_rests_too_long_is_given_up() {
     assert!(answer.is_end());
     assert_eq!(phone.boot().await.actions, [ReadAllItems, CleanUp], "it was not read, so it is read");
 }
+
+#[tokio::test]
+async fn requests_of_one_source_are_counted_by_the_second() {
+    // One request: the bucket is full again after a second at the earliest, so the next one finds it empty.
+    let server = Launch::new().set("limits.requests_per_source_per_second", 1).start().await;
+    let (mut one, mut two) = (phone(&server, 1), phone(&server, 2));
+    let mut told = 0;
+    // On a slow machine a second may pass between two of them, but not between all.
+    for _ in 0..20 {
+        let answer = one.start_up().await;
+        told += i64::from(answer.is_overload());
+        one.hang_up();
+    }
+    assert!(told > 0, "twenty requests in twenty seconds");
+    let scrape = server.metrics().scrape().await;
+    assert_eq!(scrape.count("callboard_overload_total", &[("cause", "source_requests")]), told);
+    assert_eq!(two.start_up().await.action, ReadAllItems, "another source is not concerned");
+}
+
+#[tokio::test]
+async fn one_source_brings_so_many_new_devices_and_no_more() {
+    let launch = Launch::new()
+        .set("limits.new_devices_per_source", 2)
+        .set("limits.new_devices_per_source_per_second", 1)
+        .set("flow.flows_per_source", 2);
+    let server = launch.start().await;
+    let branch = Client::default().from(Ipv4Addr::new(127, 0, 0, 9));
+    let mut told = 0;
+    for number in 1..=20 {
+        let mut stranger = server.phone(&mac(number));
+        stranger.client = branch.clone();
+        let answer = stranger.start_up().await;
+        if answer.is_overload() {
+            told += 1;
+        } else {
+            assert!(stranger.follow(answer).await.last.is_end());
+        }
+    }
+    assert!(told > 0, "twenty devices in eighteen seconds");
+    let scrape = server.metrics().scrape().await;
+    assert_eq!(scrape.count("callboard_overload_total", &[("cause", "source_new_devices")]), told);
+    assert_eq!(server.admin().get("/status").await["devices"]["total"], 20 - told);
+    let mut known = server.phone(&mac(1));
+    known.client = branch;
+    assert!(known.boot().await.last.is_end(), "who is known is served");
+    assert!(phone(&server, 30).boot().await.last.is_end(), "another source is not concerned");
+}
+
+#[tokio::test]
+async fn an_exempt_network_is_no_single_source() {
+    let launch = Launch::new()
+        .set("limits.exempt_networks", "127.0.0.8/30")
+        .set("limits.requests_per_source_per_second", 1)
+        .set("limits.new_devices_per_source", 1)
+        .set("limits.new_devices_per_source_per_second", 1)
+        .set("limits.connections_per_source", 1)
+        .set("flow.flows_per_source", 1);
+    let server = launch.start().await;
+    let mut behind_the_proxy = Vec::new();
+    for number in 1..=10 {
+        let mut phone = server.phone(&mac(number));
+        phone.client = Client::default().from(Ipv4Addr::new(127, 0, 0, 9));
+        let answer = phone.start_up().await;
+        behind_the_proxy.push((phone, answer));
+    }
+    for (mut phone, answer) in behind_the_proxy {
+        assert_eq!(phone.follow(answer).await.actions, [ReadAllItems, CleanUp]);
+    }
+}

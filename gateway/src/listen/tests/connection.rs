@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Echo;
 use super::recorder::Memory;
+use crate::listen::admission::Admission;
 use crate::listen::clock::{Clock, Timeouts};
 use crate::listen::connection::{Shared, drive, http};
 use crate::listen::metrics::DoorMetrics;
@@ -42,13 +43,16 @@ fn connect(shed: bool) -> Peer {
         shutdown: shutdown.clone(),
         closing: closing.clone(),
     };
+    // The first connection of a door without room is shed.
+    let room = Limits { connections: usize::from(!shed), ..limits.clone() };
+    let place = Admission::new(Arc::new(room), Arc::clone(&shared.metrics)).admit([192, 0, 2, 1].into());
     let conn = Arc::new(ConnInfo {
         door: Door::WPI,
         peer: SocketAddr::from(([192, 0, 2, 1], 1)),
-        shed,
         certificate: None,
         id: 1,
         flow: Mutex::new(None),
+        place: place.unwrap(),
         in_dialogue: AtomicBool::new(false),
         shutdown: shutdown.clone(),
         clock: Clock::new(Arc::new(Timeouts::new(&limits))),

@@ -91,7 +91,7 @@ impl Handler for Place {
     type Body = Full<Bytes>;
 
     async fn call(&self, conn: Arc<ConnInfo>, _: Request<RequestBody>) -> Response<Full<Bytes>> {
-        let status = if conn.shed { 503 } else { 200 };
+        let status = if conn.shed().is_some() { 503 } else { 200 };
         Response::builder().status(status).body(Full::default()).unwrap()
     }
 }
@@ -162,7 +162,7 @@ impl Handler for Dialogue {
 
     async fn call(&self, conn: Arc<ConnInfo>, _: Request<RequestBody>) -> Response<Full<Bytes>> {
         let begins = self.messages.load(Relaxed) == 0;
-        let status = if begins && conn.is_shed() { 503 } else { 200 };
+        let status = if begins && conn.shed().is_some() { 503 } else { 200 };
         if status == 200 {
             let count = self.messages.fetch_add(1, Relaxed) + 1;
             conn.set_in_dialogue(count < 3);

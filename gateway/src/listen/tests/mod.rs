@@ -42,7 +42,7 @@ impl Handler for Echo {
                 return answer(StatusCode::OK, Bytes::new());
             }
             "/long" => return answer(StatusCode::OK, vec![b'x'; 1 << 20].into()),
-            _ if conn.is_shed() => {
+            _ if conn.shed().is_some() => {
                 return answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::from_static(b"later"));
             }
             _ => {}
