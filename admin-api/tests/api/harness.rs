@@ -1,7 +1,7 @@
 //! A service with everything but a network, and a client for it.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use axum::Router;
 use axum::body::Body;
 use callboard_admin_api::{AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, router};
 use callboard_core::device::{Device, DeviceId};
-use callboard_core::dialogue::wpi::{Credentials, Need};
+use callboard_core::dialogue::wpi::Need;
 use callboard_core::item::ItemSetBuilder;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
-use callboard_core::service::{CredentialSource, Service, Settings, Surroundings};
+use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::store::MemoryStore;
 use callboard_core::time::{Clock, Random, Timestamp};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -44,12 +44,12 @@ impl Random for Counter {
 struct NoCredentials;
 
 impl CredentialSource for NoCredentials {
-    fn issue(
-        &self,
-        _: Need,
-        _: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>> {
-        Box::pin(async { Err("none here".into()) })
+    fn is_busy(&self, _: &DeviceId, _: IpAddr, _: Timestamp) -> bool {
+        false
+    }
+
+    fn issue(&self, _: Need, _: IpAddr, _: Timestamp) -> Issuing<'_> {
+        Box::pin(async { Err(IssueError::Failed("none here".into())) })
     }
 }
 

@@ -81,8 +81,9 @@ pub struct Security {
     pub wrong_tans: u8,
 }
 
-/// Certificates remembered of one bootstrapping.
-pub const MAX_OFFERED: usize = 4;
+/// Certificates remembered of one bootstrapping: more than a stranger who starts up in the phone's name is handed out
+/// soon, so that the phone's own is not forgotten for them.
+pub const MAX_OFFERED: usize = 16;
 
 /// A client certificate that was handed out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

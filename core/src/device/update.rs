@@ -235,7 +235,7 @@ mod tests {
         };
         let mut device = device();
         device.security.mode = SecureMode::EnablingNoPin;
-        for number in 0..6_u64 {
+        for number in 0..=MAX_OFFERED as u64 {
             let expires = Timestamp::from_millis(number);
             device = step(
                 &device,

@@ -7,6 +7,7 @@ mod wpi;
 
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -25,14 +26,28 @@ pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
 use refusals::Refusals;
 pub use wpi::{Outcome, OverloadCause, Sender, WpiRequest, WpiResponse};
 
+/// Credentials, or why there are none.
+pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Credentials, IssueError>> + Send + 'a>>;
+
 /// Makes credentials. Takes its time, so it promises them.
 pub trait CredentialSource: Send + Sync + 'static {
-    /// Make credentials for a device. The error is for people and holds no secret.
-    fn issue(
-        &self,
-        need: Need,
-        now: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>>;
+    /// Whether [`CredentialSource::issue`] would refuse a start-up of `device` from `source` now: so that it ends no
+    /// flow of that device in vain.
+    fn is_busy(&self, device: &DeviceId, source: IpAddr, now: Timestamp) -> bool;
+
+    /// Make credentials for a device whose start-up came from `source`. If the promise is dropped nobody gets them.
+    fn issue(&self, need: Need, source: IpAddr, now: Timestamp) -> Issuing<'_>;
+}
+
+/// Why credentials were not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssueError {
+    /// Too many wait for theirs, or this device got too many lately.
+    #[error("credentials are not made now")]
+    Later,
+    /// They cannot be made. The reason is for people and holds no secret.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Bounds and settings of a [`Service`].

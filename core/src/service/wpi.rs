@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use callboard_codecs::wpi::{Action, PhoneMessage, Reason, ReplyStatus};
 
-use super::Service;
+use super::{IssueError, Service};
 use crate::device::{Device, DeviceId, DeviceUpdate, Offered, Security, SecurityChange, Task, TaskState};
 use crate::dialogue::sessions::{Cookie, Found, Hints};
 use crate::dialogue::wpi::{
@@ -93,11 +93,13 @@ pub enum OverloadCause {
     SourceRequests,
     /// As many unknown devices of one sender's address as it may bring.
     SourceNewDevices,
+    /// Credentials for secure mode are not made now: too many wait, or this device got too many lately.
+    Credentials,
 }
 
 impl OverloadCause {
     /// All causes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Connections,
         Self::Flows,
         Self::Source,
@@ -107,6 +109,7 @@ impl OverloadCause {
         Self::Draining,
         Self::SourceRequests,
         Self::SourceNewDevices,
+        Self::Credentials,
     ];
 
     /// The metric label.
@@ -121,6 +124,7 @@ impl OverloadCause {
             Self::Draining => "draining",
             Self::SourceRequests => "source_requests",
             Self::SourceNewDevices => "source_new_devices",
+            Self::Credentials => "credentials",
         }
     }
 }
@@ -237,8 +241,12 @@ impl Service {
         let mut step = Flow::open(&self.context(now, &self.templates.policy()), base, message, arrival);
         self.tell(&mut step);
         let Next::Need(need) = step.next else { return Ok(step) };
-        let made = match self.around.credentials.issue(need, now).await {
-            Err(reason) => Err(reason),
+        let made = match self.around.credentials.issue(need, arrival.source, now).await {
+            Err(IssueError::Failed(reason)) => Err(reason),
+            Err(IssueError::Later) => {
+                self.sessions.park(cookie, Box::new(step.flow));
+                return Err(WpiResponse::overload(OverloadCause::Credentials));
+            }
             Ok(credentials) => match self.offer(device, &credentials).await {
                 Ok(()) => Ok(credentials),
                 Err(Unsaved::Never) => Err("the device was changed meanwhile".to_owned()),
@@ -435,6 +443,13 @@ impl Service {
         if self.around.store.load() > STORE_NEARLY_FULL {
             return Some(OverloadCause::Store);
         }
+        // Before a flow begins: it would end one that may still come to its end.
+        if *request.door == Door::Default && self.is_enabling(device) {
+            let busy = self.around.credentials.is_busy(device, request.source, self.now());
+            if busy {
+                return Some(OverloadCause::Credentials);
+            }
+        }
         let is_inside = self.sessions.has_flow(device);
         if !is_inside {
             if self.sessions.open() >= self.sessions.limit() || self.sessions.is_heavy() {
@@ -452,6 +467,10 @@ impl Service {
         }
         // A phone that begins anew before it is known was counted when it began.
         (!is_inside && !request.sender.may_bring_device()).then_some(OverloadCause::SourceNewDevices)
+    }
+
+    fn is_enabling(&self, device: &DeviceId) -> bool {
+        self.fleet.get(device).is_some_and(|known| known.security.mode.is_enabling())
     }
 
     /// A `clean-up` outside of any flow: the phone gave up what it was told before (WPI reference, section 7.4).

@@ -404,6 +404,7 @@ impl Run<'_> {
             }
             _ => {
                 self.world.credentials.set_broken(self.input.one_in(2));
+                self.world.credentials.set_busy(self.input.one_in(4));
                 return;
             }
         };

@@ -91,7 +91,9 @@ impl Stage {
                 Ok(())
             }
             "credentials" => {
-                self.world.credentials.set_broken(step.argument(0)? == "fail");
+                let word = step.argument(0)?;
+                self.world.credentials.set_broken(word == "fail");
+                self.world.credentials.set_busy(word == "busy");
                 Ok(())
             }
             "known" => self.known(step),

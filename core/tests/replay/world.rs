@@ -1,16 +1,20 @@
 //! A world that a test controls: time, numbers, credentials and the store do what they are told.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use callboard_core::device::DeviceId;
 use callboard_core::dialogue::wpi::{Credentials, Need};
 use callboard_core::item::ItemWrite;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
-use callboard_core::service::{CredentialSource, Sender, Service, Settings, Surroundings};
+use callboard_core::service::{
+    CredentialSource, IssueError, Issuing, Sender, Service, Settings, Surroundings,
+};
 use callboard_core::store::MemoryStore;
 use callboard_core::time::{Clock, Random, Timestamp};
 
@@ -61,6 +65,7 @@ impl Sender for Branch {
 #[derive(Debug, Default)]
 pub(crate) struct PaperCredentials {
     broken: AtomicBool,
+    busy: AtomicBool,
     made: AtomicU64,
 }
 
@@ -69,9 +74,16 @@ impl PaperCredentials {
         self.broken.store(broken, Ordering::Relaxed);
     }
 
-    fn make(&self, need: &Need, now: Timestamp) -> Result<Credentials, String> {
+    pub(crate) fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    fn make(&self, need: &Need, now: Timestamp) -> Result<Credentials, IssueError> {
+        if self.busy.load(Ordering::Relaxed) {
+            return Err(IssueError::Later);
+        }
         if self.broken.load(Ordering::Relaxed) {
-            return Err("the authority is out of paper".to_owned());
+            return Err(IssueError::Failed("the authority is out of paper".to_owned()));
         }
         let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let items = match &need.password {
@@ -95,11 +107,11 @@ impl PaperCredentials {
 }
 
 impl CredentialSource for PaperCredentials {
-    fn issue(
-        &self,
-        need: Need,
-        now: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>> {
+    fn is_busy(&self, _: &DeviceId, _: IpAddr, _: Timestamp) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    fn issue(&self, need: Need, _: IpAddr, now: Timestamp) -> Issuing<'_> {
         Box::pin(std::future::ready(self.make(&need, now)))
     }
 }

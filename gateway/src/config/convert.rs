@@ -7,6 +7,7 @@ use callboard_core::pki;
 use callboard_core::store::StoreConfig;
 
 use super::{Config, KeyKind, Limits, Pkcs12Encryption, Wpi};
+use crate::credentials::LineLimits;
 use crate::{listen, tls};
 
 impl Config {
@@ -46,6 +47,20 @@ impl Config {
             ecdsa: files(&tls.ecdsa_certificate_file, &tls.ecdsa_key_file),
             reload_interval: tls.reload_interval,
             concurrent_handshakes: self.limits.concurrent_handshakes,
+        }
+    }
+
+    /// What bounds the making of credentials.
+    #[must_use]
+    pub fn line_limits(&self) -> LineLimits {
+        let secure = &self.secure_mode;
+        LineLimits {
+            at_once: secure.credentials_at_once,
+            waiting: secure.credentials_waiting,
+            wait: secure.credentials_wait,
+            per_device: secure.credentials_per_device,
+            per_source: secure.credentials_per_source,
+            window: secure.credentials_window,
         }
     }
 

@@ -221,6 +221,18 @@ config_table! {
         max_pin_retries: count(3 in 1..=10),
         /// Port written to phones as `dls-secure-port`: the one under which they reach `listen.wpi_secure`.
         secure_port: port(18_444),
+        /// Credentials made at the same time. An RSA key takes about a tenth of a second of one core.
+        credentials_at_once: count(1 in 1..=64),
+        /// Devices that wait for their credentials; a phone beyond is told "later".
+        credentials_waiting: count(128 in 0..=65_536),
+        /// Time a phone waits for its credentials, then it is told "later".
+        credentials_wait: ms(15_000 in 100..=600_000),
+        /// Time in which the next two keys bound what is made for one device.
+        credentials_window: seconds(300 in 1..=86_400),
+        /// Credentials made for one device within `credentials_window_s`; a phone beyond is told "later".
+        credentials_per_device: count(16 in 1..=256),
+        /// Of those, credentials made for messages from one address.
+        credentials_per_source: count(4 in 1..=256),
     }
 
     /// The log, written to standard error.

@@ -19,7 +19,7 @@ use super::files::{DataDir, DataError};
 use super::housekeeping::{self, store_words};
 use super::settings::{SystemClock, ThreadRandom, service_settings, wpi_limits};
 use crate::config::Config;
-use crate::credentials::{ClientSettings, Issuer};
+use crate::credentials::{self, ClientSettings, Issuer};
 use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve};
 use crate::telemetry::{self, Health, InstallError, Metrics};
 use crate::tls::{self, Identity, Purpose, TlsError};
@@ -91,6 +91,7 @@ fn describe_metrics() {
     store::describe_metrics();
     fleet::describe_metrics();
     wpi::describe_metrics();
+    credentials::describe_metrics();
 }
 
 /// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
@@ -138,7 +139,11 @@ pub async fn start<A: Handler>(
         vault,
         clock: Arc::new(clock),
         random: Arc::new(ThreadRandom),
-        credentials: Arc::new(Issuer::new(identity.authority().clone(), client_settings(&config))),
+        credentials: Arc::new(Issuer::new(
+            identity.authority().clone(),
+            client_settings(&config),
+            config.line_limits(),
+        )),
     };
     let service = Arc::new(Service::new(around, settings));
     load(&service).await?;

@@ -1,14 +1,13 @@
 //! The handler behind a real door: what a dialogue leaves in the log.
 
-use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use callboard_core::dialogue::wpi::{Credentials, Need};
+use callboard_core::device::DeviceId;
+use callboard_core::dialogue::wpi::Need;
 use callboard_core::secret::{KEY_LEN, Vault};
-use callboard_core::service::{CredentialSource, Service, Settings, Surroundings};
+use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::store::MemoryStore;
 use callboard_core::time::{Clock, Random, Timestamp};
 use parking_lot::Mutex;
@@ -42,12 +41,12 @@ impl Random for Still {
 }
 
 impl CredentialSource for Still {
-    fn issue(
-        &self,
-        _: Need,
-        _: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>> {
-        Box::pin(std::future::ready(Err("nobody asks for any".to_owned())))
+    fn is_busy(&self, _: &DeviceId, _: IpAddr, _: Timestamp) -> bool {
+        false
+    }
+
+    fn issue(&self, _: Need, _: IpAddr, _: Timestamp) -> Issuing<'_> {
+        Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Secure mode from the first wish to the way back (WPI reference, section 7).
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems, ReadItems, WriteItems};
@@ -88,6 +89,30 @@ async fn a_phone_enters_secure_mode_without_pin() {
     liar.hang_up();
     assert!(liar.start_up().await.is_refusal("secure mode required"));
     assert_eq!(phone.boot().await.actions, [CleanUp]);
+}
+
+#[tokio::test]
+async fn a_stranger_spends_its_own_share_of_credentials_only() {
+    let server = Launch::new().set("secure_mode.credentials_per_source", 2).start().await;
+    let mut phone = known(&server, MAC).await;
+    server.admin().secure_mode(MAC, "no-pin", None).await;
+    let mut stranger = server.phone(MAC);
+    stranger.client = Client::default().from(Ipv4Addr::new(127, 0, 0, 66));
+    for _ in 0..2 {
+        assert_eq!(stranger.start_up().await.action, WriteItems);
+        stranger.hang_up();
+    }
+    let bootstrap = unpack(&phone.start_up().await, "");
+    // The stranger gets no more, and does not end the phone's dialogue.
+    assert!(stranger.start_up().await.is_overload());
+    assert!(phone.reply(WriteItems, ReplyStatus::Accepted, Fragment::Final, &[]).await.is_end());
+    move_in(&server, &mut phone, &bootstrap);
+    assert!(phone.boot().await.last.is_end());
+    assert_eq!(mode(&server, MAC).await, "secure");
+    let metrics = server.metrics();
+    assert_eq!(metrics.count("callboard_overload_total", &[("cause", "credentials")]).await, 1);
+    assert_eq!(metrics.count("callboard_credentials_made_total", &[("outcome", "ok")]).await, 3);
+    assert_eq!(metrics.count("callboard_credentials_waiting", &[]).await, 0);
 }
 
 #[tokio::test]

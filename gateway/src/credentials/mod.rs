@@ -1,9 +1,10 @@
 //! Credentials for phones that enter secure mode, made off the threads that serve connections.
 
-use std::future::Future;
-use std::pin::Pin;
+mod line;
+
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callboard_core::device::DeviceId;
 use callboard_core::dialogue::wpi::{Credentials, Need};
@@ -12,9 +13,14 @@ use callboard_core::pki::{
     Authority, Encryption, KeyKind, PackContents, PinPacker, PkiError, SimulatorPacker, pkcs12,
 };
 use callboard_core::secret::Secret;
-use callboard_core::service::CredentialSource;
+use callboard_core::service::{CredentialSource, IssueError, Issuing};
 use callboard_core::time::Timestamp;
-use tokio::sync::Semaphore;
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram,
+};
+
+use line::Line;
+pub use line::LineLimits;
 
 /// What the certificates of phones look like.
 #[derive(Clone, Debug)]
@@ -36,20 +42,42 @@ pub struct Issuer {
     authority: Arc<Authority>,
     settings: ClientSettings,
     packer: Arc<dyn PinPacker>,
-    at_once: Semaphore,
+    line: Arc<Line>,
+    made: Counter,
+    failed: Counter,
+    seconds: Histogram,
 }
 
-/// Key pairs made at the same time: RSA keys take a tenth of a second of a core each, and phones in default mode must
-/// not feel it.
-const AT_ONCE: usize = 1;
+/// Tells the installed recorder what the metrics of credentials mean.
+pub fn describe_metrics() {
+    describe_gauge!(
+        "callboard_credentials_waiting",
+        "Devices whose credentials for secure mode wait to be made or are being made"
+    );
+    describe_counter!("callboard_credentials_made_total", "Credentials made for secure mode, by outcome");
+    describe_histogram!(
+        "callboard_credentials_seconds",
+        Unit::Seconds,
+        "From a start-up to its credentials, the wait included"
+    );
+}
+
 /// Certificates begin to be valid this much earlier: clocks of phones are late.
 const CLOCK_SKEW: Duration = Duration::from_hours(24);
 
 impl Issuer {
-    /// Issue from `authority`.
-    pub fn new(authority: Arc<Authority>, settings: ClientSettings) -> Self {
-        let packer = Arc::new(SimulatorPacker);
-        Self { authority, settings, packer, at_once: Semaphore::new(AT_ONCE) }
+    /// Issue from `authority`, within `limits`. The metrics recorder must be installed before.
+    pub fn new(authority: Arc<Authority>, settings: ClientSettings, limits: LineLimits) -> Self {
+        let made = |outcome| counter!("callboard_credentials_made_total", "outcome" => outcome);
+        Self {
+            authority,
+            settings,
+            packer: Arc::new(SimulatorPacker),
+            line: Arc::new(Line::new(limits)),
+            made: made("ok"),
+            failed: made("failed"),
+            seconds: histogram!("callboard_credentials_seconds"),
+        }
     }
 }
 
@@ -60,20 +88,28 @@ impl std::fmt::Debug for Issuer {
 }
 
 impl CredentialSource for Issuer {
-    fn issue(
-        &self,
-        need: Need,
-        now: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<Credentials, String>> + Send + '_>> {
+    fn is_busy(&self, device: &DeviceId, source: IpAddr, now: Timestamp) -> bool {
+        self.line.is_closed(device, source, now)
+    }
+
+    fn issue(&self, need: Need, source: IpAddr, now: Timestamp) -> Issuing<'_> {
         Box::pin(async move {
-            let _permit = self.at_once.acquire().await.map_err(|error| error.to_string())?;
+            let began = Instant::now();
+            let turn = self.line.enter(&need.device, source, now).await.ok_or(IssueError::Later)?;
             let (authority, settings, packer) =
                 (self.authority.clone(), self.settings.clone(), self.packer.clone());
-            let make = move || make(&authority, &settings, &*packer, &need, now);
-            match tokio::task::spawn_blocking(make).await {
-                Ok(made) => made.map_err(|error| error.to_string()),
+            let make = move || {
+                // Held by the work and not by who waits for it: a phone that hangs up does not begin the next.
+                let _turn = turn;
+                make(&authority, &settings, &*packer, &need, now).map_err(|error| error.to_string())
+            };
+            let made = match tokio::task::spawn_blocking(make).await {
+                Ok(made) => made,
                 Err(error) => Err(format!("making credentials failed: {error}")),
-            }
+            };
+            self.seconds.record(began.elapsed());
+            if made.is_ok() { &self.made } else { &self.failed }.increment(1);
+            made.map_err(IssueError::Failed)
         })
     }
 }
@@ -114,8 +150,10 @@ fn make(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use callboard_core::pki::AuthorityParams;
 
+    const PHONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn issuer() -> Issuer {
@@ -134,7 +172,7 @@ mod tests {
             encryption: Encryption::Aes256,
             port: 18_444,
         };
-        Issuer::new(Arc::new(authority), settings)
+        Issuer::new(Arc::new(authority), settings, Config::default().line_limits())
     }
 
     fn names(credentials: &Credentials) -> Vec<String> {
@@ -144,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn without_pin_the_certificate_travels_as_it_is() {
         let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
-        let made = issuer().issue(Need { device, password: None }, NOW).await.unwrap();
+        let made = issuer().issue(Need { device, password: None }, PHONE, NOW).await.unwrap();
         assert_eq!(names(&made), ["dls-client-certificate", "dls-server-ca[0]", "dls-server-ca[1]"]);
         assert!(made.items[1].value.expose().starts_with("-----BEGIN CERTIFICATE-----"));
         assert_eq!(made.expires, NOW.plus(Duration::from_hours(365 * 24)));
@@ -154,7 +192,7 @@ mod tests {
     async fn with_pin_everything_is_in_one_pack() {
         let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
         let need = Need { device, password: Some(Secret::new("1234")) };
-        let made = issuer().issue(need, NOW).await.unwrap();
+        let made = issuer().issue(need, PHONE, NOW).await.unwrap();
         assert_eq!(names(&made), ["secure-mode-data"]);
         let contents = SimulatorPacker.unpack(made.items[0].value.expose(), "1234").unwrap();
         assert_eq!(contents.port, 18_444);
