@@ -56,18 +56,19 @@ enum Parameter {
     Default(Box<str>),
 }
 
-/// A value that is no pattern.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// A value that is no pattern. Says where and what is allowed, and repeats nothing of the value: that may be a secret.
+/// Characters are counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// `%%{` without `}`.
     #[error("`%%{{` at character {0} has no closing `}}`")]
     Open(usize),
     /// No such variable.
-    #[error("unknown variable `{0}`; known are {list}", list = VARIABLES.join(", "))]
-    UnknownVariable(String),
+    #[error("unknown variable at character {0}; known are {list}", list = VARIABLES.join(", "))]
+    UnknownVariable(usize),
     /// No such parameter.
-    #[error("unknown parameter `{0}`; known are {PARAMETERS}")]
-    UnknownParameter(String),
+    #[error("unknown parameter at character {0}; known are {PARAMETERS}")]
+    UnknownParameter(usize),
     /// Too many variables in one value.
     #[error("more than {MAX_VARIABLES} variables in one value")]
     TooMany,
@@ -91,9 +92,8 @@ impl Pattern {
         while let Some(at) = rest.find("%%{") {
             plain.push_str(&rest[..at]);
             let inside = &rest[at + 3..];
-            let end = inside.find('}').ok_or_else(|| {
-                PatternError::Open(text[..text.len() - rest.len() + at].chars().count() + 1)
-            })?;
+            let character = text[..text.len() - rest.len() + at].chars().count() + 1;
+            let end = inside.find('}').ok_or(PatternError::Open(character))?;
             if inside[..end].is_empty() {
                 plain.push_str("%%");
             } else {
@@ -104,7 +104,7 @@ impl Pattern {
                 if !plain.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut plain).into()));
                 }
-                parts.push(variable(&inside[..end])?);
+                parts.push(variable(&inside[..end], character + 3)?);
             }
             rest = &inside[end + 1..];
         }
@@ -149,23 +149,25 @@ impl Pattern {
     }
 }
 
-fn variable(inside: &str) -> Result<Part, PatternError> {
-    let mut words = inside.split(',').map(str::trim);
-    let name = words.next().unwrap_or_default();
-    let variable = VARIABLES
-        .iter()
-        .position(|known| *known == name)
-        .ok_or_else(|| PatternError::UnknownVariable(name.to_owned()))?;
-    let parameters = words.map(Parameter::parse).collect::<Result<_, _>>()?;
+/// What stands between the braces, of which the first character is number `first` of the value.
+fn variable(inside: &str, first: usize) -> Result<Part, PatternError> {
+    let mut words = inside.split(',').scan(first, |next, word| {
+        let at = *next + word.chars().take_while(|c| c.is_whitespace()).count();
+        *next += word.chars().count() + 1;
+        Some((at, word.trim()))
+    });
+    let (at, name) = words.next().unwrap_or((first, ""));
+    let variable =
+        VARIABLES.iter().position(|known| *known == name).ok_or(PatternError::UnknownVariable(at))?;
+    let parameters = words.map(|(at, word)| Parameter::parse(word).ok_or(PatternError::UnknownParameter(at)));
+    let parameters = parameters.collect::<Result<_, _>>()?;
     Ok(Part::Variable { variable, parameters })
 }
 
 impl Parameter {
-    fn parse(word: &str) -> Result<Self, PatternError> {
-        let unknown = || PatternError::UnknownParameter(word.to_owned());
-        let number =
-            |text: &str| text.parse::<u16>().ok().filter(|n| *n > 0).map(usize::from).ok_or_else(unknown);
-        Ok(match word {
+    fn parse(word: &str) -> Option<Self> {
+        let number = |text: &str| text.parse::<u16>().ok().filter(|n| *n > 0).map(usize::from);
+        Some(match word {
             "plain" => Self::Plain,
             "dash" => Self::Dash,
             "upper" => Self::Upper,
@@ -181,7 +183,7 @@ impl Parameter {
                         None => Self::First(number(range)?),
                     }
                 } else {
-                    return Err(unknown());
+                    return None;
                 }
             }
         })
@@ -261,7 +263,8 @@ mod tests {
         assert_eq!(error, PatternError::Open(3));
         assert!(Pattern::parse("%%{sip}").unwrap_err().to_string().contains("basic-e164"));
         assert!(Pattern::parse("%%{e164,$0}").unwrap_err().to_string().contains("$-N"));
-        assert!(Pattern::parse("%%{e164,wide}").is_err());
+        assert_eq!(Pattern::parse("ä%%{e164,$-4, wide}"), Err(PatternError::UnknownParameter(15)));
+        assert_eq!(Pattern::parse("%%{mac}%%{ sip}"), Err(PatternError::UnknownVariable(12)));
         assert_eq!(Pattern::parse(&"%%{mac}".repeat(33)), Err(PatternError::TooMany));
     }
 
