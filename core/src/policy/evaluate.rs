@@ -294,7 +294,7 @@ mod tests {
             [
                 "dhcp: true, false or NULL",
                 "hostname: at most 20 bytes, not 32",
-                "realm: control characters cannot be sent to a phone"
+                "realm: character 2 cannot be sent to a phone: no control characters, nor U+FFFE and U+FFFF"
             ]
         );
     }

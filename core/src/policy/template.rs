@@ -274,8 +274,13 @@ fn text_fault(value: &str, value_bytes: usize) -> Option<String> {
     if value.len() > value_bytes {
         return Some(format!("at most {value_bytes} bytes, not {}", value.len()));
     }
-    let control = value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
-    control.then(|| "control characters cannot be sent to a phone".into())
+    // The last two are no characters in XML 1.0 either (section 2.2).
+    let unfit = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\r' | '\t')) || matches!(c, '\u{fffe}' | '\u{ffff}')
+    };
+    let at = value.chars().position(unfit)?;
+    let at = at + 1;
+    Some(format!("character {at} cannot be sent to a phone: no control characters, nor U+FFFE and U+FFFF"))
 }
 
 /// Whether the catalogue's kind allows this value. NULL clears any item.
@@ -411,6 +416,29 @@ pub(crate) mod tests {
                 "items[10].name",
             ]
         );
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_refused() {
+        for bad in ["ab\u{1}", "ab\u{fffe}", "ab\u{ffff}", "ab\u{85}"] {
+            let found = faults(&[("realm", None, bad)]);
+            assert_eq!((found.len(), &*found[0].field), (1, "items[0].value"), "{bad:?}");
+            assert!(found[0].reason.starts_with("character 3 cannot"), "{}", found[0].reason);
+        }
+        assert_eq!(faults(&[("realm", None, "a\tb\r\n\u{fffd}\u{10ffff}")]), []);
+    }
+
+    #[test]
+    fn faults_of_secrets_do_not_repeat_them() {
+        let parts = ["%%{hunter2}", "%%{mac,hunter2}", "%%{mac,$hunter2}", "hunter2%%{mac", "hunter2\u{1}"];
+        for value in parts {
+            for name in ["sip-pwd", "admin-pwd"] {
+                let found = faults(&[(name, None, value)]);
+                assert_eq!((found.len(), &*found[0].field), (1, "items[0].value"), "{value}");
+                assert!(found[0].reason.contains("character "), "{}", found[0].reason);
+                assert!(!found[0].reason.contains("hunter2"), "{}", found[0].reason);
+            }
+        }
     }
 
     #[test]
