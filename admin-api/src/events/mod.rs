@@ -4,7 +4,7 @@ mod model;
 mod stream;
 
 use axum::extract::State as FromState;
-use callboard_core::device::DeviceId;
+use callboard_core::device::{DeviceId, TaskId};
 use callboard_core::event;
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,20 +26,28 @@ struct Wanted {
     kind: Option<event::EventKind>,
     severity: Option<event::Severity>,
     device: Option<DeviceId>,
+    task: Option<TaskId>,
 }
 
 impl Wanted {
-    fn of(kind: Option<Kind>, severity: Option<Severity>, device: Option<&str>) -> Result<Self, Problem> {
+    fn of(
+        kind: Option<Kind>,
+        severity: Option<Severity>,
+        device: Option<&str>,
+        task: Option<u64>,
+    ) -> Result<Self, Problem> {
         let device = device.map(str::parse).transpose();
         let device = device.map_err(|error: callboard_core::device::BadDeviceId| {
             Problem::parameter("device", error.to_string())
         })?;
-        Ok(Self { kind: kind.map(|kind| kind.0), severity: severity.map(Into::into), device })
+        let (kind, severity) = (kind.map(|kind| kind.0), severity.map(Into::into));
+        Ok(Self { kind, severity, device, task: task.map(TaskId) })
     }
 
     fn takes(&self, event: &event::Event) -> bool {
         self.kind.is_none_or(|kind| event.kind == kind)
             && self.severity.is_none_or(|severity| event.kind.severity() >= severity)
+            && self.task.is_none_or(|task| event.task == Some(task))
             && self.device.as_ref().is_none_or(|device| event.device.as_ref() == Some(device))
     }
 }
@@ -62,11 +70,13 @@ struct ListQuery {
     severity: Option<Severity>,
     /// About this device.
     device: Option<String>,
+    /// About the task of this number; numbers are unique within a device.
+    task: Option<u64>,
 }
 
 /// List events
 ///
-/// The newest first. Events are kept in memory: as many as configured, and until the server stops.
+/// The newest first. Events are kept in memory: as many of each class as configured, and until the server stops.
 #[utoipa::path(get, path = "/events", tag = "events", params(ListQuery),
     responses((status = 200, description = "A page of events; `next` goes into `before`", body = Page<Event>)))]
 async fn list_events(
@@ -74,7 +84,7 @@ async fn list_events(
     Params(query): Params<ListQuery>,
 ) -> Result<axum::Json<Page<Event>>, Problem> {
     let limit = state.page_size(query.limit)?;
-    let wanted = Wanted::of(query.kind, query.severity, query.device.as_deref())?;
+    let wanted = Wanted::of(query.kind, query.severity, query.device.as_deref(), query.task)?;
     let mut found = state.service().events.recent(query.before, limit + 1, |event| wanted.takes(event));
     let more = found.len() > limit;
     found.truncate(limit);

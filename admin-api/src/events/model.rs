@@ -64,7 +64,7 @@ impl ToSchema for Kind {
 /// Something that happened.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Event {
-    /// Counts up from 1 since the server started.
+    /// Counts up by one with each event, and goes on above after a restart of the server.
     id: u64,
     /// When.
     #[schema(format = DateTime)]
@@ -75,8 +75,12 @@ pub(super) struct Event {
     severity: Severity,
     /// The device it is about; null if it is about the node.
     device: Option<String>,
-    /// What exactly.
+    /// The task of that device it is about, by number; null if none.
+    task: Option<u64>,
+    /// What exactly. Characters that could deceive a reader are spelt out, like `\u{202e}`.
     text: String,
+    /// How many alike came after it and are only counted here.
+    repeated: u32,
 }
 
 impl Event {
@@ -87,7 +91,9 @@ impl Event {
             kind: Kind(event.kind),
             severity: event.kind.severity().into(),
             device: event.device.as_ref().map(ToString::to_string),
+            task: event.task.map(|task| task.0),
             text: event.text.clone(),
+            repeated: event.repeated,
         }
     }
 }

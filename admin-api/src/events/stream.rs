@@ -8,7 +8,6 @@ use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use callboard_core::event::Event;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,14 +42,17 @@ struct StreamQuery {
     severity: Option<Severity>,
     /// About this device.
     device: Option<String>,
+    /// About the task of this number; numbers are unique within a device.
+    task: Option<u64>,
 }
 
 /// Follow events
 ///
 /// Server-sent events: `id` is the event's id, `event` its kind, `data` the event as JSON. With `Last-Event-ID` it goes
 /// on after that event as far as events are kept; without, it begins with what happens next. Where events are missing,
-/// because the reader was slow or away for too long, it gets an event `lagged` with their number; after a restart of the
-/// server, whose events count from 1 again, the number is null. The stream ends when the server drains.
+/// because the reader was slow or away for too long, it gets an event `lagged` with their number; the number is null if the
+/// reader was last here before a restart of the server. What only repeats an event is not sent. The stream ends when the
+/// server drains.
 #[utoipa::path(get, path = "/events/stream", tag = "events",
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The event to go on after")),
     responses((status = 200, description = "Events as they happen", body = String, content_type = "text/event-stream"),
@@ -60,7 +62,7 @@ async fn stream_events(
     Params(query): Params<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl tokio_stream::Stream<Item = Result<Frame, Infallible>>>, Problem> {
-    let wanted = Wanted::of(query.kind, query.severity, query.device.as_deref())?;
+    let wanted = Wanted::of(query.kind, query.severity, query.device.as_deref(), query.task)?;
     let last = last_event(&headers)?;
     let place = Place::take(&state)?;
     let (frames, reader) = mpsc::channel(AHEAD);
@@ -102,8 +104,8 @@ struct Lagged {
 
 /// Carries events from the log to one reader.
 ///
-/// The log is where events come from; the broadcast only says that there are new ones. So a slow reader misses nothing
-/// that is still kept.
+/// The log is where events come from; the subscription only says that there are new ones. So a slow reader misses
+/// nothing that is still kept.
 struct Feed {
     last: u64,
     wanted: Wanted,
@@ -117,17 +119,17 @@ impl Feed {
         let gone = self.frames.clone();
         let mut draining = state.node().draining();
         let work = async {
-            if log.newest() < self.last {
-                self.last = 0;
+            if !log.is_own(self.last) {
+                self.last = log.start();
                 self.tell(&lagged(None)).await?;
             }
             loop {
                 let events = log.after(self.last, AHEAD);
                 if events.is_empty() {
-                    match news.recv().await {
-                        Ok(_) | Err(RecvError::Lagged(_)) => continue,
-                        Err(RecvError::Closed) => return Some(()),
+                    if news.changed().await.is_err() {
+                        return Some(());
                     }
+                    continue;
                 }
                 self.pass_on(&events).await?;
             }

@@ -2,7 +2,8 @@
 
 use axum::body::Body;
 use callboard_admin_api::ApiSettings;
-use callboard_core::event::{EventDraft, EventKind};
+use callboard_core::device::TaskId;
+use callboard_core::event::{EventDraft, EventKind, EventLimits};
 use callboard_core::service::Settings;
 use http::Method;
 use http_body_util::BodyExt as _;
@@ -56,6 +57,11 @@ impl Stream {
     }
 }
 
+/// The id of the process's n-th event.
+fn id(rig: &Rig, n: u64) -> u64 {
+    rig.service.events.start() + n
+}
+
 fn happen(rig: &Rig, count: usize) {
     for n in 0..count {
         rig.service.record(EventDraft::node(EventKind::AdminChange, n.to_string()));
@@ -67,11 +73,14 @@ async fn history_goes_backwards_page_by_page() {
     let rig = Rig::new();
     happen(&rig, 5);
     let first = rig.get("/events?limit=2").await.expect(200);
-    let ids =
-        |page: &Value| page["items"].as_array().unwrap().iter().map(|e| e["id"].clone()).collect::<Vec<_>>();
-    assert_eq!((ids(&first), &first["next"]), (vec![json!(5), json!(4)], &json!("4")));
-    let rest = rig.get("/events?limit=3&before=4").await.expect(200);
-    assert_eq!((ids(&rest), &rest["next"]), (vec![json!(3), json!(2), json!(1)], &Value::Null));
+    let ids = |page: &Value| {
+        let number = |event: &Value| event["id"].as_u64().unwrap() - id(&rig, 0);
+        page["items"].as_array().unwrap().iter().map(number).collect::<Vec<_>>()
+    };
+    let next = id(&rig, 4).to_string();
+    assert_eq!((ids(&first), &first["next"]), (vec![5, 4], &json!(next)));
+    let rest = rig.get(&format!("/events?limit=3&before={next}")).await.expect(200);
+    assert_eq!((ids(&rest), &rest["next"]), (vec![3, 2, 1], &Value::Null));
 }
 
 #[tokio::test]
@@ -81,11 +90,14 @@ async fn history_is_filtered() {
     happen(&rig, 1);
     rig.service.record(EventDraft::about(&device.id, EventKind::TanFailure, "x"));
     rig.service.record(EventDraft::about(&device.id, EventKind::ItemsRefused, "y"));
+    rig.service.record(EventDraft::about(&device.id, EventKind::TaskDone, "z").of_task(TaskId(7)));
     for (query, wanted) in [
         ("kind=admin-change", vec!["0"]),
         ("severity=warning", vec!["y", "x"]),
         ("severity=error", vec!["x"]),
-        ("device=00-00-00-00-00-01", vec!["y", "x"]),
+        ("device=00-00-00-00-00-01", vec!["z", "y", "x"]),
+        ("device=00-00-00-00-00-01&task=7", vec!["z"]),
+        ("task=8", vec![]),
         ("device=nobody", vec![]),
     ] {
         let page = rig.get(&format!("/events?{query}")).await.expect(200);
@@ -101,9 +113,11 @@ async fn changes_are_told_as_they_happen() {
     happen(&rig, 3);
     let mut stream = Stream::open(&rig, "/events/stream", &[]).await;
     rig.post("/devices/00:00:00:00:00:01/tasks", &json!({ "type": "read-all" })).await.expect(201);
-    let (id, kind, data) = stream.next().await.unwrap();
-    assert_eq!((id.as_str(), kind.as_str()), ("4", "admin-change"));
+    let (number, kind, data) = stream.next().await.unwrap();
+    assert_eq!((number, kind.as_str()), (id(&rig, 4).to_string(), "admin-change"));
     assert_eq!((&data["device"], &data["severity"]), (&json!("00:00:00:00:00:01"), &json!("info")));
+    let task = &rig.get("/devices/00:00:00:00:00:01/tasks").await.expect(200)["items"][0]["id"];
+    assert_eq!((&data["task"], &data["repeated"]), (task, &json!(0)));
     assert_eq!(data, rig.get("/events?limit=1").await.expect(200)["items"][0]);
 }
 
@@ -111,30 +125,35 @@ async fn changes_are_told_as_they_happen() {
 async fn a_reader_goes_on_where_it_was() {
     let rig = Rig::new();
     happen(&rig, 70);
-    let mut stream = Stream::open(&rig, "/events/stream", &[("last-event-id", "3")]).await;
+    let mut stream =
+        Stream::open(&rig, "/events/stream", &[("last-event-id", &id(&rig, 3).to_string())]).await;
     let ids = stream.ids(67).await;
-    assert_eq!((ids[0].as_str(), ids[66].as_str()), ("4", "70"));
+    assert_eq!((&ids[0], &ids[66]), (&id(&rig, 4).to_string(), &id(&rig, 70).to_string()));
     happen(&rig, 1);
-    assert_eq!(stream.ids(1).await, ["71"]);
+    assert_eq!(stream.ids(1).await, [id(&rig, 71).to_string()]);
 }
 
 #[tokio::test]
 async fn what_is_lost_is_told() {
-    let rig = Rig::with(Settings { events: 10, ..settings() }, ApiSettings::default());
+    let rig = Rig::with(
+        Settings { events: EventLimits { administration: 10, ..EventLimits::default() }, ..settings() },
+        ApiSettings::default(),
+    );
     happen(&rig, 30);
-    let mut stream = Stream::open(&rig, "/events/stream", &[("last-event-id", "5")]).await;
-    let (id, kind, data) = stream.next().await.unwrap();
-    assert_eq!((id.as_str(), kind.as_str(), data), ("", "lagged", json!({ "missed": 15 })));
-    assert_eq!(stream.ids(10).await.last().unwrap(), "30");
+    let mut stream =
+        Stream::open(&rig, "/events/stream", &[("last-event-id", &id(&rig, 5).to_string())]).await;
+    let (number, kind, data) = stream.next().await.unwrap();
+    assert_eq!((number.as_str(), kind.as_str(), data), ("", "lagged", json!({ "missed": 15 })));
+    assert_eq!(*stream.ids(10).await.last().unwrap(), id(&rig, 30).to_string());
     // Far more than wait for a reader: it is slow, and loses some.
     happen(&rig, 5_000);
     let mut missed = 0;
     loop {
-        let (id, kind, data) = stream.next().await.unwrap();
+        let (number, kind, data) = stream.next().await.unwrap();
         if kind == "lagged" {
             missed += data["missed"].as_u64().unwrap();
         }
-        if id == "5030" {
+        if number == id(&rig, 5_030).to_string() {
             break;
         }
     }
@@ -142,13 +161,16 @@ async fn what_is_lost_is_told() {
 }
 
 #[tokio::test]
-async fn numbers_of_another_process_start_over() {
+async fn a_reader_from_before_a_restart_gets_all_of_this_process() {
     let rig = Rig::new();
     happen(&rig, 2);
-    let mut stream = Stream::open(&rig, "/events/stream", &[("last-event-id", "4711")]).await;
-    let (_, kind, data) = stream.next().await.unwrap();
-    assert_eq!((kind.as_str(), data), ("lagged", json!({ "missed": null })));
-    assert_eq!(stream.ids(2).await, ["1", "2"]);
+    // Of the process before, and of one whose clock was ahead.
+    for last in [id(&rig, 0) - 1_000, id(&rig, 1_000)] {
+        let mut stream = Stream::open(&rig, "/events/stream", &[("last-event-id", &last.to_string())]).await;
+        let (_, kind, data) = stream.next().await.unwrap();
+        assert_eq!((kind.as_str(), data), ("lagged", json!({ "missed": null })));
+        assert_eq!(stream.ids(2).await, [id(&rig, 1).to_string(), id(&rig, 2).to_string()]);
+    }
     let wrong = rig.ask(Method::GET, "/events/stream", &[("last-event-id", "x")], &Value::Null).await;
     assert_eq!(wrong.fields(400, "malformed"), ["Last-Event-ID"]);
 }
@@ -161,7 +183,7 @@ async fn a_stream_can_be_filtered() {
     happen(&rig, 2);
     rig.service.record(EventDraft::about(&device.id, EventKind::ItemsRefused, "y"));
     rig.service.record(EventDraft::about(&device.id, EventKind::TanFailure, "x"));
-    assert_eq!(stream.next().await.unwrap().0, "4");
+    assert_eq!(stream.next().await.unwrap().0, id(&rig, 4).to_string());
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use axum::body::Body;
 use callboard_admin_api::{AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, router};
 use callboard_core::device::{Device, DeviceId};
 use callboard_core::dialogue::wpi::Need;
+use callboard_core::event::EventLimits;
 use callboard_core::item::ItemSetBuilder;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
@@ -138,7 +139,7 @@ pub(crate) fn settings() -> Settings {
         templates: 50,
         templates_per_device: 4,
         tasks_per_device: 3,
-        events: 100,
+        events: EventLimits { administration: 100, trouble: 100, ..EventLimits::default() },
         default_pin: Secret::new("default-pin-123"),
         ..Settings::default()
     }

@@ -209,7 +209,9 @@ impl Service {
             })
             .await?;
         let task = device.tasks.last().map_or(number, |task| task.id);
-        self.admin_event(Some(id), format!("task {what} added"));
+        self.record(
+            EventDraft::about(id, EventKind::AdminChange, format!("task {what} added")).of_task(task),
+        );
         Ok((device, task))
     }
 
@@ -225,7 +227,7 @@ impl Service {
                 Ok(())
             })
             .await?;
-        self.admin_event(Some(id), "task removed");
+        self.record(EventDraft::about(id, EventKind::AdminChange, "task removed").of_task(task));
         Ok(device)
     }
 
@@ -309,7 +311,8 @@ impl Service {
     }
 
     fn admin_event(&self, device: Option<&DeviceId>, text: impl Into<String>) {
-        self.record(EventDraft { kind: EventKind::AdminChange, device: device.cloned(), text: text.into() });
+        let event = EventDraft::node(EventKind::AdminChange, text);
+        self.record(EventDraft { device: device.cloned(), ..event });
     }
 }
 

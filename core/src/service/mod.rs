@@ -2,7 +2,6 @@
 
 mod admin;
 mod dry_run;
-mod refusals;
 mod wpi;
 
 use std::fmt;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use crate::device::DeviceId;
 use crate::dialogue::sessions::{SessionLimits, Sessions};
 use crate::dialogue::wpi::{Context, Credentials, Flow, FlowLimits, Need, SecureSettings};
-use crate::event::{EventDraft, EventKind, EventLog};
+use crate::event::{EventDraft, EventKind, EventLimits, EventLog};
 use crate::fleet::{Fleet, FleetLimits};
 use crate::policy::{Policy, Registry, TemplateBounds};
 use crate::secret::{Secret, Vault};
@@ -23,7 +22,6 @@ use crate::time::{Clock, Random, Timestamp};
 
 pub use admin::{AdminError, SecureModeRequest, TaskRequest};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
-use refusals::Refusals;
 pub use wpi::{Outcome, OverloadCause, Sender, WpiRequest, WpiResponse};
 
 /// Credentials, or why there are none.
@@ -69,8 +67,8 @@ pub struct Settings {
     pub templates_per_device: usize,
     /// Tasks that may wait for one device.
     pub tasks_per_device: usize,
-    /// Events kept.
-    pub events: usize,
+    /// Bounds on events.
+    pub events: EventLimits,
     /// The PIN for devices that are to be secured with the default PIN.
     pub default_pin: Secret,
 }
@@ -106,7 +104,6 @@ pub struct Service {
     /// What happened.
     pub events: EventLog,
     sessions: Sessions,
-    refusals: Refusals,
     around: Surroundings,
     settings: Settings,
 }
@@ -122,9 +119,8 @@ impl Service {
                 settings.template,
                 settings.templates,
             ),
-            events: EventLog::new(settings.events),
+            events: EventLog::new(&settings.events, around.clock.now()),
             sessions: Sessions::new(settings.sessions),
-            refusals: Refusals::default(),
             around,
             settings,
         }

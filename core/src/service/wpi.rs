@@ -188,9 +188,7 @@ impl Service {
             let unknown = Security::default();
             let security = known.as_deref().map_or(&unknown, |known| &known.security);
             if let Err((reason, event)) = admit(device, security, &arrival) {
-                if let Some(event) = self.refusals.tell(event, self.now()) {
-                    self.record(event);
-                }
+                self.record(event);
                 return WpiResponse::plain(Reply::clean_up_because(reason), Outcome::Refused);
             }
         }
@@ -384,12 +382,15 @@ impl Service {
             return Ok(Reply::clean_up());
         }
         let busy = status == Some(ReplyStatus::Busy);
-        let learned = if busy { Learned::unsent(sent) } else { Learned::finished(sent) };
+        let learned = if busy { Learned::unsent(sent.clone()) } else { Learned::finished(sent.clone()) };
         self.save_or_later(device, learned).await?;
         if busy {
             return Ok(Reply::clean_up_and_call_back());
         }
-        self.record(EventDraft::about(device, EventKind::TaskFailed, "restart failed: refused by the phone"));
+        for task in known.tasks.iter().filter(|task| sent.contains(&task.id)) {
+            let text = format!("{} failed: refused by the phone", task.kind.as_str());
+            self.record(EventDraft::about(device, EventKind::TaskFailed, text).of_task(task.id));
+        }
         Ok(Reply::clean_up())
     }
 
@@ -411,7 +412,8 @@ impl Service {
             FleetError::Unknown(_) => Err(Unsaved::Never),
             FleetError::Full { limit } => {
                 let text = format!("{device} is not taken: there are {limit} devices");
-                self.record(EventDraft::about(device, EventKind::FleetFull, text));
+                // Whoever invents devices shall not push other events out: these are alike.
+                self.record(EventDraft::node(EventKind::FleetFull, text));
                 Err(Unsaved::Later(OverloadCause::Fleet))
             }
             FleetError::Submit(SubmitError::TooLarge { bytes, limit, .. }) => {
@@ -437,7 +439,7 @@ impl Service {
         }
         if self.fleet.is_unreadable(device) {
             let text = "its stored record cannot be read; delete the device to let it come anew";
-            self.record(EventDraft::about(device, EventKind::StoreTrouble, text));
+            self.record(EventDraft::about(device, EventKind::DeviceUnreadable, text));
             return Some(OverloadCause::Fleet);
         }
         if self.around.store.load() > STORE_NEARLY_FULL {

@@ -15,6 +15,7 @@ use callboard_codecs::wpi::{
 use callboard_core::device::{Device, DeviceId, DeviceState, decode, encode};
 use callboard_core::dialogue::sessions::Cookie;
 use callboard_core::dialogue::wpi::Door;
+use callboard_core::event::EventLimits;
 use callboard_core::fleet::Filter;
 use callboard_core::item::{ItemKey, ItemWrite};
 use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateItem, TemplateKind};
@@ -171,8 +172,9 @@ pub(crate) fn run(bytes: &[u8]) {
 
 /// Bounds that a few messages reach.
 fn bounds() -> Settings {
-    let mut settings =
-        Settings { events: 16, templates: 3, templates_per_device: 2, tasks_per_device: 3, ..settings() };
+    let mut settings = Settings { templates: 3, templates_per_device: 2, tasks_per_device: 3, ..settings() };
+    settings.events =
+        EventLimits { administration: 4, security: 4, trouble: 4, routine: 4, ..EventLimits::default() };
     settings.flow.actions = 6;
     settings.flow.fragments = 3;
     settings.flow.items = 24;

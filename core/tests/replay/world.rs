@@ -176,7 +176,6 @@ pub(crate) fn settings() -> Settings {
         templates: 20,
         templates_per_device: 5,
         tasks_per_device: 10,
-        events: 1_000,
         default_pin: Secret::new("Default123"),
         ..Settings::default()
     }

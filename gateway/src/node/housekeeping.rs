@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_core::device::{DeviceState, SecureMode};
-use callboard_core::event::{EventDraft, EventKind, EventKind::StoreTrouble, Severity};
+use callboard_core::event::{EventDraft, EventKind::StoreTrouble};
 use callboard_core::service::Service;
 use callboard_core::store::Health;
-use metrics::{Gauge, counter, gauge};
+use metrics::{Gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::listen::Shutdown;
@@ -27,11 +27,6 @@ impl Gauges {
             ("callboard_fleet_devices_limit", service.fleet.limits().devices),
         ] {
             gauge!(name).set(limit as f64);
-        }
-        for kind in EventKind::ALL {
-            let severity: Severity = kind.severity();
-            counter!("callboard_events_total", "kind" => kind.as_str(), "severity" => severity.as_str())
-                .absolute(0);
         }
         Self {
             flows: gauge!("callboard_wpi_flows"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use callboard_core::dialogue::sessions::SessionLimits;
 use callboard_core::dialogue::wpi::{FlowLimits, SecureSettings};
+use callboard_core::event::EventLimits;
 use callboard_core::fleet::FleetLimits;
 use callboard_core::policy::TemplateBounds;
 use callboard_core::secret::Secret;
@@ -51,7 +52,14 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings
         templates: fleet.templates,
         templates_per_device: fleet.templates_per_device,
         tasks_per_device: TASKS_PER_DEVICE,
-        events: config.events.kept,
+        events: EventLimits {
+            administration: config.events.administration_kept,
+            security: config.events.security_kept,
+            trouble: config.events.trouble_kept,
+            routine: config.events.routine_kept,
+            repeat_window: config.events.repeat_window,
+            repeats: config.events.repeats,
+        },
         default_pin,
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callboard_core::event::{EventDraft, EventKind};
+use callboard_core::event::{self, EventDraft, EventKind};
 use callboard_core::fleet;
 use callboard_core::service::{Service, Surroundings};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
@@ -90,6 +90,7 @@ fn describe_metrics() {
     tls::describe_metrics();
     store::describe_metrics();
     fleet::describe_metrics();
+    event::describe_metrics();
     wpi::describe_metrics();
     credentials::describe_metrics();
 }

@@ -204,7 +204,7 @@ impl WpiHandler {
             // Policy only plans what fits, so this is a fault of ours: the phone is let go, and somebody is told.
             tracing::error!(%source, %error, action = answer.reply.action.as_str(), "a reply cannot be written");
             let text = format!("a reply to {source} cannot be written: {error}");
-            self.service.record(EventDraft::node(EventKind::FlowLoop, text));
+            self.service.record(EventDraft::node(EventKind::ReplyUnwritable, text));
             return self.reject("unwritable_reply", StatusCode::INTERNAL_SERVER_ERROR);
         }
         let mut response = Response::new(Full::new(Bytes::from(body)));

@@ -85,7 +85,6 @@ pub fn describe_metrics() {
     describe_gauge!("callboard_fleet_devices_limit", "Devices that are taken at most");
     describe_gauge!("callboard_fleet_secure_mode", "Devices by secure mode");
     describe_gauge!("callboard_fleet_item_bytes", Unit::Bytes, "Packed items of all devices");
-    describe_counter!("callboard_events_total", "Events by kind and severity");
 }
 
 /// Handles of one door.

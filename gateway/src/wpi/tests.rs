@@ -75,7 +75,7 @@ fn handler_with(large_bodies: Arc<LargeBodies>) -> WpiHandler {
         random: Arc::new(Still),
         credentials: Arc::new(Still),
     };
-    let mut settings = Settings { events: 10, ..Settings::default() };
+    let mut settings = Settings::default();
     settings.fleet.devices = 10;
     let limits = WpiLimits {
         message: callboard_codecs::wpi::Limits::default(),

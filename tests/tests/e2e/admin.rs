@@ -156,7 +156,7 @@ async fn work_given_through_the_api_is_done_at_the_next_contact() {
     phone.boot().await;
     let write = json!({"type": "write-items", "items": [{"name": "hostname", "value": "lobby"}]});
     admin.post(&format!("/devices/{MAC}/tasks"), &write).await;
-    admin.post(&format!("/devices/{MAC}/tasks"), &json!({"type": "restart"})).await;
+    let restart = admin.post(&format!("/devices/{MAC}/tasks"), &json!({"type": "restart"})).await;
     // It survives a kill: what was answered 2xx is on disk.
     let server = server.kill().await.start().await;
     phone.address = server.door("wpi");
@@ -169,5 +169,6 @@ async fn work_given_through_the_api_is_done_at_the_next_contact() {
     assert!(phone.boot().await.last.is_end(), "it is not told to restart twice");
     let admin = server.admin();
     assert_eq!(admin.get(&format!("/devices/{MAC}/tasks")).await["items"], json!([]));
-    assert_eq!(admin.events("task-done", MAC).await.len(), 2);
+    let done = admin.events("task-done", MAC).await;
+    assert_eq!((done.len(), &done[0]["task"]), (2, &restart["id"]));
 }

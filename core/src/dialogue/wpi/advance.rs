@@ -120,11 +120,10 @@ impl Flow {
     }
 
     fn failed(&mut self, ctx: &Context<'_>, awaiting: Awaiting, events: &mut Vec<EventDraft>) -> Next {
-        let device = self.device.clone();
         match awaiting {
             Awaiting::ReadAll(_) => {
                 let text = "the phone does not let its items be read";
-                events.push(EventDraft::about(&device, EventKind::TaskFailed, text));
+                events.push(EventDraft::about(&self.device, EventKind::ReadRefused, text));
                 // Without knowing the phone nothing can be compared, so nothing is written.
                 self.to_do.policy = false;
                 for task in self.base.clone().tasks.iter().filter(|task| task.kind == TaskKind::ReadAll) {
@@ -227,7 +226,7 @@ impl Flow {
                 let text = format!("read-items done, {} items", answer.len());
                 self.merge(ctx, answer.iter().filter(|entry| entry.status.is_none()), events);
                 self.learned.update.tasks.push(TaskChange::Finished(task));
-                events.push(EventDraft::about(&self.device, EventKind::TaskDone, text));
+                events.push(EventDraft::about(&self.device, EventKind::TaskDone, text).of_task(task));
             }
             Err(error) => self.fail_task(task, "read-items", &error.to_string(), events),
         }
@@ -300,7 +299,7 @@ impl Flow {
             } else {
                 (EventKind::TaskFailed, format!("write-items: {refused} items refused"))
             };
-            events.push(EventDraft::about(&self.device, kind, text));
+            events.push(EventDraft::about(&self.device, kind, text).of_task(task));
         }
         self.next_batch(purpose, rest, refused, ctx, events)
     }

@@ -84,7 +84,7 @@ impl Flow {
             let TaskState::Sent(at) = task.state else { continue };
             self.learned.update.tasks.push(TaskChange::Finished(task.id));
             let text = format!("{} done after {} s", task.kind.as_str(), ctx.now.since(at).as_secs());
-            events.push(EventDraft::about(&self.device, EventKind::TaskDone, text));
+            events.push(EventDraft::about(&self.device, EventKind::TaskDone, text).of_task(task.id));
             if task.kind == (TaskKind::Restart { factory_reset: true }) {
                 self.known = false;
                 self.learned.update.forget_refusals = true;

@@ -209,7 +209,7 @@ impl Flow {
     fn finish_task(&mut self, task: &Task, events: &mut Vec<EventDraft>) {
         self.learned.update.tasks.push(TaskChange::Finished(task.id));
         let text = format!("{} done", task.kind.as_str());
-        events.push(EventDraft::about(&self.device, EventKind::TaskDone, text));
+        events.push(EventDraft::about(&self.device, EventKind::TaskDone, text).of_task(task.id));
     }
 
     pub(super) fn fail_task(
@@ -221,7 +221,7 @@ impl Flow {
     ) {
         self.learned.update.tasks.push(TaskChange::Finished(id));
         let text = format!("{what} failed: {reason}");
-        events.push(EventDraft::about(&self.device, EventKind::TaskFailed, text));
+        events.push(EventDraft::about(&self.device, EventKind::TaskFailed, text).of_task(id));
     }
 
     /// Close a step: remember the exchange, and give out what was learned if the flow is over.
