@@ -2,6 +2,7 @@
 
 use std::io;
 
+use callboard_core::event::deceives;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -31,11 +32,61 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_new(&log.filter)?;
-    let plain = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
+    let plain =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Cleaning(writer));
     Ok(match log.format {
         LogFormat::Text => Box::new(plain.finish()),
         LogFormat::Json => Box::new(plain.json().flatten_event(true).with_current_span(true).finish()),
     })
+}
+
+/// Makes writers that spell out what could deceive the reader of the log, or a program that reads its lines. Much of what
+/// is logged came from peers.
+struct Cleaning<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Cleaning<W> {
+    type Writer = Clean<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Clean(self.0.make_writer())
+    }
+
+    fn make_writer_for(&'a self, meta: &tracing::Metadata<'_>) -> Self::Writer {
+        Clean(self.0.make_writer_for(meta))
+    }
+}
+
+struct Clean<W>(W);
+
+impl<W: io::Write> io::Write for Clean<W> {
+    /// `line` is a whole one: the subscriber writes each at once.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let body = text.strip_suffix('\n').unwrap_or(&text);
+        if body.chars().any(deceives) {
+            let mut clean = Vec::with_capacity(line.len() + 64);
+            let mut units = [0; 2];
+            for c in text.char_indices().map(|(at, c)| (c, at < body.len() && deceives(c))) {
+                match c {
+                    // The form that JSON knows: a line stays a JSON object.
+                    (c, true) => {
+                        for unit in c.encode_utf16(&mut units) {
+                            write!(clean, "\\u{unit:04x}")?;
+                        }
+                    }
+                    (c, false) => write!(clean, "{c}")?,
+                }
+            }
+            self.0.write_all(&clean)?;
+        } else {
+            self.0.write_all(line)?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 #[cfg(test)]
@@ -74,7 +125,7 @@ mod tests {
             let span = tracing::info_span!("flow", flow = 7);
             let _inside = span.enter();
             tracing::info!(device = "00:1a:e8:0a:0b:0c", "registered");
-            tracing::debug!("not by default\u{1b}[31m");
+            tracing::debug!(error = %"two\nlines \u{202e}\u{9b}\u{2028}\u{1fffe}", "not by default\u{1b}[31m");
         });
         String::from_utf8(sink.0.lock().clone()).unwrap()
     }
@@ -98,8 +149,15 @@ mod tests {
 
     #[test]
     fn escapes_from_outside_do_not_reach_the_terminal() {
-        assert!(!logged("debug", LogFormat::Text).contains('\u{1b}'));
-        assert!(!logged("debug", LogFormat::Json).contains('\u{1b}'));
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = logged("debug", format);
+            assert_eq!(text.lines().count(), 2, "{text}");
+            assert!(!text.lines().any(|line| line.chars().any(deceives)), "{text:?}");
+            assert!(text.contains(r"\u202e") && text.contains(r"\u2028\ud83f\udffe"), "{text}");
+        }
+        let json = logged("debug", LogFormat::Json);
+        let line: serde_json::Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
+        assert_eq!(line["error"], "two\nlines \u{202e}\u{9b}\u{2028}\u{1fffe}");
     }
 
     #[test]
