@@ -1,5 +1,6 @@
 //! Firmware versions, and what follows from them for the way messages are written.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -101,6 +102,16 @@ impl Dialect {
             Ok(version) if version.major <= 1 && !is_cp(device_type) => Self::V1,
             _ => Self::Current,
         }
+    }
+
+    /// The value that a phone gets when `value` is written to it.
+    pub fn carried(self, value: &str) -> Cow<'_, str> {
+        const LOST: [char; 3] = ['<', '>', '\r'];
+        if self == Self::Current || !value.contains(['<', '>', '\r', '&']) {
+            return Cow::Borrowed(value);
+        }
+        let kept = value.chars().filter(|c| !LOST.contains(c));
+        Cow::Owned(kept.map(|c| if c == '&' { '+' } else { c }).collect())
     }
 }
 

@@ -9,6 +9,7 @@ mod update;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use callboard_codecs::wpi::Dialect;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -39,6 +40,13 @@ pub struct Identity {
     pub basic_e164: Box<str>,
     /// Where the phone takes contact-me requests; empty if it named no address.
     pub contact_me_uri: Box<str>,
+}
+
+impl Identity {
+    /// How values must be written for this phone.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::of(&self.software_version, &self.device_type)
+    }
 }
 
 /// How far the service knows a device.

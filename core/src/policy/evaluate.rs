@@ -1,6 +1,9 @@
 //! From templates to the values that one device should have.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use callboard_codecs::wpi::Dialect;
 
 use super::pattern::Pattern;
 use super::template::{AppliesTo, Template, TemplateBounds, TemplateId, TemplateKind, expanded_fault};
@@ -117,7 +120,7 @@ impl Policy {
         self.templates.iter().filter(move |compiled| applies(&compiled.template, facts, occasion))
     }
 
-    /// The values that a device should have.
+    /// The values that a device should have, as its firmware can take them.
     pub fn desired(&self, facts: Facts<'_>, occasion: Occasion) -> Desired {
         let mut candidates = Vec::new();
         for compiled in self.compiled(facts, occasion) {
@@ -129,6 +132,7 @@ impl Policy {
         candidates.sort_by(|a, b| a.0.cmp(b.0));
         let mac = facts.id.to_string();
         let lookup = |name: &'static str| variable(name, &mac, facts.identity);
+        let dialect = facts.identity.dialect();
         let mut desired = Desired::default();
         for (at, (key, template, value)) in candidates.iter().enumerate() {
             if candidates.get(at + 1).is_some_and(|next| next.0 == *key) {
@@ -142,7 +146,7 @@ impl Policy {
                 Ok((_, Some(literal))) => {
                     desired.items.push(DesiredItem {
                         key: (*key).clone(),
-                        value: literal.clone(),
+                        value: carried(dialect, literal),
                         template: *template,
                     });
                 }
@@ -154,7 +158,7 @@ impl Policy {
                 {
                     Ok(text) => desired.items.push(DesiredItem {
                         key: (*key).clone(),
-                        value: Secret::new(text),
+                        value: carried(dialect, &Secret::new(text)),
                         template: *template,
                     }),
                     Err(reason) => fault(reason),
@@ -163,6 +167,14 @@ impl Policy {
             }
         }
         desired
+    }
+}
+
+/// Compared with what the phone reports must be what it can be sent.
+pub(crate) fn carried(dialect: Dialect, value: &Secret) -> Secret {
+    match dialect.carried(value.expose()) {
+        Cow::Borrowed(_) => value.clone(),
+        Cow::Owned(other) => Secret::new(other),
     }
 }
 

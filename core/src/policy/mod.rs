@@ -7,6 +7,7 @@ mod registry;
 mod template;
 
 pub use difference::{Difference, difference};
+pub(crate) use evaluate::carried;
 pub use evaluate::{Desired, DesiredItem, Facts, Occasion, Policy};
 pub use pattern::{Pattern, PatternError, Unresolved, VARIABLES, escape};
 pub use registry::{Registry, TemplateError};

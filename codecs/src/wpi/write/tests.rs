@@ -96,6 +96,19 @@ fn old_firmware_gets_no_references_but_for_quotes() {
 }
 
 #[test]
+fn what_a_dialect_carries_is_what_the_phone_reads() {
+    for dialect in [Dialect::Current, Dialect::V1] {
+        for value in ["", "plain", "a<b> & \"c\" 'd'\r\n\te", "<>", "<NULL>", "a\rb", "&&"] {
+            let mut out = Vec::new();
+            let items = [ItemRef::new("x", value)];
+            write_service_message(&mut out, "C1", Action::WriteItems, &items, dialect).unwrap();
+            let read = parse_service_message(&out, &Limits::default()).unwrap();
+            assert_eq!(read.items[0].value, dialect.carried(value), "{value:?}");
+        }
+    }
+}
+
+#[test]
 fn characters_that_xml_lacks_are_refused() {
     let good = ItemRef::new("x", "\u{fffd}\u{feff}\u{ff21}\u{10ffff}\u{7f}");
     assert!(service(&[good], Dialect::Current).is_ok());

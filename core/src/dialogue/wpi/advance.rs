@@ -93,6 +93,7 @@ impl Flow {
         let limits = ctx.limits;
         if matches!(self.awaiting, Awaiting::ReadAll(_) | Awaiting::ReadItems(_)) {
             self.identity = identity(&self.identity, &message.items);
+            self.dialect = self.identity.dialect();
         }
         let collecting = match &mut self.awaiting {
             Awaiting::ReadAll(collecting) | Awaiting::Tan(collecting) => collecting,

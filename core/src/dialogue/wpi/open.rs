@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_codecs::wpi::{Dialect, Item, PhoneMessage, Reason, SoftwareVersion};
+use callboard_codecs::wpi::{Item, PhoneMessage, Reason, SoftwareVersion};
 
 use super::flow::{Awaiting, Flow, ToDo};
 use super::{Arrival, Context, Door, Learned, Step};
@@ -47,7 +47,7 @@ impl Flow {
             reason: message.reason.as_label(),
             opened: ctx.now,
             touched: ctx.now,
-            dialect: Dialect::of(&identity.software_version, &identity.device_type),
+            dialect: identity.dialect(),
             identity,
             opening: ItemSet::default(),
             reported: base.reported.clone(),

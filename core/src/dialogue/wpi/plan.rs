@@ -13,7 +13,7 @@ use super::{Context, Next, Reply, Step};
 use crate::device::{Task, TaskChange, TaskKind, TaskState, TemplateFault};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemKey, ItemSetBuilder, ItemWrite};
-use crate::policy::{DesiredItem, Difference, Facts, difference};
+use crate::policy::{DesiredItem, Difference, Facts, carried, difference};
 use crate::secret::Secret;
 
 /// The password of a factory reset, a constant of the phones (WPI reference, section 8.13).
@@ -193,7 +193,7 @@ impl Flow {
                 let mut items = Vec::with_capacity(writes.len());
                 for write in writes {
                     let value = ctx.vault.open(&write.value).map_err(|error| error.to_string())?;
-                    items.push(ItemWrite { key: write.key.clone(), value });
+                    items.push(ItemWrite { key: write.key.clone(), value: carried(self.dialect, &value) });
                 }
                 let batches = self.split(&items).map_err(|error| error.to_string())?;
                 Ok(self.write(Purpose::Task(task.id), batches, 0))
