@@ -3,7 +3,9 @@
 use super::Device;
 
 /// Version of the record form that this build writes. Older ones stay readable.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Ends before [`Device::altered`].
+const WITHOUT_ALTERED: u8 = 1;
 
 /// A record that cannot be read as a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +37,11 @@ pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
 pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
     match bytes.split_first() {
         Some((&VERSION, payload)) => postcard::from_bytes(payload).map_err(BadRecord::Malformed),
+        Some((&WITHOUT_ALTERED, payload)) => {
+            // The length of an empty list.
+            let whole = [payload, &[0]].concat();
+            postcard::from_bytes(&whole).map_err(BadRecord::Malformed)
+        }
         Some((&version, _)) if version > VERSION => Err(BadRecord::Newer(version)),
         Some(_) => Err(BadRecord::Malformed(postcard::Error::DeserializeBadEncoding)),
         None => Err(BadRecord::Empty),
@@ -44,7 +51,7 @@ pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Refusal, SecureMode};
+    use crate::device::{Altered, Refusal, SecureMode};
     use crate::item::{ItemKey, ItemSetBuilder};
     use crate::secret::{KEY_LEN, Secret, Vault};
     use crate::time::Timestamp;
@@ -65,6 +72,7 @@ mod tests {
             status: "failed".into(),
             at: Timestamp::from_millis(9),
         });
+        device.altered.push(Altered { key: ItemKey::new("sntp-addr", None), wish: 1, reported: 2, times: 1 });
         device
     }
 
@@ -75,6 +83,18 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap(), device);
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("hunter2") && !text.contains("123456"));
+    }
+
+    #[test]
+    fn records_of_version_1_stay_readable() {
+        let device = Device { altered: Vec::new(), ..device() };
+        let mut bytes = encode(&device).unwrap();
+        assert_eq!(bytes.pop(), Some(0));
+        bytes[0] = 1;
+        assert_eq!(decode(&bytes).unwrap(), device);
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut]).is_err(), "{cut}");
+        }
     }
 
     #[test]
