@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use callboard::config::Config;
 use callboard::{node, telemetry};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 
 fn serve(config: &Arc<Config>, args: &ServeArgs) -> anyhow::Result<()> {
     telemetry::install_logs(&config.log)?;
+    raise_file_limit(config.limits.connections.saturating_add(config.limits.shed_connections));
     let metrics = telemetry::install_metrics()?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.node.worker_threads > 0 {
@@ -59,6 +61,28 @@ fn serve(config: &Arc<Config>, args: &ServeArgs) -> anyhow::Result<()> {
         };
         node.run(stop, hurry).await.context("the store did not close cleanly")
     })
+}
+
+/// Each connection is an open file, and the usual soft limit, 1,024, is there for programs that use `select`: take
+/// what the system allows at most, and say so if that is too little for a single full door.
+fn raise_file_limit(connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!(%error, "the limit of open files stays as it is");
+        }
+    }
+    // None stands for no limit.
+    if let Some(files) = getrlimit(Resource::Nofile).current
+        && files <= u64::try_from(connections).unwrap_or(u64::MAX)
+    {
+        tracing::warn!(
+            files,
+            connections,
+            "fewer files may be open than a door may hold connections; raise LimitNOFILE (ulimit -n)"
+        );
+    }
 }
 
 async fn wait(terminate: &mut tokio::signal::unix::Signal, interrupt: &mut tokio::signal::unix::Signal) {

@@ -28,9 +28,9 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// The program with arguments, without any configuration from outside.
-fn command() -> Command {
-    let mut command = Command::new(binary());
+/// A program without any configuration from outside.
+fn program(path: PathBuf) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CALLBOARD__") {
             command.env_remove(name);
@@ -42,7 +42,9 @@ fn command() -> Command {
 
 /// Runs the program to its end.
 pub async fn run(arguments: &[&str]) -> Output {
-    within("the program to end", command().args(arguments).output()).await.expect("the program starts")
+    within("the program to end", program(binary()).args(arguments).output())
+        .await
+        .expect("the program starts")
 }
 
 /// The texts and the code of a program that has ended.
@@ -74,6 +76,7 @@ pub struct Launch {
     work: Arc<TempDir>,
     data: PathBuf,
     settings: BTreeMap<String, String>,
+    files: Option<(u32, u32)>,
 }
 
 impl Default for Launch {
@@ -87,7 +90,7 @@ impl Launch {
     pub fn new() -> Self {
         let work = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let data = work.path().join("data");
-        let mut launch = Self { work, data, settings: BTreeMap::new() };
+        let mut launch = Self { work, data, settings: BTreeMap::new(), files: None };
         for door in ["wpi", "wpi_secure", "admin", "metrics"] {
             launch = launch.set(&format!("listen.{door}"), "127.0.0.1:0");
         }
@@ -111,6 +114,12 @@ impl Launch {
         Self { data, ..self }
     }
 
+    /// Starts under these limits of open files: soft and hard.
+    #[must_use]
+    pub fn open_files(self, soft: u32, hard: u32) -> Self {
+        Self { files: Some((soft, hard)), ..self }
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
@@ -122,7 +131,16 @@ impl Launch {
     }
 
     fn serve(&self) -> Command {
-        let mut command = command();
+        let mut command = match self.files {
+            None => program(binary()),
+            Some((soft, hard)) => {
+                let mut shell = program("bash".into());
+                // The shell becomes the program: it has its process id.
+                let limit = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &limit]).arg(binary());
+                shell
+            }
+        };
         command.arg("serve").arg("--data-dir").arg(&self.data).envs(&self.settings);
         command
     }

@@ -77,7 +77,7 @@ async fn a_stop_is_clean_and_a_second_start_keeps_everything() {
 
 #[tokio::test]
 async fn a_dialogue_that_is_open_at_the_stop_comes_to_its_end() {
-    let mut server = Server::new().await;
+    let mut server = Launch::new().set("limits.drain_timeout_ms", 60_000).start().await;
     let mut phone = server.phone(MAC);
     let answer = phone.start_up().await;
     assert_eq!(answer.action, ReadAllItems);
@@ -103,7 +103,7 @@ async fn a_stop_waits_for_silent_phones_as_long_as_configured_and_no_longer() {
 
 #[tokio::test]
 async fn a_stopping_server_takes_nobody_new() {
-    let mut server = Server::new().await;
+    let mut server = Launch::new().set("limits.drain_timeout_ms", 60_000).start().await;
     let mut phone = server.phone(MAC);
     phone.connection_per_request = true;
     let answer = phone.start_up().await;
@@ -163,6 +163,17 @@ async fn a_second_signal_cuts_the_wait_short() {
     server.terminate();
     assert!(server.wait().await.success());
     server.log.line("stopping at once").await;
+}
+
+#[tokio::test]
+async fn as_many_files_are_opened_as_the_system_allows() {
+    let server = Launch::new().open_files(64, 4_096).set("limits.connections", 2_000).start().await;
+    assert_eq!(server.metrics().count("callboard_process_max_fds", &[]).await, 4_096);
+    assert!(!server.log.text().contains("fewer files"), "{}", server.log.text());
+    let launch = server.stop().await.open_files(64, 2_500);
+    let server = launch.start().await;
+    server.log.line("fewer files may be open than a door may hold connections").await;
+    server.stop().await;
 }
 
 #[tokio::test]
