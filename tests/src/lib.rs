@@ -20,7 +20,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// How long any single wait may take before the test fails. Long, because machines that test are busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Pause between two looks at something that can only be looked at.
 const LOOK: Duration = Duration::from_millis(20);

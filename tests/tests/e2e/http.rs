@@ -241,7 +241,7 @@ async fn what_is_not_http_gets_an_answer_and_the_end() {
         wire.assert_closed().await;
     }
     let labels = [("door", "wpi"), ("cause", "parse")];
-    assert_eq!(server.metrics().count("callboard_http_errors_total", &labels).await, 2);
+    server.metrics().wait("callboard_http_errors_total", &labels, |count| count == 2).await;
 }
 
 /// Passes one connection on, and gives what the server sent.

@@ -46,7 +46,9 @@ async fn over_the_connection_limit_phones_are_told_to_come_later() {
         "who is shed leaves nothing behind"
     );
 
-    // One source may hold a quarter of the places for those to be told.
+    // One source may hold a quarter of the places for those to be told; it has given back the one it had.
+    let told = "callboard_listen_shed_connections";
+    server.metrics().wait(told, &[("door", "wpi")], |open| open == 0).await;
     let client = three.client.clone();
     let waiting = (client.connect(three.address).await, client.connect(three.address).await);
     let mut last = Wire::new(client.tcp(three.address).await.unwrap());
@@ -77,7 +79,11 @@ async fn one_source_cannot_take_the_places_of_others() {
 
 #[tokio::test]
 async fn new_connections_of_one_source_are_counted_by_the_second() {
-    let server = Launch::new().set("limits.new_connections_per_source_per_second", 2).start().await;
+    // The first connection does not shake hands before all the others are there.
+    let launch = Launch::new()
+        .set("limits.new_connections_per_source_per_second", 2)
+        .set("tls.handshake_timeout_ms", 60_000);
+    let server = launch.start().await;
     let client = Client::default().from(Ipv4Addr::new(127, 0, 0, 9));
     let mut held = Vec::new();
     for _ in 0..60 {
@@ -141,17 +147,24 @@ async fn timed_out(server: &Server, phase: &str, times: i64) {
 }
 
 #[tokio::test]
-async fn slow_heads_and_bodies_end() {
-    let launch = Launch::new().set("limits.header_timeout_ms", 200).set("limits.body_timeout_ms", 200);
-    let server = launch.start().await;
+async fn slow_heads_end() {
+    let server = Launch::new().set("limits.header_timeout_ms", 200).start().await;
     let connect = async || Client::default().connect(server.door("wpi")).await;
     let mut silent = connect().await;
     silent.assert_closed().await;
     let mut slow = connect().await;
-    slow.send(format!("POST {PATH} HTTP/1.1\r\nHost: ")).await;
+    // On a busy machine the time may be over before this is sent.
+    let _ = slow.try_send(format!("POST {PATH} HTTP/1.1\r\nHost: ")).await;
     slow.assert_closed().await;
     timed_out(&server, "header", 2).await;
-    let mut slow = connect().await;
+}
+
+#[tokio::test]
+async fn slow_bodies_end() {
+    // The head's time is not the body's: it must not run out first on a busy machine.
+    let launch = Launch::new().set("limits.header_timeout_ms", 60_000).set("limits.body_timeout_ms", 200);
+    let server = launch.start().await;
+    let mut slow = Client::default().connect(server.door("wpi")).await;
     slow.send(format!("POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n<?xml")).await;
     slow.rest().await;
     timed_out(&server, "body", 1).await;
@@ -168,7 +181,8 @@ async fn a_handshake_that_does_not_come_ends() {
     let mut silent = Wire::new(Client::default().tcp(server.door("wpi")).await.unwrap());
     silent.assert_closed().await;
     let mut slow = Wire::new(Client::default().tcp(server.door("wpi")).await.unwrap());
-    slow.send([22, 3, 1, 2]).await;
+    // On a busy machine the time may be over before this is sent.
+    let _ = slow.try_send([22, 3, 1, 2]).await;
     slow.rest().await;
     let labels = [("door", "wpi"), ("outcome", "timeout")];
     server.metrics().wait("callboard_tls_handshakes_total", &labels, |count| count == 2).await;

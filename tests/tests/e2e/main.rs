@@ -10,6 +10,7 @@ mod disk;
 mod http;
 mod lifecycle;
 mod limits;
+mod manage;
 mod packaging;
 mod secrets;
 mod secure;
