@@ -1,6 +1,7 @@
 //! What every handler shares.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use callboard_core::service::Service;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -72,19 +73,62 @@ impl State {
         self.settings().event_streams.saturating_sub(self.streams.available_permits())
     }
 
-    /// Walk over the fleet where it does not hold up other requests. A walk goes on when its request is given up, and
-    /// keeps its place until it ends.
+    /// Walk over the fleet where it does not hold up other requests. When its request is given up, by time or by its
+    /// client, the walk is told so, and keeps its place until it ends.
     pub(crate) async fn scan<T: Send + 'static>(
         &self,
-        walk: impl FnOnce(&Service) -> T + Send + 'static,
+        walk: impl FnOnce(&Service, &Wanted) -> T + Send + 'static,
     ) -> Result<T, Problem> {
         let place = Arc::clone(&self.scans).acquire_owned().await.map_err(|error| internal(&error))?;
         let service = Arc::clone(self.service());
+        let waiting = Waiting::default();
+        let wanted = waiting.wanted();
         let walk = tokio::task::spawn_blocking(move || {
-            let result = walk(&service);
+            let result = walk(&service, &wanted);
             drop(place);
             result
         });
-        walk.await.map_err(|error| internal(&error))
+        let result = walk.await.map_err(|error| internal(&error));
+        drop(waiting);
+        result
+    }
+}
+
+/// Tells a walk whether somebody waits for what it finds.
+pub(crate) struct Wanted(Arc<AtomicBool>);
+
+impl Wanted {
+    pub(crate) fn still(&self) -> bool {
+        !self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Somebody waits, until this is dropped.
+#[derive(Default)]
+struct Waiting(Arc<AtomicBool>);
+
+impl Waiting {
+    fn wanted(&self) -> Wanted {
+        Wanted(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_learns_that_its_request_is_gone() {
+        let waiting = Waiting::default();
+        let wanted = waiting.wanted();
+        assert!(wanted.still());
+        drop(waiting);
+        assert!(!wanted.still());
     }
 }

@@ -55,13 +55,17 @@ async fn list_devices(
     let after = cursor(query.cursor.as_deref())?;
     let filter = query.filter()?;
     let unfiltered = filter == Filter::default();
-    let walk = move |service: &Service| {
-        let page = service.fleet.page(after.as_ref(), limit, &filter);
+    let walk = move |service: &Service, go_on: &dyn Fn() -> bool| {
+        let page = service.fleet.page_while(after.as_ref(), limit, &filter, go_on);
         let items = page.devices.iter().map(|device| DeviceSummary::of(device)).collect();
         Page { items, next: page.next.map(|id| id.to_string()) }
     };
     // The ids alone are quick; a rare match is a walk over many devices.
-    let page = if unfiltered && limit <= QUICK { walk(state.service()) } else { state.scan(walk).await? };
+    let page = if unfiltered && limit <= QUICK {
+        walk(state.service(), &|| true)
+    } else {
+        state.scan(move |service, wanted| walk(service, &|| wanted.still())).await?
+    };
     Ok(axum::Json(page))
 }
 

@@ -17,7 +17,7 @@ use crate::devices::{FilterBody, cursor};
 use crate::extract::{Id, Json, Object};
 use crate::problem::{Kind, Problem};
 use crate::refusal::internal;
-use crate::state::State;
+use crate::state::{State, Wanted};
 
 /// Devices that one call may change: what the store commits in well under a second.
 const MOST: usize = 1_000;
@@ -126,7 +126,10 @@ async fn devices(state: &State, body: BulkInput) -> Result<(Vec<DeviceId>, Optio
         (None, Some(Object(filter))) => {
             let after = cursor(body.cursor.as_deref())?;
             let filter = filter.filter()?;
-            let page = state.scan(move |service| service.fleet.page(after.as_ref(), MOST, &filter)).await?;
+            let walk = move |service: &Service, wanted: &Wanted| {
+                service.fleet.page_while(after.as_ref(), MOST, &filter, &|| wanted.still())
+            };
+            let page = state.scan(walk).await?;
             Ok((page.devices.iter().map(|device| device.id.clone()).collect(), page.next))
         }
         _ => Err(Problem::field("devices", "either `devices` or `filter`")),

@@ -12,7 +12,7 @@ use super::input::TemplateInput;
 use crate::devices::{FilterBody, ItemFault, cursor, template_id};
 use crate::extract::{Json, Object};
 use crate::problem::Problem;
-use crate::state::State;
+use crate::state::{State, Wanted};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(dry_run_template))
@@ -91,7 +91,7 @@ impl DryRunDevice {
 struct DryRun {
     /// Devices that would change.
     items: Vec<DryRunDevice>,
-    /// Devices that were looked at for this part.
+    /// Devices that the filter passed and that were compared for this part.
     looked_at: usize,
     /// The cursor of the next part; null at the end. A part may be empty and have a next one.
     next: Option<String>,
@@ -112,8 +112,9 @@ async fn dry_run_template(
     let after = cursor(body.cursor.as_deref())?;
     let candidate = candidate(&state, body.template, body.id.as_deref())?;
     let (assume, filter) = (body.assume_assigned, body.filter.0.filter()?);
-    let walk =
-        move |service: &service::Service| service.dry_run(candidate, assume, &filter, after.as_ref(), limit);
+    let walk = move |service: &service::Service, wanted: &Wanted| {
+        service.dry_run(candidate, assume, &filter, after.as_ref(), limit, &|| wanted.still())
+    };
     let run = state.scan(walk).await?.map_err(in_template)?;
     Ok(axum::Json(DryRun {
         items: run.devices.iter().map(DryRunDevice::of).collect(),

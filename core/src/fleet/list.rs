@@ -69,6 +69,8 @@ pub struct Page {
     pub devices: Vec<Arc<Device>>,
     /// Where the next page begins: after this id. `None` at the end.
     pub next: Option<DeviceId>,
+    /// Devices looked at, those included that the filter does not want.
+    pub looked_at: usize,
 }
 
 /// Devices looked at for one page at the most, so that a rare text does not walk a million devices in one call. A page
@@ -80,20 +82,35 @@ const CHUNK: usize = 512;
 impl Fleet {
     /// The devices after `after` that `filter` wants, at most `limit`.
     pub fn page(&self, after: Option<&DeviceId>, limit: usize, filter: &Filter) -> Page {
+        self.page_while(after, limit, filter, &|| true)
+    }
+
+    /// Like [`Fleet::page`], as long as `go_on` says so: it is asked every few hundred devices. The page of a walk that was
+    /// broken off holds what was found until then.
+    pub fn page_while(
+        &self,
+        after: Option<&DeviceId>,
+        limit: usize,
+        filter: &Filter,
+        go_on: &dyn Fn() -> bool,
+    ) -> Page {
         let mut page = Page::default();
         let mut last = after.cloned();
-        let mut looked_at = 0;
         loop {
             let ids = self.ids_after(last.as_ref(), CHUNK);
             if ids.is_empty() {
                 return page;
             }
+            if !go_on() {
+                page.next = last;
+                return page;
+            }
             for id in ids {
-                if page.devices.len() == limit || looked_at == LOOKED_AT {
+                if page.devices.len() == limit || page.looked_at == LOOKED_AT {
                     page.next = last;
                     return page;
                 }
-                looked_at += 1;
+                page.looked_at += 1;
                 if let Some(device) = self.get(&id)
                     && filter.wants(&device)
                 {

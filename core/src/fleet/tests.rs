@@ -190,3 +190,18 @@ fn models_are_kept_once() {
     let types = [0, 1].map(|n| fleet.get(&id(n)).unwrap().identity.device_type.clone());
     assert!(Arc::ptr_eq(&types[0], &types[1]));
 }
+
+#[test]
+fn a_walk_that_nobody_waits_for_ends() {
+    let (fleet, _) = fleet(3_000);
+    for n in 0..3_000 {
+        change(&fleet, &id(n), touch);
+    }
+    let none = Filter { text: Some("nowhere".into()), ..Filter::default() };
+    let asked = AtomicUsize::new(0);
+    let go_on = || asked.fetch_add(1, Ordering::Relaxed) < 2;
+    let broken_off = fleet.page_while(None, 10, &none, &go_on);
+    assert_eq!((broken_off.looked_at, broken_off.next), (1_024, Some(id(1_023))));
+    let whole = fleet.page(None, 10, &none);
+    assert_eq!((whole.looked_at, whole.next), (3_000, None));
+}

@@ -37,18 +37,21 @@ pub struct DryRunDevice {
 pub struct DryRun {
     /// Devices that would change.
     pub devices: Vec<DryRunDevice>,
-    /// Devices looked at.
+    /// Devices compared.
     pub looked_at: usize,
     /// Where to go on. `None` at the end.
     pub next: Option<DeviceId>,
 }
 
-/// Devices looked at in one call.
-const LOOKED_AT: usize = 5_000;
+/// Devices that the filter wants and that are compared in one call.
+const COMPARED: usize = 5_000;
+/// Devices looked at in one call, those included that the filter does not want.
+const LOOKED_AT: usize = 100_000;
 
 impl Service {
     /// What would change at the devices after `after` that `filter` wants, if `candidate` were stored, and, with
-    /// `assume_assigned`, assigned to all of them. Gives at most `limit` devices.
+    /// `assume_assigned`, assigned to all of them. Gives at most `limit` devices. Is broken off when `go_on` says no: it is
+    /// asked after a hundred devices compared, and every few hundred looked at.
     pub fn dry_run(
         &self,
         mut candidate: Template,
@@ -56,6 +59,7 @@ impl Service {
         filter: &Filter,
         after: Option<&DeviceId>,
         limit: usize,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<DryRun, TemplateError> {
         let faults: Vec<Fault> = candidate.faults(self.templates.bounds(), self.vault());
         if !faults.is_empty() {
@@ -76,8 +80,10 @@ impl Service {
 
         let mut run = DryRun::default();
         let mut last = after.cloned();
-        while run.looked_at < LOOKED_AT {
-            let page = self.fleet.page(last.as_ref(), 100.min(LOOKED_AT - run.looked_at), filter);
+        let mut passed = 0;
+        while run.looked_at < COMPARED && passed < LOOKED_AT && go_on() {
+            let page = self.fleet.page_while(last.as_ref(), 100.min(COMPARED - run.looked_at), filter, go_on);
+            passed += page.looked_at;
             for device in &page.devices {
                 if run.devices.len() == limit {
                     run.next = last;
