@@ -49,6 +49,8 @@ struct Devices {
     by_secure_mode: BTreeMap<&'static str, usize>,
     /// Bytes of their packed items.
     item_bytes: usize,
+    /// Records of devices that cannot be read; those devices get no answer but `overload` until they are deleted.
+    unreadable: usize,
 }
 
 impl Devices {
@@ -60,6 +62,7 @@ impl Devices {
             by_state: device::DeviceState::ALL.map(|state| (state.as_str(), fleet.in_state(state))).into(),
             by_secure_mode: device::SecureMode::ALL.map(|mode| (mode.as_str(), fleet.in_mode(mode))).into(),
             item_bytes: fleet.item_bytes(),
+            unreadable: fleet.unreadable(),
         }
     }
 }
@@ -162,6 +165,8 @@ struct Status {
     devices: Devices,
     /// Number of templates.
     templates: usize,
+    /// Records of templates that could not be read at the start and are not applied; the log names them.
+    unreadable_templates: usize,
     /// Dialogues with phones that are open.
     open_flows: usize,
     /// Event streams that are open.
@@ -188,6 +193,7 @@ async fn get_status(FromState(state): FromState<State>) -> axum::Json<Status> {
         doors: doors.map(|door| Door { name: door.name, address: door.address.to_string() }).collect(),
         devices: Devices::of(service),
         templates: service.templates.policy().templates().count(),
+        unreadable_templates: service.templates.unreadable(),
         open_flows: service.open_flows(),
         event_streams: state.open_streams(),
         store: Store::of(&service.store().health(), &service.store().stats()),

@@ -70,6 +70,7 @@ async fn the_status_tells_all() {
     assert_eq!(status["doors"], json!([{ "name": "wpi", "address": "127.0.0.1:18443" }]));
     assert_eq!(status["devices"]["by_state"], json!({ "new": 0, "registered": 2 }));
     assert_eq!(status["devices"]["by_secure_mode"]["off"], 2);
+    assert_eq!((&status["devices"]["unreadable"], &status["unreadable_templates"]), (&json!(0), &json!(0)));
     assert_eq!(
         (&status["store"]["health"], &status["store"]["committed_records"]),
         (&json!("healthy"), &json!(2))

@@ -275,6 +275,11 @@ impl Fleet {
         self.unreadable.read().ids.contains(id)
     }
 
+    /// Device records that cannot be read.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable.read().len()
+    }
+
     /// The shard number of a device.
     pub fn shard_of(&self, id: &DeviceId) -> usize {
         #[allow(clippy::cast_possible_truncation)] // SHARDS is small

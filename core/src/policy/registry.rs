@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use metrics::{Unit, describe_gauge, gauge};
 use parking_lot::Mutex;
 
 use super::evaluate::Policy;
@@ -58,6 +60,19 @@ pub struct Registry {
     vault: Arc<Vault>,
     bounds: TemplateBounds,
     limit: usize,
+    unreadable: AtomicUsize,
+}
+
+/// Counts template records that cannot be read.
+const UNREADABLE_RECORDS: &str = "callboard_template_unreadable_records";
+
+/// Describe the metrics of this module.
+pub fn describe_metrics() {
+    describe_gauge!(
+        UNREADABLE_RECORDS,
+        Unit::Count,
+        "Template records that could not be read at the start; they are not applied"
+    );
 }
 
 impl std::fmt::Debug for Registry {
@@ -69,7 +84,15 @@ impl std::fmt::Debug for Registry {
 impl Registry {
     /// No templates. At most `limit` may come.
     pub fn new(store: Arc<dyn Store>, vault: Arc<Vault>, bounds: TemplateBounds, limit: usize) -> Self {
-        Self { templates: Mutex::default(), policy: ArcSwap::default(), store, vault, bounds, limit }
+        Self {
+            templates: Mutex::default(),
+            policy: ArcSwap::default(),
+            store,
+            vault,
+            bounds,
+            limit,
+            unreadable: AtomicUsize::new(0),
+        }
     }
 
     /// Take over what the store holds. Gives the number of templates and what could not be read, which stays where it
@@ -103,7 +126,15 @@ impl Registry {
         unreadable
             .extend(scan.damaged_list.into_iter().map(|record| format!("{}: {}", record.key, record.reason)));
         self.publish(&templates);
+        self.unreadable.store(unreadable.len(), Ordering::Relaxed);
+        #[allow(clippy::cast_precision_loss)] // at most a few thousand
+        gauge!(UNREADABLE_RECORDS).set(unreadable.len() as f64);
         Ok((templates.len(), unreadable))
+    }
+
+    /// Template records that could not be read when they were [loaded](Registry::load). They stay where they are.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     fn publish(&self, templates: &BTreeMap<TemplateId, Arc<Template>>) {
@@ -220,7 +251,7 @@ mod tests {
         drop(store.submit(vec![Write::put(Table::Template, "000000000002", record)]).unwrap());
         let registry = registry(&store);
         let (loaded, unreadable) = registry.load().unwrap();
-        assert_eq!((loaded, unreadable.len()), (0, 1));
+        assert_eq!((loaded, unreadable.len(), registry.unreadable()), (0, 1, 1));
         assert!(unreadable[0].starts_with("000000000002: holds template 000000000001"), "{unreadable:?}");
         assert_eq!(registry.get(TemplateId::from_u64(1)), None);
     }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callboard_core::event::{self, EventDraft, EventKind};
-use callboard_core::fleet;
 use callboard_core::service::{Service, Surroundings};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
 use callboard_core::time::Clock as _;
+use callboard_core::{fleet, policy};
 use tokio_util::task::TaskTracker;
 
 use super::AdminParts;
@@ -91,6 +91,7 @@ fn describe_metrics() {
     store::describe_metrics();
     fleet::describe_metrics();
     event::describe_metrics();
+    policy::describe_metrics();
     wpi::describe_metrics();
     credentials::describe_metrics();
 }
