@@ -24,7 +24,8 @@ pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<TowerHandle
         request_timeout: config.admin.request_timeout,
         body_bytes: config.admin.body_bytes,
         event_streams: config.admin.event_streams,
-        ..ApiSettings::default()
+        concurrent_requests: config.admin.concurrent_requests,
+        concurrent_scans: config.admin.concurrent_scans,
     };
     let api = Api {
         service: parts.service.clone(),

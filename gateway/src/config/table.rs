@@ -223,6 +223,10 @@ config_table! {
         body_bytes: bytes(1_048_576 in 4_096..=67_108_864),
         /// Event streams open at the same time.
         event_streams: count(64 in 0..=10_000),
+        /// Requests worked on at the same time, event streams excepted; one more is told to try again.
+        concurrent_requests: count(64 in 1..=10_000),
+        /// Walks over the fleet (filtered lists, dry runs) that run at the same time, others wait.
+        concurrent_scans: count(4 in 1..=256),
     }
 
     /// Secure mode of phones.
