@@ -29,7 +29,7 @@ impl Severity {
 /// Whose doing events of a kind are. Each class is kept by itself, so that none pushes another one out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventClass {
-    /// What the node and administrators do, and what came of it. No peer can bring about more of them than were asked for.
+    /// What the node and administrators do, and what came of their tasks.
     Administration,
     /// Secure mode: takes a device that is in it, or a certificate of ours.
     Security,
@@ -131,6 +131,11 @@ kinds! {
 }
 
 impl EventKind {
+    /// Whether a peer can bring it about again and again, so that repetitions are only counted.
+    pub(super) const fn repeats(self) -> bool {
+        !matches!(self, Self::NodeStarted | Self::NodeStopping | Self::AdminChange | Self::StoreTrouble)
+    }
+
     /// How loudly the log tells of it: INFO what the node and administrators do, WARN what somebody should look at now,
     /// DEBUG everything else.
     pub(super) const fn level(self) -> Level {

@@ -189,7 +189,7 @@ impl EventLog {
         let mut inner = self.inner.lock();
         let Inner { next, rings } = &mut *inner;
         let (id, ring) = (*next, &mut rings[kind.class() as usize]);
-        if kind.class() != EventClass::Administration
+        if kind.repeats()
             && let Some(same) = ring.repeats.repeated(&draft, at, id)
         {
             ring.count_repetition(same);
@@ -269,6 +269,7 @@ impl EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::TaskId;
 
     const SMALL: EventLimits = EventLimits {
         administration: 3,
@@ -287,20 +288,20 @@ mod tests {
         log
     }
 
-    fn ids(events: Vec<Event>) -> Vec<u64> {
+    fn ids(events: &[Event]) -> Vec<u64> {
         events.iter().map(|event| event.id).collect()
     }
 
     #[test]
     fn keeps_the_newest() {
         let log = log_of(&[EventKind::AdminChange; 5]);
-        assert_eq!(ids(log.recent(None, 10, |_| true)), [5, 4, 3]);
-        assert_eq!(ids(log.recent(Some(5), 1, |_| true)), [4]);
-        assert_eq!(ids(log.recent(None, 10, |event| event.text == "3")), [4]);
-        assert_eq!(ids(log.recent(Some(0), 10, |_| true)), [] as [u64; 0]);
-        assert_eq!(ids(log.after(3, 10)), [4, 5]);
-        assert_eq!(ids(log.after(0, 2)), [3, 4]);
-        assert_eq!(ids(log.after(u64::MAX, 2)), [] as [u64; 0]);
+        assert_eq!(ids(&log.recent(None, 10, |_| true)), [5, 4, 3]);
+        assert_eq!(ids(&log.recent(Some(5), 1, |_| true)), [4]);
+        assert_eq!(ids(&log.recent(None, 10, |event| event.text == "3")), [4]);
+        assert_eq!(ids(&log.recent(Some(0), 10, |_| true)), [] as [u64; 0]);
+        assert_eq!(ids(&log.after(3, 10)), [4, 5]);
+        assert_eq!(ids(&log.after(0, 2)), [3, 4]);
+        assert_eq!(ids(&log.after(u64::MAX, 2)), [] as [u64; 0]);
         assert_eq!((log.newest(), log_of(&[]).newest()), (5, 0));
     }
 
@@ -312,15 +313,15 @@ mod tests {
         kinds.push(AdminChange);
         let log = log_of(&kinds);
         let all = [15, 14, 13, 3, 2, 1];
-        assert_eq!(ids(log.recent(None, 10, |_| true)), all);
+        assert_eq!(ids(&log.recent(None, 10, |_| true)), all);
         // Page by page it is the same, forwards too.
         let mut paged = Vec::new();
         while let [event] = &log.recent(paged.last().copied(), 1, |_| true)[..] {
             paged.push(event.id);
         }
         assert_eq!(paged, all);
-        assert_eq!(ids(log.after(0, 4)), [1, 2, 3, 13]);
-        assert_eq!(ids(log.after(13, 4)), [14, 15]);
+        assert_eq!(ids(&log.after(0, 4)), [1, 2, 3, 13]);
+        assert_eq!(ids(&log.after(13, 4)), [14, 15]);
     }
 
     #[test]
@@ -337,6 +338,23 @@ mod tests {
         let events = log.after(0, 10);
         let told: Vec<_> = events.iter().map(|event| (event.id, &*event.text, event.repeated)).collect();
         assert_eq!(told, [(1, "x", 0), (2, "y", 999)]);
+    }
+
+    #[test]
+    fn administrators_are_heard_each_time_and_tasks_by_themselves() {
+        let log = EventLog::new(&EventLimits { administration: 10, ..SMALL }, Timestamp::default());
+        let phone = "phone".parse().unwrap();
+        let happens = |kind, task| {
+            let draft = EventDraft::about(&phone, kind, "x").of_task(TaskId(task));
+            log.record(Timestamp::from_millis(1), draft);
+        };
+        happens(EventKind::AdminChange, 1);
+        happens(EventKind::AdminChange, 1);
+        for task in [1, 2, 1, 2] {
+            happens(EventKind::TaskDone, task);
+        }
+        let told: Vec<_> = log.after(2, 10).iter().map(|event| (event.task, event.repeated)).collect();
+        assert_eq!(told, [(Some(TaskId(1)), 1), (Some(TaskId(2)), 1)]);
     }
 
     #[test]

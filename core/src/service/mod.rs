@@ -22,7 +22,7 @@ use crate::time::{Clock, Random, Timestamp};
 
 pub use admin::{AdminError, SecureModeRequest, TaskRequest};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
-pub use wpi::{Outcome, OverloadCause, Sender, WpiRequest, WpiResponse};
+pub use wpi::{Outcome, OverloadCause, Sender, WpiRequest, WpiResponse, device_of};
 
 /// Credentials, or why there are none.
 pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Credentials, IssueError>> + Send + 'a>>;

@@ -510,7 +510,7 @@ enum Unsaved {
 }
 
 /// The device that the items name.
-fn device_of(message: &PhoneMessage<'_>) -> Option<DeviceId> {
+pub fn device_of(message: &PhoneMessage<'_>) -> Option<DeviceId> {
     let item = message.items.iter().rev().find(|item| item.name == "mac-addr")?;
     item.value.parse().ok()
 }

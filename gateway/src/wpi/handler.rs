@@ -11,7 +11,7 @@ use callboard_core::device::DeviceId;
 use callboard_core::dialogue::sessions::Cookie;
 use callboard_core::dialogue::wpi::Door;
 use callboard_core::event::{EventDraft, EventKind};
-use callboard_core::service::{OverloadCause, Sender, Service, WpiRequest, WpiResponse};
+use callboard_core::service::{OverloadCause, Sender, Service, WpiRequest, WpiResponse, device_of};
 use foldhash::fast::RandomState;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -195,16 +195,22 @@ impl WpiHandler {
             action = response.reply.action.as_str(),
             "message"
         );
-        self.write(conn.peer.ip(), message.nonce, &response)
+        self.write(conn.peer.ip(), message, &response)
     }
 
-    fn write(&self, source: IpAddr, nonce: &str, answer: &WpiResponse) -> Response<Full<Bytes>> {
+    pub(super) fn write(
+        &self,
+        source: IpAddr,
+        message: &PhoneMessage<'_>,
+        answer: &WpiResponse,
+    ) -> Response<Full<Bytes>> {
         let mut body = Vec::with_capacity(REPLY_BYTES);
-        if let Err(error) = answer.reply.write(nonce, &mut body) {
+        if let Err(error) = answer.reply.write(message.nonce, &mut body) {
             // Policy only plans what fits, so this is a fault of ours: the phone is let go, and somebody is told.
             tracing::error!(%source, %error, action = answer.reply.action.as_str(), "a reply cannot be written");
             let text = format!("a reply to {source} cannot be written: {error}");
-            self.service.record(EventDraft::node(EventKind::ReplyUnwritable, text));
+            let device = device_of(message);
+            self.service.record(EventDraft { device, ..EventDraft::node(EventKind::ReplyUnwritable, text) });
             return self.reject("unwritable_reply", StatusCode::INTERNAL_SERVER_ERROR);
         }
         let mut response = Response::new(Full::new(Bytes::from(body)));

@@ -4,10 +4,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use callboard_codecs::wpi::{Action, Dialect, Limits, parse_phone_message};
 use callboard_core::device::DeviceId;
-use callboard_core::dialogue::wpi::Need;
+use callboard_core::dialogue::wpi::{Need, Reply};
+use callboard_core::item::ItemWrite;
 use callboard_core::secret::{KEY_LEN, Vault};
-use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
+use callboard_core::service::{
+    CredentialSource, IssueError, Issuing, Outcome, Service, Settings, Surroundings, WpiResponse,
+};
 use callboard_core::store::MemoryStore;
 use callboard_core::time::{Clock, Random, Timestamp};
 use parking_lot::Mutex;
@@ -78,7 +82,7 @@ fn handler_with(large_bodies: Arc<LargeBodies>) -> WpiHandler {
     let mut settings = Settings::default();
     settings.fleet.devices = 10;
     let limits = WpiLimits {
-        message: callboard_codecs::wpi::Limits::default(),
+        message: Limits::default(),
         body_bytes: 400_000,
         large_bodies,
         paths: vec!["/DeploymentService/LoginService".to_owned()],
@@ -183,4 +187,20 @@ async fn a_stop_has_its_own_cause_among_those_for_overload() {
     }
     shutdown.stop();
     door.await.unwrap();
+}
+
+#[test]
+fn a_reply_that_cannot_be_written_is_told() {
+    let recorder = metrics_prometheus::Recorder::builder().with_registry(prometheus::Registry::new()).build();
+    let handler = metrics::with_local_recorder(&recorder, handler);
+    let message = parse_phone_message(OPENING.as_bytes(), &Limits::default()).unwrap();
+    let items = vec![ItemWrite::new("hostname", None, "no\u{1}XML")];
+    let reply = Reply { action: Action::WriteItems, items, dialect: Dialect::Current };
+    let answer =
+        WpiResponse { reply, set_cookie: None, flow: None, outcome: Outcome::Answered, flow_time: None };
+    let response = handler.write("192.0.2.1".parse().unwrap(), &message, &answer);
+    assert_eq!(response.status(), 500);
+    let scrape = prometheus::TextEncoder::new().encode_to_string(&recorder.registry().gather()).unwrap();
+    let line = "callboard_events_total{kind=\"reply-unwritable\",severity=\"error\"} 1";
+    assert!(scrape.lines().any(|own| own == line), "{line} is not in\n{scrape}");
 }
