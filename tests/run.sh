@@ -100,7 +100,7 @@ fuzz() {
 # A few hundred simulated phones against the program, every record compared.
 load_test() {
     target/debug/loadtest boot --server target/debug/callboard --phones 500 --concurrency 32 \
-        --json target/loadtest-boot.json
+        --require 'verified>=500' --json target/loadtest-boot.json
     target/debug/loadtest durability --server target/debug/callboard --phones 200 --concurrency 16 \
         --rounds 3 --kill-every 1500 --json target/loadtest-durability.json
 }
