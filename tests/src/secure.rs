@@ -43,15 +43,15 @@ pub fn without_pin(client_certificate: &str, server_ca: &str, port: &str, passwo
 /// Opens the pack of a phone that bootstraps with a PIN, and the store in it; `None` if the password is not the right
 /// one.
 ///
-/// Layout (section 7.4): `"OS1"`, salt of 16 bytes, nonce of 12, AES-256-GCM of a JSON text, its tag, all of it base64.
-/// The key is PBKDF2-HMAC-SHA256 of the password, 100,000 rounds.
+/// Layout (section 7.4): `"OS2"`, salt of 16 bytes, nonce of 12, AES-256-GCM of a JSON text, its tag, all of it base64.
+/// The key is PBKDF2-HMAC-SHA256 of the password, 600,000 rounds.
 pub fn with_pin(pack: &str, password: &str, store_password: &str) -> Option<Bootstrap> {
     let bytes = BASE64.decode(pack.trim()).expect("base64");
     let (magic, rest) = bytes.split_at(3);
-    assert_eq!(magic, b"OS1");
+    assert_eq!(magic, b"OS2");
     let (salt, rest) = rest.split_at(16);
     let (nonce, sealed) = rest.split_at(12);
-    let rounds = NonZeroU32::new(100_000).unwrap();
+    let rounds = NonZeroU32::new(600_000).unwrap();
     let mut key = [0; 32];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt, password.as_bytes(), &mut key);
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap());

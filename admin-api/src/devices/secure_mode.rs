@@ -38,7 +38,8 @@ enum Mode {
 struct SecureModeChoice {
     /// The mode.
     mode: Mode,
-    /// The PIN, with `individual-pin` only: 7 to 32 visible ASCII characters. Never shown again.
+    /// The PIN, with `individual-pin` only: 12 to 32 visible ASCII characters, 16 or
+    /// more if all of them are digits. Never shown again.
     #[schema(value_type = Option<String>, format = Password, write_only)]
     pin: Option<SecretText>,
 }
@@ -66,7 +67,7 @@ impl SecureModeChoice {
               (status = 404, description = "No such device"),
               (status = 409, description = "No default PIN is configured"),
               (status = 412, description = "The device has another revision"),
-              (status = 422, description = "The PIN does not fit")))]
+              (status = 422, description = "The PIN is too weak or of a wrong form")))]
 async fn set_secure_mode(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,

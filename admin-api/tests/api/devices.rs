@@ -211,7 +211,7 @@ async fn secure_mode_is_chosen() {
     for (body, mode) in [
         (json!({ "mode": "no-pin" }), "enabling-no-pin"),
         (json!({ "mode": "default-pin" }), "enabling-default-pin"),
-        (json!({ "mode": "individual-pin", "pin": "1234567" }), "enabling-individual-pin"),
+        (json!({ "mode": "individual-pin", "pin": "4711-4711-4711" }), "enabling-individual-pin"),
         (json!({ "mode": "off" }), "off"),
     ] {
         assert_eq!(rig.put(path, "", &body).await.expect(200)["secure_mode"]["mode"], mode);
@@ -219,7 +219,8 @@ async fn secure_mode_is_chosen() {
     for body in [
         json!({ "mode": "individual-pin" }),
         json!({ "mode": "individual-pin", "pin": "123" }),
-        json!({ "mode": "no-pin", "pin": "1234567" }),
+        json!({ "mode": "individual-pin", "pin": "123456789012345" }),
+        json!({ "mode": "no-pin", "pin": "4711-4711-4711" }),
     ] {
         assert_eq!(rig.put(path, "", &body).await.fields(422, "validation"), ["pin"], "{body}");
     }
@@ -234,4 +235,14 @@ async fn the_default_pin_must_be_configured() {
     let answer =
         rig.put("/devices/00:00:00:00:00:01/secure-mode", "", &json!({ "mode": "default-pin" })).await;
     answer.problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn a_weak_default_pin_is_not_used() {
+    let settings = Settings { default_pin: Secret::new("0123456789"), ..settings() };
+    let rig = Rig::with(settings, ApiSettings::default());
+    rig.devices(1);
+    let path = "/devices/00:00:00:00:00:01/secure-mode";
+    let answer = rig.put(path, "", &json!({ "mode": "default-pin" })).await;
+    assert_eq!(answer.fields(422, "validation"), ["mode"]);
 }

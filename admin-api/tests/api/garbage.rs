@@ -24,7 +24,7 @@ fn seeds() -> Vec<(Method, &'static str, Value)> {
         (
             Method::PUT,
             "/devices/00:00:00:00:00:01/secure-mode",
-            json!({ "mode": "individual-pin", "pin": "1234567" }),
+            json!({ "mode": "individual-pin", "pin": "4711-4711-4711" }),
         ),
         (Method::PUT, "/devices/00:00:00:00:00:01/templates", json!({ "templates": ["000000000abc"] })),
     ]

@@ -41,17 +41,18 @@ pub trait PinPacker: Send + Sync {
     fn pack(&self, contents: &PackContents, password: &str) -> Result<String, PkiError>;
 }
 
-const MAGIC: &[u8; 3] = b"OS1";
+const MAGIC: &[u8; 3] = b"OS2";
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 12;
 const HEAD_BYTES: usize = MAGIC.len() + SALT_BYTES + NONCE_BYTES;
-const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
+/// What the OWASP password storage cheat sheet asks of PBKDF2-HMAC-SHA256.
+const ROUNDS: NonZeroU32 = NonZeroU32::new(600_000).unwrap();
 
 /// Longest pack [`SimulatorPacker::unpack`] looks at, in base64 characters.
 const PACK_BYTES_MAX: usize = 256 * 1024;
 
 /// Callboard's own pack: JSON `{"client":b64,"ca":[pem,..],"port":n}` under AES-256-GCM with a key from
-/// PBKDF2-HMAC-SHA256 (100,000 rounds), laid out `"OS1" || salt(16) || nonce(12) || ciphertext || tag`, in base64.
+/// PBKDF2-HMAC-SHA256 (600,000 rounds), laid out `"OS2" || salt(16) || nonce(12) || ciphertext || tag`, in base64.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SimulatorPacker;
 
@@ -128,7 +129,7 @@ mod tests {
     fn layout_is_the_documented_one() {
         let pack = BASE64.decode(SimulatorPacker.pack(&contents(), "1").unwrap()).unwrap();
         let json = serde_json::to_vec(&contents()).unwrap();
-        assert_eq!(&pack[..3], b"OS1");
+        assert_eq!(&pack[..3], b"OS2");
         assert_eq!(pack.len(), 3 + 16 + 12 + json.len() + 16);
         let other = BASE64.decode(SimulatorPacker.pack(&contents(), "1").unwrap()).unwrap();
         assert_ne!(pack[3..31], other[3..31], "salt and nonce are fresh each time");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use crate::device::{Device, DeviceId, SecureMode, Security, Task, TaskId, TaskKind, TaskState, TaskWrite};
-use crate::dialogue::wpi::split_pin;
+use crate::dialogue::wpi::pin_fault;
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::{FleetError, check_revision};
 use crate::item::{ItemKey, ItemWrite};
@@ -68,8 +68,6 @@ pub enum TaskRequest {
 
 /// Items that one task may read or write.
 const MAX_TASK_ITEMS: usize = 500;
-/// Characters of a PIN: the last three are the TAN.
-const PIN_CHARACTERS: std::ops::RangeInclusive<usize> = 7..=32;
 
 impl Service {
     /// What `device` should get and does not have.
@@ -142,14 +140,18 @@ impl Service {
         expected: Option<u64>,
     ) -> Result<Arc<Device>, AdminError> {
         let pin = match wish {
-            SecureModeRequest::IndividualPin(pin) => Some(pin),
-            SecureModeRequest::DefaultPin => Some(&self.settings.default_pin),
+            SecureModeRequest::IndividualPin(pin) => Some(("pin", "", pin)),
+            SecureModeRequest::DefaultPin => {
+                Some(("mode", "the default PIN must have ", &self.settings.default_pin))
+            }
             SecureModeRequest::Off | SecureModeRequest::NoPin => None,
         };
-        if let Some(pin) = pin {
-            check_pin(pin)?;
+        if let Some((field, what, pin)) = pin
+            && let Some(fault) = pin_fault(pin.expose())
+        {
+            return Err(AdminError::field(field, format!("{what}{fault}")));
         }
-        let pin = pin.map(|pin| self.around.vault.seal(pin)).transpose()?;
+        let pin = pin.map(|(_, _, pin)| pin).map(|pin| self.around.vault.seal(pin)).transpose()?;
         let now = self.now();
         let device = self
             .change_device(id, expected, move |device| {
@@ -314,14 +316,4 @@ impl Service {
         let event = EventDraft::node(EventKind::AdminChange, text);
         self.record(EventDraft { device: device.cloned(), ..event });
     }
-}
-
-fn check_pin(pin: &Secret) -> Result<(), AdminError> {
-    let text = pin.expose();
-    let fits = PIN_CHARACTERS.contains(&text.chars().count()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if fits && split_pin(text).is_some() {
-        return Ok(());
-    }
-    let reason = format!("{} to {} visible ASCII characters", PIN_CHARACTERS.start(), PIN_CHARACTERS.end());
-    Err(AdminError::field("pin", reason))
 }

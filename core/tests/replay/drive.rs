@@ -30,7 +30,7 @@ use crate::world::{Branch, World, poll, settings};
 /// Steps of one run: enough for several dialogues.
 const STEPS: usize = 80;
 const PHONES: usize = 3;
-const PIN: &str = "secret789";
+const PIN: &str = "verysecret789";
 
 /// Names and values that mean something to the service, and some that mean nothing.
 const ITEMS: [(&str, Option<u32>, &str, Option<&str>); 30] = [

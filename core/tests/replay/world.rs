@@ -176,7 +176,7 @@ pub(crate) fn settings() -> Settings {
         templates: 20,
         templates_per_device: 5,
         tasks_per_device: 10,
-        default_pin: Secret::new("Default123"),
+        default_pin: Secret::new("MainDefault123"),
         ..Settings::default()
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use callboard_core::dialogue::wpi::pin_fault;
 use callboard_core::secret::{KEY_LEN, Secret, Vault, VaultError};
 
 /// Why the data directory cannot be used.
@@ -105,14 +106,24 @@ impl DataDir {
         self.text("admin-token", &good, reason, || Ok(hex(&random_bytes::<32>()?)))
     }
 
-    /// The PIN for devices that are secured with the default PIN, which is made at first start.
+    /// The PIN for devices that are secured with the default PIN, which is made at first start: 20 digits, so that any
+    /// keypad types it, 17 of which are the password of all packs under it (56 bits).
+    ///
+    /// One that was put there and is too weak is told of, not refused: the phones that need none of it go on.
     pub fn default_pin(&self) -> Result<(Secret, bool), DataError> {
-        let good = |text: &str| (7..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        let reason = "a PIN has 7 to 32 visible ASCII characters";
-        self.text("default-pin", &good, reason, || {
-            let number = u64::from_le_bytes(random_bytes::<8>()?) % 10_000_000_000;
-            Ok(format!("{number:010}"))
-        })
+        let good = |text: &str| (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let reason = "a PIN has at most 32 visible ASCII characters";
+        let (pin, new) = self.text("default-pin", &good, reason, || {
+            // Half of the bytes more than needed: all values are as likely as makes no difference.
+            let number = u128::from_le_bytes(random_bytes::<16>()?) % 10_u128.pow(20);
+            Ok(format!("{number:020}"))
+        })?;
+        if let Some(fault) = pin_fault(pin.expose()) {
+            let file = self.root.join("default-pin");
+            tracing::warn!(file = %file.display(), wanted = fault,
+                "the default PIN is too weak and cannot be chosen; remove the file to have one made");
+        }
+        Ok((pin, new))
     }
 
     fn text(
@@ -187,7 +198,7 @@ mod tests {
         let (token, new) = data.admin_token().unwrap();
         assert!(new && token.expose().len() == 64);
         let (pin, _) = data.default_pin().unwrap();
-        assert!(callboard_core::dialogue::wpi::split_pin(pin.expose()).is_some());
+        assert!(pin.expose().len() == 20 && pin_fault(pin.expose()).is_none());
         let (again, new) = data.admin_token().unwrap();
         assert!(!new && again == token);
         for name in ["key", "admin-token", "default-pin"] {

@@ -26,7 +26,7 @@ pub(crate) use advance::clean_up_reason;
 pub use flow::Flow;
 pub use learned::Learned;
 pub use reply::{CleanUpReason, Reply};
-pub use secure::{admit, split_pin};
+pub use secure::{admit, pin_fault, split_pin};
 
 /// Which listener a message came through.
 #[derive(Clone, Debug, PartialEq, Eq)]

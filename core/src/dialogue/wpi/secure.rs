@@ -22,6 +22,22 @@ pub fn split_pin(pin: &str) -> Option<(&str, &str)> {
     (!password.is_empty()).then_some((password, tan))
 }
 
+/// Characters of a PIN.
+const PIN_CHARACTERS: std::ops::RangeInclusive<usize> = 12..=32;
+/// Fewest characters of a PIN of digits alone.
+const PIN_DIGITS: usize = 16;
+
+/// Why a PIN may not be used, for people; never a part of it.
+///
+/// Whoever has the pack tries passwords on it at his leisure, and a phone in default mode gives its pack to anybody who
+/// poses as the server. The TAN does not help against that: the password alone must have too many possible values, which
+/// are ten to the power of thirteen with digits.
+pub fn pin_fault(pin: &str) -> Option<&'static str> {
+    let long = PIN_CHARACTERS.contains(&pin.len()) && pin.bytes().all(|byte| byte.is_ascii_graphic());
+    let strong = pin.len() >= PIN_DIGITS || !pin.bytes().all(|byte| byte.is_ascii_digit());
+    (!long || !strong).then_some("12 to 32 visible ASCII characters, 16 or more if all of them are digits")
+}
+
 /// Whether `device` in this state may speak through the door it came to. If not: the reason for the phone, and the
 /// event.
 pub fn admit(
@@ -190,5 +206,15 @@ mod tests {
         assert_eq!(split_pin("12äöü"), Some(("12", "äöü")));
         assert_eq!(split_pin("123"), None);
         assert_eq!(split_pin(""), None);
+    }
+
+    #[test]
+    fn pins_that_are_soon_found_are_refused() {
+        for good in ["a23456789012", "1234567890123456", "!!!!!!!!!!!~", &"x".repeat(32)] {
+            assert_eq!(pin_fault(good), None, "{good}");
+        }
+        for bad in ["", "a2345678901", "123456789012345", "a2345678 012", "a2345678901ä", &"x".repeat(33)] {
+            assert!(pin_fault(bad).is_some(), "{bad}");
+        }
     }
 }
