@@ -60,6 +60,7 @@ pub struct Authority {
     certificate_der: Vec<u8>,
     certificate_pem: String,
     key: PrivateKeyPem,
+    not_after: Timestamp,
 }
 
 impl std::fmt::Debug for Authority {
@@ -86,6 +87,8 @@ impl Authority {
             certificate_pem: signed.pem(),
             key,
             issuer: Issuer::new(certificate, pair),
+            // Certificates tell whole seconds.
+            not_after: inspect(signed.der())?.not_after,
         })
     }
 
@@ -105,7 +108,13 @@ impl Authority {
         }
         let issuer = Issuer::from_ca_cert_der(&der.as_slice().into(), pair)
             .map_err(|_| PkiError::Certificate { reason: "its subject has an unknown form" })?;
-        Ok(Self { issuer, certificate_der: der, certificate_pem: certificate_pem.to_owned(), key })
+        Ok(Self {
+            issuer,
+            certificate_der: der,
+            certificate_pem: certificate_pem.to_owned(),
+            key,
+            not_after: facts.not_after,
+        })
     }
 
     /// The authority's certificate, PEM.
@@ -116,6 +125,11 @@ impl Authority {
     /// The authority's certificate, DER.
     pub fn cert_der(&self) -> &[u8] {
         &self.certificate_der
+    }
+
+    /// End of the authority's life, and with it of every certificate it issued.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
     }
 
     /// The authority's private key.

@@ -16,7 +16,7 @@ use callboard_core::secret::Secret;
 use callboard_core::service::{CredentialSource, IssueError, Issuing};
 use callboard_core::time::Timestamp;
 use metrics::{
-    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram,
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
 use line::Line;
@@ -54,6 +54,11 @@ pub fn describe_metrics() {
         "callboard_credentials_waiting",
         "Devices whose credentials for secure mode wait to be made or are being made"
     );
+    describe_gauge!(
+        "callboard_tls_client_lifetime_seconds",
+        Unit::Seconds,
+        "Life time of the certificates made for phones; shorter if the authority ends before"
+    );
     describe_counter!("callboard_credentials_made_total", "Credentials made for secure mode, by outcome");
     describe_histogram!(
         "callboard_credentials_seconds",
@@ -67,7 +72,21 @@ const CLOCK_SKEW: Duration = Duration::from_hours(24);
 
 impl Issuer {
     /// Issue from `authority`, within `limits`. The metrics recorder must be installed before.
-    pub fn new(authority: Arc<Authority>, settings: ClientSettings, limits: LineLimits) -> Self {
+    ///
+    /// Tells when the authority ends before the certificates would that it issues: they end with it.
+    pub fn new(
+        authority: Arc<Authority>,
+        settings: ClientSettings,
+        limits: LineLimits,
+        now: Timestamp,
+    ) -> Self {
+        gauge!("callboard_tls_client_lifetime_seconds").set(settings.lifetime.as_secs_f64());
+        let ends = Timestamp::from_jiff(authority.not_after());
+        if ends.plus(CLOCK_SKEW) < now.plus(settings.lifetime) {
+            let days = settings.lifetime.as_secs() / 86_400;
+            tracing::warn!(authority_ends = %ends, client_lifetime_days = days,
+                "the internal authority ends before the life time of phones' certificates: they end with it");
+        }
         let made = |outcome| counter!("callboard_credentials_made_total", "outcome" => outcome);
         Self {
             authority,
@@ -125,7 +144,7 @@ fn make(
     let from = Timestamp::from_millis(
         now.as_millis().saturating_sub(u64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(0)),
     );
-    let until = now.plus(settings.lifetime);
+    let until = now.plus(settings.lifetime).min(Timestamp::from_jiff(authority.not_after()));
     let device: &DeviceId = &need.device;
     let client =
         authority.issue_client(&device.to_string(), settings.key, from.to_jiff(), until.to_jiff())?;
@@ -157,6 +176,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn issuer() -> Issuer {
+        issuer_for(365 * 24)
+    }
+
+    /// With an authority of ten years.
+    fn issuer_for(hours: u64) -> Issuer {
         let authority = Authority::create(&AuthorityParams {
             common_name: "Test CA".into(),
             organisation: "Test".into(),
@@ -167,12 +191,12 @@ mod tests {
         .unwrap();
         let settings = ClientSettings {
             key: KeyKind::P256,
-            lifetime: Duration::from_hours(365 * 24),
+            lifetime: Duration::from_hours(hours),
             password: Secret::default(),
             encryption: Encryption::Aes256,
             port: 18_444,
         };
-        Issuer::new(Arc::new(authority), settings, Config::default().line_limits())
+        Issuer::new(Arc::new(authority), settings, Config::default().line_limits(), NOW)
     }
 
     fn names(credentials: &Credentials) -> Vec<String> {
@@ -186,6 +210,14 @@ mod tests {
         assert_eq!(names(&made), ["dls-client-certificate", "dls-server-ca[0]", "dls-server-ca[1]"]);
         assert!(made.items[1].value.expose().starts_with("-----BEGIN CERTIFICATE-----"));
         assert_eq!(made.expires, NOW.plus(Duration::from_hours(365 * 24)));
+    }
+
+    #[tokio::test]
+    async fn no_certificate_outlives_the_authority() {
+        let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
+        let need = Need { device, password: None };
+        let made = issuer_for(11 * 365 * 24).issue(need, PHONE, NOW).await.unwrap();
+        assert_eq!(made.expires, NOW.plus(Duration::from_hours(10 * 365 * 24)));
     }
 
     #[tokio::test]

@@ -145,6 +145,7 @@ pub async fn start<A: Handler>(
             identity.authority().clone(),
             client_settings(&config),
             config.line_limits(),
+            started,
         )),
     };
     let service = Arc::new(Service::new(around, settings));
