@@ -96,3 +96,8 @@ pub fn common_name(der: &[u8]) -> String {
 pub fn serial(der: &[u8]) -> String {
     parse(der).raw_serial_as_string().replace(':', "")
 }
+
+/// The end of its life, in seconds since 1970.
+pub fn not_after(der: &[u8]) -> i64 {
+    parse(der).validity().not_after.timestamp()
+}

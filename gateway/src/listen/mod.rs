@@ -22,7 +22,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use rustls::pki_types::CertificateDer;
+
+use crate::tls::ClientCertificate;
 
 use admission::Place;
 use clock::Clock;
@@ -75,8 +76,8 @@ pub struct ConnInfo {
     pub door: Door,
     /// The peer's address; IPv4 peers of a dual-stack door appear as IPv4.
     pub peer: SocketAddr,
-    /// The client's own certificate, on doors that ask for one. TLS has verified it.
-    pub certificate: Option<CertificateDer<'static>>,
+    /// What the client's own certificate says, on doors that ask for one. TLS has verified it.
+    pub client: Option<ClientCertificate>,
     /// Number of the connection, unique in this process; for logs.
     pub id: u64,
     /// What the handler remembers from one request of this connection to the next: for WPI the flow.

@@ -151,11 +151,11 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 /// The task of one connection. It holds its place until it ends.
 async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: SocketAddr, place: Place) {
     let shed = place.is_shed();
-    let info = |certificate, place| {
+    let info = |client, place| {
         Arc::new(ConnInfo {
             door: open.door,
             peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
-            certificate,
+            client,
             id: NEXT_ID.fetch_add(1, Relaxed),
             flow: Mutex::new(None),
             place,
@@ -168,8 +168,8 @@ async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: Soc
         None => drive(socket, info(None, place), &open.shared).await,
         Some(server) => {
             // Boxed so that its size does not stay with the connection for life.
-            if let Some(done) = Box::pin(shake_hands(&open, server, socket, shed)).await {
-                drive(done.stream, info(done.certificate, place), &open.shared).await;
+            if let Some(done) = Box::pin(shake_hands(&open, server, (socket, peer), shed)).await {
+                drive(done.stream, info(done.client, place), &open.shared).await;
             }
         }
     }
@@ -179,7 +179,7 @@ async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: Soc
 async fn shake_hands<H>(
     open: &Open<H>,
     server: &tls::Server,
-    socket: TcpStream,
+    (socket, peer): (TcpStream, SocketAddr),
     shed: bool,
 ) -> Option<tls::Handshake<TcpStream>> {
     let deadline = Instant::now() + open.limits.handshake_timeout;
@@ -196,7 +196,7 @@ async fn shake_hands<H>(
         }
         Ok(Err(error)) => {
             metrics.handshake(error.outcome());
-            tracing::debug!(door = open.door.name, %error, "handshake failed");
+            tracing::debug!(door = open.door.name, source = %peer.ip(), %error, "handshake failed");
             None
         }
         Err(_) => {

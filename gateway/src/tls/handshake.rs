@@ -12,10 +12,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use callboard_core::pki::KeyKind;
+use jiff::Timestamp;
 use metrics::Gauge;
-use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
-use rustls::{ProtocolVersion, ServerConnection};
+use rustls::{CertificateError, HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
@@ -25,6 +25,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::Server;
 use super::hello::Hello;
+use super::server::{ClientCertificate, client_certificate};
 
 /// The version a handshake agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub enum HandshakeOutcome {
     Incompatible,
     /// The client's certificate is missing or was refused.
     Certificate,
+    /// The client's certificate has ended.
+    Expired,
     /// Anything else.
     Failed,
 }
@@ -57,11 +60,11 @@ pub enum HandshakeOutcome {
 impl HandshakeOutcome {
     /// All there are.
     pub fn all() -> impl Iterator<Item = Self> {
-        use HandshakeOutcome::{Aborted, Certificate, Done, Failed, Garbage, Incompatible, Timeout};
+        use HandshakeOutcome::{Aborted, Certificate, Done, Expired, Failed, Garbage, Incompatible, Timeout};
         [Version::Tls12, Version::Tls13]
             .into_iter()
             .flat_map(|version| [KeyKind::Rsa2048, KeyKind::P256].map(|key| Done(version, key)))
-            .chain([Timeout, Aborted, Garbage, Incompatible, Certificate, Failed])
+            .chain([Timeout, Aborted, Garbage, Incompatible, Certificate, Expired, Failed])
     }
 
     /// Values of the metric labels `outcome`, `version` and `key`.
@@ -79,6 +82,7 @@ impl HandshakeOutcome {
             Self::Garbage => "garbage",
             Self::Incompatible => "incompatible",
             Self::Certificate => "certificate",
+            Self::Expired => "certificate_expired",
             Self::Failed => "failed",
         };
         (outcome, "none", "none")
@@ -100,6 +104,9 @@ impl HandshakeError {
             Some(rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(_)) => {
                 HandshakeOutcome::Incompatible
             }
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::Expired | CertificateError::ExpiredContext { .. },
+            )) => HandshakeOutcome::Expired,
             Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)) => {
                 HandshakeOutcome::Certificate
             }
@@ -113,8 +120,8 @@ impl HandshakeError {
 pub struct Handshake<S> {
     /// The stream to go on with. Boxed: it is large and moves often.
     pub stream: Box<TlsStream<S>>,
-    /// The client's own certificate, where one was asked for.
-    pub certificate: Option<CertificateDer<'static>>,
+    /// What the client's own certificate says, where one was asked for and it names a device.
+    pub client: Option<ClientCertificate>,
     /// The version agreed on.
     pub version: Version,
     /// The server key used.
@@ -189,10 +196,24 @@ impl Server {
         };
         let session = stream.get_ref().1;
         let (version, key) = agreed(session, offered);
-        let certificate =
-            session.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.clone().into_owned());
-        Ok(Handshake { stream: Box::new(stream), certificate, version, key, took: began.elapsed() })
+        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        let client = session.peer_certificates().and_then(<[_]>::first).map(|leaf| client_certificate(leaf));
+        let client = still_good(client.flatten(), resumed, Timestamp::now())?;
+        Ok(Handshake { stream: Box::new(stream), client, version, key, took: began.elapsed() })
     }
+}
+
+/// A ticket outlives the certificate it was given for, and brings a new ticket: resumed sessions are looked at again.
+fn still_good(
+    client: Option<ClientCertificate>,
+    resumed: bool,
+    now: Timestamp,
+) -> Result<Option<ClientCertificate>, HandshakeError> {
+    if resumed && client.as_ref().is_some_and(|client| client.not_after < now) {
+        let expired = rustls::Error::InvalidCertificate(CertificateError::Expired);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, expired).into());
+    }
+    Ok(client)
 }
 
 /// Version and server key of a finished handshake. TLS 1.2 names the key in the suite; for 1.3 the choice is repeated.
@@ -204,5 +225,22 @@ fn agreed(session: &ServerConnection, offered: Option<KeyKind>) -> (Version, Key
             (Version::Tls12, if ecdsa { KeyKind::P256 } else { KeyKind::Rsa2048 })
         }
         _ => (Version::Tls13, offered.unwrap_or(KeyKind::Rsa2048)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_does_not_prolong_a_certificate() {
+        let end = Timestamp::from_second(1_800_000_000).unwrap();
+        let device = "00:1a:e8:00:00:07".parse().unwrap();
+        let client = Some(ClientCertificate { device, serial: "01".into(), not_after: end });
+        let later = end + jiff::SignedDuration::from_secs(1);
+        assert_eq!(still_good(client.clone(), true, end).unwrap(), client);
+        assert_eq!(still_good(client.clone(), true, later).unwrap_err().outcome(), HandshakeOutcome::Expired);
+        assert_eq!(still_good(None, true, later).unwrap(), None);
+        assert_eq!(still_good(client.clone(), false, later).unwrap(), client, "TLS itself has looked");
     }
 }

@@ -18,7 +18,7 @@ use metrics::{Unit, describe_counter, describe_gauge};
 
 pub use handshake::{Handshake, HandshakeError, HandshakeOutcome, Version};
 pub use identity::{Identity, TlsError};
-pub use server::{ClientCertificate, Purpose, Server, client_certificate, client_device};
+pub use server::{ClientCertificate, Purpose, Server, client_certificate};
 pub use settings::{KeyFiles, Settings};
 
 /// Tells the installed recorder what the certificate metrics mean. [`crate::listen::describe_metrics`] calls this.

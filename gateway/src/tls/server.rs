@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use callboard_core::device::DeviceId;
 use callboard_core::pki::{self, KeyKind};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -73,18 +74,16 @@ impl Server {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// The device it was issued for.
-    pub device_id: String,
+    pub device: DeviceId,
     /// Its serial number, lower-case hex.
-    pub serial_hex: String,
+    pub serial: Box<str>,
+    /// When it ends.
+    pub not_after: jiff::Timestamp,
 }
 
 /// Reads a client certificate that TLS has verified. `None` if it names no device.
 pub fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {
     let facts = pki::inspect(der).ok()?;
-    Some(ClientCertificate { device_id: facts.common_name?, serial_hex: facts.serial_hex })
-}
-
-/// The device a verified client certificate was issued for, if it names one.
-pub fn client_device(der: &[u8]) -> Option<String> {
-    client_certificate(der).map(|certificate| certificate.device_id)
+    let device = facts.common_name?.parse().ok()?;
+    Some(ClientCertificate { device, serial: facts.serial_hex.into(), not_after: facts.not_after })
 }

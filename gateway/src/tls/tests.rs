@@ -24,7 +24,6 @@ use super::handshake::Handshake;
 use super::hello::HELLO_BYTES;
 use super::{
     HandshakeError, HandshakeOutcome, Identity, KeyFiles, Purpose, Server, Settings, TlsError, Version,
-    client_certificate, client_device,
 };
 
 const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::RSA_PSS_SHA256];
@@ -178,9 +177,9 @@ async fn secure_mode_asks_for_a_certificate_of_our_own() {
         Arc::new(builder().with_client_auth_cert(chain, key).unwrap())
     };
     let (accepted, _) = shake(&server, &with(&phone.issued)).await;
-    let leaf = accepted.unwrap().certificate.unwrap();
-    assert_eq!(client_device(&leaf).as_deref(), Some("00:1a:e8:00:00:07"));
-    assert_eq!(client_certificate(&leaf).unwrap().serial_hex, phone.serial_hex);
+    let client = accepted.unwrap().client.unwrap();
+    assert_eq!(client.device.to_string(), "00:1a:e8:00:00:07");
+    assert_eq!(*client.serial, *phone.serial_hex);
 
     let (accepted, _) = shake(&server, &Arc::new(builder().with_no_client_auth())).await;
     assert_eq!(accepted.unwrap_err().outcome(), HandshakeOutcome::Certificate);
@@ -194,7 +193,7 @@ async fn secure_mode_asks_for_a_certificate_of_our_own() {
     let start = now() - SignedDuration::from_hours(2);
     let late = identity.authority().issue_client("00:1a:e8:00:00:07", KeyKind::P256, start, expired).unwrap();
     let (accepted, _) = shake(&server, &with(&late.issued)).await;
-    assert_eq!(accepted.unwrap_err().outcome(), HandshakeOutcome::Certificate);
+    assert_eq!(accepted.unwrap_err().outcome(), HandshakeOutcome::Expired);
 }
 
 #[tokio::test]

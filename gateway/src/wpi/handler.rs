@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use callboard_codecs::wpi::{Action, Limits, PhoneMessage, parse_phone_message};
-use callboard_core::device::DeviceId;
 use callboard_core::dialogue::sessions::Cookie;
 use callboard_core::dialogue::wpi::Door;
 use callboard_core::event::{EventDraft, EventKind};
@@ -22,7 +21,6 @@ use tracing::Instrument as _;
 use super::cookie::{self, Cookies};
 use super::metrics::WpiMetrics;
 use crate::listen::{BodyError, ConnInfo, Handler, RequestBody, Shed, read_body};
-use crate::tls;
 
 /// Which door a handler serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,9 +229,8 @@ impl WpiHandler {
         match self.mode {
             Mode::Default => Some(Door::Default),
             Mode::Secure => {
-                let certificate = tls::client_certificate(conn.certificate.as_ref()?)?;
-                let device: DeviceId = certificate.device_id.parse().ok()?;
-                Some(Door::Secure { device, serial: certificate.serial_hex.into() })
+                let client = conn.client.as_ref()?;
+                Some(Door::Secure { device: client.device.clone(), serial: client.serial.clone() })
             }
         }
     }

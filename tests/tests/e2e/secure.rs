@@ -5,7 +5,7 @@ use std::process::Command;
 
 use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems, ReadItems, WriteItems};
 use callboard_codecs::wpi::{Fragment, Reason, ReplyStatus};
-use callboard_tests::certificates::{Kind, common_name, credentials, kind, self_signed, serial};
+use callboard_tests::certificates::{Kind, common_name, credentials, kind, not_after, self_signed, serial};
 use callboard_tests::phone::{Answer, Phone};
 use callboard_tests::secure::{Bootstrap, with_pin, without_pin};
 use callboard_tests::server::{Launch, Server, ended};
@@ -113,6 +113,24 @@ async fn a_stranger_spends_its_own_share_of_credentials_only() {
     assert_eq!(metrics.count("callboard_overload_total", &[("cause", "credentials")]).await, 1);
     assert_eq!(metrics.count("callboard_credentials_made_total", &[("outcome", "ok")]).await, 3);
     assert_eq!(metrics.count("callboard_credentials_waiting", &[]).await, 0);
+}
+
+#[tokio::test]
+async fn an_authority_that_ends_early_ends_certificates_and_is_told_of() {
+    let short = ["tls.authority_lifetime_days", "tls.lifetime_days", "tls.client_lifetime_days"];
+    let launch = short.iter().fold(Launch::new(), |launch, key| launch.set(key, 60));
+    let server = launch.start().await;
+    let ends = [("key", "authority")];
+    let name = "callboard_tls_certificate_expiry_timestamp_seconds";
+    let authority = server.metrics().count(name, &ends).await;
+    let launch = short.iter().fold(server.stop().await, |launch, key| launch.set(key, 1_000));
+    let server = launch.start().await;
+    server.log.line("the internal authority ends before").await;
+    let metrics = server.metrics();
+    assert_eq!(metrics.count(name, &ends).await, authority);
+    assert_eq!(metrics.count("callboard_tls_client_lifetime_seconds", &[]).await, 1_000 * 86_400);
+    let (_, bootstrap) = secured(&server, MAC).await;
+    assert_eq!(not_after(bootstrap.own.certificate()), authority);
 }
 
 #[tokio::test]

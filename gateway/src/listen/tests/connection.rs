@@ -49,7 +49,7 @@ fn connect(shed: bool) -> Peer {
     let conn = Arc::new(ConnInfo {
         door: Door::WPI,
         peer: SocketAddr::from(([192, 0, 2, 1], 1)),
-        certificate: None,
+        client: None,
         id: 1,
         flow: Mutex::new(None),
         place: place.unwrap(),
