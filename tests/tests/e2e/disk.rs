@@ -3,8 +3,10 @@
 use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems, WriteItems};
 use callboard_tests::admin::{json, problem};
 use callboard_tests::disk::Disk;
+use callboard_tests::phone::Phone;
 use callboard_tests::server::{Launch, Server};
 use callboard_tests::until;
+use serde_json::Value;
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
 const NEW: &str = "00:1a:e8:0a:0b:0d";
@@ -49,7 +51,7 @@ async fn a_store_is_not_opened_without_space_and_not_harmed_by_the_attempt() {
     assert_eq!(server.admin().device(MAC).await["state"], "registered");
 }
 
-async fn readiness(server: &Server) -> (u16, serde_json::Value) {
+async fn readiness(server: &Server) -> (u16, Value) {
     let response = server.metrics().get("/readyz").await;
     (response.status, json(&response, response.status))
 }
@@ -62,6 +64,23 @@ async fn trouble(server: &Server, times: usize) {
         (events["items"].as_array().unwrap().len() == times).then_some(())
     };
     until("the event", told).await;
+}
+
+/// Everybody is told that nothing can be stored, and what is there is shown as ever.
+async fn is_told(server: &Server, new: &mut Phone, known: &Value) {
+    let admin = server.admin();
+    assert!(new.start_up().await.is_overload());
+    let told = server.metrics().count("callboard_overload_total", &[("cause", "store")]).await;
+    assert!(told >= 2, "{told}");
+    let body = r#"{"name": "t", "kind": "default", "applies_to": "all", "items": [{"name": "sntp-addr", "value": "a"}]}"#;
+    let refused = admin.request("POST", "/templates", "", body).await;
+    problem(&refused, 503, "store-unavailable");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(admin.get("/status").await["store"]["health"], "no-space");
+    assert_eq!(admin.get("/templates").await["items"], serde_json::json!([]));
+    // Reading goes on.
+    assert_eq!(&admin.device(MAC).await, known);
+    assert_eq!(server.metrics().get("/healthz").await.status, 200);
 }
 
 #[tokio::test]
@@ -94,18 +113,7 @@ async fn a_full_disk_is_told_to_everybody_and_nothing_acknowledged_is_lost() {
     assert_eq!(body["causes"][0]["cause"], "store", "{body}");
     trouble(&server, 1).await;
     let mut new = server.phone(NEW);
-    assert!(new.start_up().await.is_overload());
-    let told = server.metrics().count("callboard_overload_total", &[("cause", "store")]).await;
-    assert!(told >= 2, "{told}");
-    let body = r#"{"name": "t", "kind": "default", "applies_to": "all", "items": [{"name": "sntp-addr", "value": "a"}]}"#;
-    let refused = admin.request("POST", "/templates", "", body).await;
-    problem(&refused, 503, "store-unavailable");
-    assert!(refused.header("retry-after").is_some());
-    assert_eq!(admin.get("/status").await["store"]["health"], "no-space");
-    assert_eq!(admin.get("/templates").await["items"], serde_json::json!([]));
-    // Reading goes on.
-    assert_eq!(admin.device(MAC).await, known);
-    assert_eq!(server.metrics().get("/healthz").await.status, 200);
+    is_told(&server, &mut new, &known).await;
 
     disk.empty();
     let ready = || async { (readiness(&server).await.0 == 200).then_some(()) };

@@ -5,6 +5,7 @@ use std::path::Path;
 use base64::Engine as _;
 use callboard_codecs::wpi::Action::WriteItems;
 use callboard_codecs::wpi::{Fragment, ReplyStatus};
+use callboard_tests::phone::Phone;
 use callboard_tests::secure::with_pin;
 use callboard_tests::server::{Launch, Server, ended};
 use callboard_tests::tls::Client;
@@ -76,6 +77,32 @@ async fn api(server: &Server, template: &str) -> String {
     all
 }
 
+/// The PIN: password of the pack, and what the user types.
+fn halves() -> (&'static str, &'static str) {
+    PIN.split_at(PIN.len() - 3)
+}
+
+/// Both ways into secure mode: what a phone gets with a PIN, and another one without.
+async fn into_secure_mode(server: &Server, phone: &mut Phone) -> (String, String) {
+    let admin = server.admin();
+    admin.secure_mode(MAC, "individual-pin", Some(PIN)).await;
+    let answer = phone.start_up().await;
+    let pack = answer.item("secure-mode-data").unwrap().to_owned();
+    assert!(phone.reply(WriteItems, ReplyStatus::Accepted, Fragment::Final, &[]).await.is_end());
+    let (password, tan) = halves();
+    let contents = with_pin(&pack, password, STORE).unwrap();
+    phone.client = Client::default().with(contents.own);
+    phone.address = server.door("wpi_secure");
+    phone.hang_up();
+    tan.clone_into(&mut phone.tan);
+    assert!(phone.boot().await.last.is_end());
+    let mut second = server.phone(SECOND);
+    second.boot().await;
+    admin.secure_mode(SECOND, "no-pin", None).await;
+    let certificate = second.start_up().await.item("dls-client-certificate").unwrap().to_owned();
+    (pack, certificate)
+}
+
 #[tokio::test]
 async fn no_secret_reaches_log_metrics_api_or_disk() {
     let launch = Launch::new().set("log.filter", "trace").set("tls.client_pkcs12_password", STORE);
@@ -97,22 +124,7 @@ async fn no_secret_reaches_log_metrics_api_or_disk() {
     let task = json!({"type": "write-items", "items": [{"name": "line-sip-pwd", "index": 1, "value": TASK}]});
     admin.post(&format!("/devices/{MAC}/tasks"), &task).await;
 
-    // Both ways into secure mode.
-    admin.secure_mode(MAC, "individual-pin", Some(PIN)).await;
-    let answer = phone.start_up().await;
-    let pack = answer.item("secure-mode-data").unwrap().to_owned();
-    assert!(phone.reply(WriteItems, ReplyStatus::Accepted, Fragment::Final, &[]).await.is_end());
-    let (password, tan) = PIN.split_at(PIN.len() - 3);
-    let contents = with_pin(&pack, password, STORE).unwrap();
-    phone.client = Client::default().with(contents.own);
-    phone.address = server.door("wpi_secure");
-    phone.hang_up();
-    tan.clone_into(&mut phone.tan);
-    assert!(phone.boot().await.last.is_end());
-    let mut second = server.phone(SECOND);
-    second.boot().await;
-    admin.secure_mode(SECOND, "no-pin", None).await;
-    let certificate = second.start_up().await.item("dls-client-certificate").unwrap().to_owned();
+    let (pack, certificate) = into_secure_mode(&server, &mut phone).await;
     // Rubbish with a secret in it: errors must not quote it.
     let rubbish = format!("<WorkpointMessage><Message nonce=\"1\"><x a=\"{USER}\"</Message>");
     assert_eq!(server.phone(MAC).post(rubbish.as_bytes()).await.status, 400);
@@ -120,7 +132,7 @@ async fn no_secret_reaches_log_metrics_api_or_disk() {
     let token = std::fs::read_to_string(server.launch.data().join("admin-token")).unwrap();
     let default_pin = std::fs::read_to_string(server.launch.data().join("default-pin")).unwrap();
     let mut secrets: Vec<String> =
-        [USER, SIP, REPORTED, UNKNOWN, TASK, PIN, password, STORE].map(str::to_owned).into();
+        [USER, SIP, REPORTED, UNKNOWN, TASK, PIN, halves().0, STORE].map(str::to_owned).into();
     secrets.extend([token.trim().to_owned(), default_pin.trim().to_owned()]);
     // Parts from the middle, which hold key material.
     secrets.extend([pack[400..440].to_owned(), certificate[400..440].to_owned()]);
