@@ -11,7 +11,7 @@ use callboard::node::AdminParts;
 use callboard_admin_api::{AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, router};
 use callboard_core::time::Timestamp;
 
-use crate::throttle::Throttled;
+use crate::throttle::{Bounds, Throttled};
 
 /// The handler of the administration door.
 pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<TowerHandler<Router>>> {
@@ -33,7 +33,13 @@ pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<TowerHandle
         settings,
         status: Arc::new(Status(parts)),
     };
-    Ok(Throttled::new(TowerHandler(router(api))))
+    let bounds = Bounds {
+        wrong_tokens: config.admin.wrong_tokens,
+        window: config.admin.wrong_tokens_window,
+        sources: config.admin.wrong_tokens_sources,
+        ipv6_prefix: config.ipv6_prefix(),
+    };
+    Ok(Throttled::new(TowerHandler(router(api)), bounds))
 }
 
 /// The configured name, or the host's.

@@ -1,23 +1,30 @@
 //! Slows down who guesses the administrator's token.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use callboard::listen::{ConnInfo, Handler, RequestBody};
+use callboard::listen::{ConnInfo, Handler, RequestBody, Source};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use metrics::{Counter, counter, describe_counter};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Wrong tokens of one source within [`WINDOW`]; after that it gets no hearing until the window ends.
-const WRONG_TOKENS: u32 = 20;
-const WINDOW: Duration = Duration::from_mins(1);
-/// Sources remembered. When there are more, the one whose window ends first is forgotten.
-const SOURCES: usize = 4_096;
+/// How much guessing is allowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Wrong tokens of one source within the window; after that it gets no hearing until the window ends.
+    pub(crate) wrong_tokens: usize,
+    /// The window, from a source's first wrong token on.
+    pub(crate) window: Duration,
+    /// Sources remembered. When there are more, the one whose window ends first is forgotten.
+    pub(crate) sources: usize,
+    /// Leading bits that tell IPv6 sources apart.
+    pub(crate) ipv6_prefix: u32,
+}
+
 const REFUSED: &str = "callboard_admin_throttled_total";
 const PROBLEM: &str = r#"{"type":"/problems/too-many-wrong-tokens","title":"Too many wrong tokens","status":429,"detail":"wait as long as Retry-After says"}"#;
 
@@ -25,20 +32,21 @@ const PROBLEM: &str = r#"{"type":"/problems/too-many-wrong-tokens","title":"Too 
 #[derive(Debug)]
 pub(crate) struct Throttled<H> {
     inner: H,
+    ipv6_prefix: u32,
     guesses: Mutex<Guesses>,
     refused: Counter,
 }
 
 impl<H> Throttled<H> {
     /// Puts the throttle before `inner`. The recorder of metrics must be installed.
-    pub(crate) fn new(inner: H) -> Self {
+    pub(crate) fn new(inner: H, bounds: Bounds) -> Self {
         describe_counter!(
             REFUSED,
             "Administration requests refused unseen after many wrong tokens of their source."
         );
         let refused = counter!(REFUSED);
         refused.increment(0);
-        Self { inner, guesses: Mutex::default(), refused }
+        Self { inner, ipv6_prefix: bounds.ipv6_prefix, guesses: Mutex::new(Guesses::new(bounds)), refused }
     }
 }
 
@@ -46,7 +54,7 @@ impl<H: Handler<Body = Body>> Handler for Throttled<H> {
     type Body = Body;
 
     async fn call(&self, conn: Arc<ConnInfo>, request: Request<RequestBody>) -> Response<Body> {
-        let source = Source::of(conn.peer.ip());
+        let source = Source::of(conn.peer.ip(), self.ipv6_prefix);
         if let Some(left) = self.guesses.lock().banned(source, Instant::now()) {
             self.refused.increment(1);
             return refusal(left);
@@ -69,41 +77,37 @@ fn refusal(left: Duration) -> Response<Body> {
     response
 }
 
-/// An IPv4 address, or an IPv6 network of 64 bits: who has one has them all (RFC 4291, section 2.5.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Source(u128);
-
-impl Source {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().to_bits()),
-            IpAddr::V6(v6) => Self(v6.to_bits() >> 64 << 64),
-        }
-    }
+/// Wrong tokens by source: how many, since when.
+#[derive(Debug)]
+struct Guesses {
+    bounds: Bounds,
+    by_source: HashMap<Source, (usize, Instant)>,
 }
 
-/// Wrong tokens by source: how many, since when.
-#[derive(Debug, Default)]
-struct Guesses(HashMap<Source, (u32, Instant)>);
-
 impl Guesses {
+    fn new(bounds: Bounds) -> Self {
+        Self { bounds, by_source: HashMap::new() }
+    }
+
     /// How long the source has to wait, if it has to.
     fn banned(&self, source: Source, now: Instant) -> Option<Duration> {
-        let (count, since) = self.0.get(&source)?;
-        let left = WINDOW.checked_sub(now.duration_since(*since)).filter(|left| !left.is_zero())?;
-        (*count >= WRONG_TOKENS).then_some(left)
+        let (count, since) = self.by_source.get(&source)?;
+        let left =
+            self.bounds.window.checked_sub(now.duration_since(*since)).filter(|left| !left.is_zero())?;
+        (*count >= self.bounds.wrong_tokens).then_some(left)
     }
 
     fn wrong(&mut self, source: Source, now: Instant) {
-        if self.0.len() >= SOURCES && !self.0.contains_key(&source) {
-            self.0.retain(|_, (_, since)| now.duration_since(*since) < WINDOW);
-            let oldest = self.0.iter().min_by_key(|(_, (_, since))| *since).map(|(source, _)| *source);
-            if let Some(oldest) = oldest.filter(|_| self.0.len() >= SOURCES) {
-                self.0.remove(&oldest);
+        let Self { bounds, by_source } = self;
+        if by_source.len() >= bounds.sources && !by_source.contains_key(&source) {
+            by_source.retain(|_, (_, since)| now.duration_since(*since) < bounds.window);
+            let oldest = by_source.iter().min_by_key(|(_, (_, since))| *since).map(|(source, _)| *source);
+            if let Some(oldest) = oldest.filter(|_| by_source.len() >= bounds.sources) {
+                by_source.remove(&oldest);
             }
         }
-        let (count, since) = self.0.entry(source).or_insert((0, now));
-        if now.duration_since(*since) >= WINDOW {
+        let (count, since) = by_source.entry(source).or_insert((0, now));
+        if now.duration_since(*since) >= bounds.window {
             (*count, *since) = (0, now);
         }
         *count += 1;
@@ -114,13 +118,19 @@ impl Guesses {
 mod tests {
     use super::*;
 
+    const WRONG_TOKENS: usize = 20;
+    const WINDOW: Duration = Duration::from_mins(1);
+    const SOURCES: usize = 64;
+    const BOUNDS: Bounds =
+        Bounds { wrong_tokens: WRONG_TOKENS, window: WINDOW, sources: SOURCES, ipv6_prefix: 64 };
+
     fn source(text: &str) -> Source {
-        Source::of(text.parse().unwrap())
+        Source::of(text.parse().unwrap(), 64)
     }
 
     #[test]
     fn a_source_is_banned_for_the_rest_of_its_minute() {
-        let (mut guesses, now) = (Guesses::default(), Instant::now());
+        let (mut guesses, now) = (Guesses::new(BOUNDS), Instant::now());
         let (guesser, other) = (source("192.0.2.1"), source("192.0.2.2"));
         for _ in 0..WRONG_TOKENS {
             assert_eq!(guesses.banned(guesser, now), None);
@@ -134,23 +144,16 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_in_an_ipv6_network_are_one_source() {
-        assert_eq!(source("2001:db8::1"), source("2001:db8::2"));
-        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
-        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
-    }
-
-    #[test]
     fn sources_are_bounded() {
-        let (mut guesses, now) = (Guesses::default(), Instant::now());
+        let (mut guesses, now) = (Guesses::new(BOUNDS), Instant::now());
         for number in 0..u32::try_from(SOURCES).unwrap() + 10 {
             let at = now + Duration::from_millis(u64::from(number));
-            guesses.wrong(Source::of(std::net::Ipv4Addr::from(number).into()), at);
+            guesses.wrong(Source::of(std::net::Ipv4Addr::from(number).into(), 64), at);
         }
-        assert_eq!(guesses.0.len(), SOURCES);
-        assert!(!guesses.0.contains_key(&source("0.0.0.0")), "the oldest is forgotten first");
+        assert_eq!(guesses.by_source.len(), SOURCES);
+        assert!(!guesses.by_source.contains_key(&source("0.0.0.0")), "the oldest is forgotten first");
         guesses.wrong(source("2001:db8::1"), now + 2 * WINDOW);
-        assert_eq!(guesses.0.len(), 1, "those whose minute is over go first");
+        assert_eq!(guesses.by_source.len(), 1, "those whose minute is over go first");
     }
 
     /// Takes one token, and counts what it is asked.
@@ -177,7 +180,7 @@ mod tests {
 
         let bound = bind(Door::ADMIN, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
         let (address, shutdown) = (bound.local_addr(), Shutdown::new());
-        let handler = Arc::new(Throttled::new(Guarded(0.into())));
+        let handler = Arc::new(Throttled::new(Guarded(0.into()), BOUNDS));
         let limits = Arc::new(Limits::default());
         let door = tokio::spawn(serve(bound, None, limits, Arc::clone(&handler), shutdown.clone()));
         let status = async |authorization: &str| {

@@ -25,7 +25,7 @@ use crate::device::DeviceId;
 use crate::time::{Random, Timestamp};
 use answered::{Answered, Memory};
 pub use cookie::Cookie;
-use sources::Sources;
+use sources::{Sources, network};
 
 const SHARDS: usize = 64;
 
@@ -34,8 +34,10 @@ const SHARDS: usize = 64;
 pub struct SessionLimits {
     /// Open flows.
     pub flows: usize,
-    /// Open flows of one sender's address.
+    /// Open flows of one sender's address, or of one IPv6 network.
     pub flows_per_source: usize,
+    /// Leading bits that tell IPv6 networks apart.
+    pub ipv6_prefix: u32,
     /// Bytes that flows keep of what their phones sent, all together. Beyond it no flow is opened; beyond twice as much
     /// those that are open are not continued either.
     pub flow_bytes: usize,
@@ -56,6 +58,7 @@ impl Default for SessionLimits {
         Self {
             flows: 100_000,
             flows_per_source: 2_000,
+            ipv6_prefix: 64,
             flow_bytes: 512 << 20,
             idle: Duration::from_mins(2),
             lifetime: Duration::from_mins(10),
@@ -162,9 +165,13 @@ impl Sessions {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Whether the sender's address has as many open flows as it may.
+    /// Whether the sender's address, or its network, has as many open flows as it may.
     pub fn is_full(&self, source: IpAddr) -> bool {
-        self.source(source).number(source) >= self.limits.flows_per_source
+        let flows = match network(source, self.limits.ipv6_prefix) {
+            Some(network) => self.source(network).crowd(network),
+            None => self.source(source).number(source),
+        };
+        flows >= self.limits.flows_per_source
     }
 
     /// Whether waiting flows keep more bytes than new ones may add to.
@@ -197,7 +204,8 @@ impl Sessions {
     }
 
     #[allow(clippy::cast_possible_truncation)] // SHARDS is small
-    fn source(&self, source: IpAddr) -> MutexGuard<'_, Sources> {
+    fn source(&self, source: impl Into<IpAddr>) -> MutexGuard<'_, Sources> {
+        let source = source.into();
         self.sources[(self.hasher.hash_one(source) % SHARDS as u64) as usize].lock()
     }
 
@@ -242,8 +250,7 @@ impl Sessions {
         let number = random.next_u128() & !(SHARDS as u128 - 1) | self.shard_of(device) as u128;
         let cookie = Cookie::from_u128(number);
         // The address first: who ends the flow finds it there.
-        self.source(arrival.source).add(arrival.source, cookie);
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.count_in(arrival.source, cookie);
         let slot = Slot::CheckedOut(now);
         let entry = Entry { cookie, source: arrival.source, door: arrival.door.clone(), slot, bytes: 0 };
         let mut shard = self.shard(device);
@@ -268,9 +275,20 @@ impl Sessions {
         }
     }
 
+    fn count_in(&self, source: IpAddr, cookie: Cookie) {
+        self.source(source).add(source, cookie);
+        if let Some(network) = network(source, self.limits.ipv6_prefix) {
+            self.source(network).join(network);
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn count_out(&self, source: IpAddr, cookie: Cookie) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.source(source).remove(source, cookie);
+        if let Some(network) = network(source, self.limits.ipv6_prefix) {
+            self.source(network).leave(network);
+        }
     }
 
     /// Find and check out the flow that a message belongs to (WPI reference, section 1.5).

@@ -86,6 +86,7 @@ impl Config {
             idle_timeout,
             connection_lifetime,
             drain_timeout,
+            buffers_timeout,
             // Taken by TLS, the request handlers and the sockets.
             concurrent_handshakes: _,
             body_bytes: _,
@@ -112,7 +113,14 @@ impl Config {
             idle_timeout,
             connection_lifetime,
             drain_timeout,
+            buffers_timeout,
         }
+    }
+
+    /// Leading bits that tell IPv6 sources apart.
+    #[must_use]
+    pub fn ipv6_prefix(&self) -> u32 {
+        narrow(self.limits.ipv6_prefix)
     }
 
     /// Connections the system queues per door, for [`listen::bind`].

@@ -107,6 +107,8 @@ config_table! {
         connection_lifetime: seconds(3_600 in 1..=604_800),
         /// Time given to open dialogues and requests when the server stops.
         drain_timeout: ms(10_000 in 0..=600_000),
+        /// Rest between two requests after which a connection gives its buffers (16 kB) back.
+        buffers_timeout: ms(1_000 in 0..=3_600_000),
         /// Connections the system queues per door before they are accepted.
         backlog: count(4_096 in 1..=65_535),
     }
@@ -171,6 +173,8 @@ config_table! {
         items_per_template: count(2_000 in 1..=65_535),
         /// Size of a value in a template, before variables are put in.
         template_value_bytes: bytes(16_384 in 256..=65_536),
+        /// Tasks that may wait for one device.
+        tasks_per_device: count(16 in 1..=256),
         /// Templates assigned to one device by hand.
         templates_per_device: count(32 in 1..=1_024),
     }
@@ -221,6 +225,12 @@ config_table! {
         request_timeout: ms(30_000 in 100..=600_000),
         /// Size of a request body.
         body_bytes: bytes(1_048_576 in 4_096..=67_108_864),
+        /// Wrong tokens of one source address after which it gets no hearing (429) until `wrong_tokens_window_s` is over.
+        wrong_tokens: count(20 in 1..=100_000),
+        /// Time in which wrong tokens add up, from the first one on.
+        wrong_tokens_window: seconds(60 in 1..=86_400),
+        /// Source addresses whose wrong tokens are remembered; when full, the one that is there for longest is forgotten.
+        wrong_tokens_sources: count(4_096 in 16..=1_048_576),
         /// Event streams open at the same time.
         event_streams: count(64 in 0..=10_000),
         /// Requests worked on at the same time, event streams excepted; one more is told to try again.

@@ -1,7 +1,7 @@
 //! The life of one connection after the handshake: requests one after the other, under one timer.
 //!
 //! A connection that does nothing holds no HTTP state at all. Its parser and buffers (16 kB) are made when a first byte
-//! arrives and given back after [`PARK_AFTER`] of silence, so that idle phones cost little more than their TLS state.
+//! arrives and given back after [`Limits::buffers_timeout`] of silence, so that idle phones cost little more than their TLS state.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -26,9 +26,6 @@ use super::io::{Outgoing, Watched};
 use super::metrics::{DoorMetrics, HttpError};
 use super::{ConnInfo, Handler, Limits, Phase, RequestBody, Shutdown};
 
-/// Silence after which an idle connection gives its buffers back.
-const PARK_AFTER: Duration = Duration::from_secs(1);
-
 /// After a response that did not wait for the whole request, what the peer still sends is read and dropped for this
 /// long and up to this much; closing at once would make the peer's system throw the response away.
 const LINGER: Duration = Duration::from_secs(2);
@@ -43,6 +40,7 @@ pub(super) struct Shared<H> {
     pub(super) http: http1::Builder,
     pub(super) metrics: Arc<DoorMetrics>,
     pub(super) drain_timeout: Duration,
+    pub(super) buffers_timeout: Duration,
     pub(super) shutdown: Shutdown,
     /// The door has closed for good: what is not in the middle of a request ends.
     pub(super) closing: CancellationToken,
@@ -79,6 +77,7 @@ where
         shutdown: &shared.shutdown,
         closing: &shared.closing,
         drain_timeout: shared.drain_timeout,
+        buffers_timeout: shared.buffers_timeout,
         drain: None,
     };
     let mut io = Watched { inner: stream, ahead: Bytes::new(), conn: Arc::clone(&conn) };
@@ -227,6 +226,7 @@ struct Watch<'a, D> {
     shutdown: &'a Shutdown,
     closing: &'a CancellationToken,
     drain_timeout: Duration,
+    buffers_timeout: Duration,
     /// Set once draining has begun.
     drain: Option<Drain<'a>>,
 }
@@ -262,7 +262,7 @@ impl<D: Future<Output = ()>> Watch<'_, D> {
             }
         }
         loop {
-            let park = self.clock.idle_since().filter(|_| may_park).map(|since| since + PARK_AFTER);
+            let park = self.clock.idle_since().filter(|_| may_park).map(|since| since + self.buffers_timeout);
             let drained = self.drain.as_ref().map(|drain| drain.end);
             let end = [self.clock.deadline(), drained].into_iter().flatten().min();
             let Some(due) = [end, park].into_iter().flatten().min() else {

@@ -45,6 +45,8 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Pause between two requests on one connection.
     pub idle_timeout: Duration,
+    /// Pause between two requests after which a connection gives its buffers back.
+    pub buffers_timeout: Duration,
     /// Age at which a connection is closed after the request in hand, or at once if there is none.
     pub connection_lifetime: Duration,
     /// Time given to open dialogues and requests in hand at shutdown.
@@ -71,6 +73,7 @@ impl Default for Limits {
             handler_timeout: Duration::from_mins(1),
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(45),
+            buffers_timeout: Duration::from_secs(1),
             connection_lifetime: Duration::from_hours(1),
             drain_timeout: Duration::from_secs(10),
         }

@@ -64,6 +64,7 @@ pub fn serve<H: Handler>(
             http: http(&limits),
             metrics: Arc::clone(&metrics),
             drain_timeout: limits.drain_timeout,
+            buffers_timeout: limits.buffers_timeout,
             shutdown: shutdown.clone(),
             closing: CancellationToken::new(),
         },

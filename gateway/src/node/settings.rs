@@ -14,9 +14,6 @@ use callboard_core::time::{Clock, Random, Timestamp};
 use crate::config::{AfterCleanUp, Config};
 use crate::wpi::{LargeBodies, WpiLimits};
 
-/// Tasks that may wait for one device.
-const TASKS_PER_DEVICE: usize = 16;
-
 fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -37,6 +34,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings
             flows: flow.flows,
             flows_per_source: flow.flows_per_source,
             flow_bytes: flow.flow_bytes,
+            ipv6_prefix: config.ipv6_prefix(),
             idle: flow.idle_timeout,
             lifetime: flow.lifetime,
             retransmission_window: flow.retransmission_window,
@@ -51,7 +49,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings
         template: TemplateBounds { items: fleet.items_per_template, value_bytes: fleet.template_value_bytes },
         templates: fleet.templates,
         templates_per_device: fleet.templates_per_device,
-        tasks_per_device: TASKS_PER_DEVICE,
+        tasks_per_device: fleet.tasks_per_device,
         events: EventLimits {
             administration: config.events.administration_kept,
             security: config.events.security_kept,
