@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::{Clock, Doing};
+use super::framing::Framing;
 use super::io::{Outgoing, Watched};
 use super::metrics::{DoorMetrics, HttpError};
 use super::{ConnInfo, Handler, Limits, Phase, RequestBody, Shutdown};
@@ -80,7 +81,8 @@ where
         buffers_timeout: shared.buffers_timeout,
         drain: None,
     };
-    let mut io = Watched { inner: stream, ahead: Bytes::new(), conn: Arc::clone(&conn) };
+    let mut io =
+        Watched { inner: stream, ahead: Bytes::new(), framing: Framing::new(), conn: Arc::clone(&conn) };
     loop {
         if io.ahead.is_empty() {
             match watch.first_byte(&mut io).await {
@@ -168,11 +170,21 @@ async fn answer<H: Handler>(
     conn: Arc<ConnInfo>,
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing<H::Body>>, Infallible> {
+    // Nothing is looked at behind a chunked request: whatever a proxy takes for its end, nobody can hide a request there.
+    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let request = request.map(|body| RequestBody::new(body, Arc::clone(&conn)));
-    let mut response = shared.handler.call(Arc::clone(&conn), request).await;
+    let mut response = if conn.framing.next_is_ambiguous() {
+        shared.metrics.http_error(HttpError::AmbiguousLength);
+        conn.clock.body_abandoned();
+        let mut refusal = Response::new(None);
+        *refusal.status_mut() = StatusCode::BAD_REQUEST;
+        refusal
+    } else {
+        shared.handler.call(Arc::clone(&conn), request).await.map(Some)
+    };
     conn.clock.answered();
     let drained = shared.shutdown.phase() != Phase::Running && !conn.in_dialogue();
-    if conn.place.is_shed() || conn.clock.is_old() || conn.clock.is_abandoned() || drained {
+    if conn.place.is_shed() || conn.clock.is_old() || conn.clock.is_abandoned() || is_chunked || drained {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|inner| Outgoing { inner, conn }))

@@ -10,11 +10,13 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::ConnInfo;
+use super::framing::Framing;
 
 /// A stream that tells the connection's clock what happens on it, and gives bytes read earlier first.
 pub(super) struct Watched<S> {
     pub(super) inner: S,
     pub(super) ahead: Bytes,
+    pub(super) framing: Framing,
     pub(super) conn: Arc<ConnInfo>,
 }
 
@@ -33,7 +35,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.conn.clock.received();
+            let Self { framing, conn, .. } = &mut *self;
+            framing.see(&buf.filled()[before..], &conn.framing);
+            conn.clock.received();
         }
         read
     }
@@ -79,9 +83,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// A response's body that tells the clock when all of it has been handed over: it is dropped then.
+/// A response's body, if there is one, that tells the clock when all of it has been handed over: it is dropped then.
 pub(super) struct Outgoing<B> {
-    pub(super) inner: B,
+    pub(super) inner: Option<B>,
     pub(super) conn: Arc<ConnInfo>,
 }
 
@@ -93,15 +97,18 @@ impl<B: Body + Unpin> Body for Outgoing<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        match &mut self.inner {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), B::size_hint)
     }
 }
 

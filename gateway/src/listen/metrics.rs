@@ -41,6 +41,8 @@ impl Cause {
 pub(super) enum HttpError {
     /// What came is not HTTP/1; answered with 400 where that makes sense.
     Parse,
+    /// The request's length can be read in two ways; answered with 400.
+    AmbiguousLength,
     /// The head is too long; answered with 431 or 414.
     HeadTooLarge,
     /// The peer went away in the middle of a request.
@@ -52,11 +54,13 @@ pub(super) enum HttpError {
 }
 
 impl HttpError {
-    const ALL: [Self; 5] = [Self::Parse, Self::HeadTooLarge, Self::Incomplete, Self::Unsent, Self::Other];
+    const ALL: [Self; 6] =
+        [Self::Parse, Self::AmbiguousLength, Self::HeadTooLarge, Self::Incomplete, Self::Unsent, Self::Other];
 
     fn label(self) -> &'static str {
         match self {
             Self::Parse => "parse",
+            Self::AmbiguousLength => "ambiguous_length",
             Self::HeadTooLarge => "head_too_large",
             Self::Incomplete => "incomplete",
             Self::Unsent => "unsent",

@@ -8,6 +8,7 @@ mod admission;
 mod bind;
 mod clock;
 mod connection;
+mod framing;
 mod handler;
 mod io;
 mod limits;
@@ -27,6 +28,7 @@ use crate::tls::ClientCertificate;
 
 use admission::Place;
 use clock::Clock;
+use framing::Verdict;
 
 pub use bind::{BindError, Bound, bind};
 pub use handler::{BodyError, Handler, RequestBody, TowerHandler, read_body};
@@ -85,6 +87,7 @@ pub struct ConnInfo {
     place: Place,
     in_dialogue: AtomicBool,
     shutdown: Shutdown,
+    framing: Verdict,
     clock: Clock,
 }
 

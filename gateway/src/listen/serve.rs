@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::admission::{Admission, Place};
 use super::clock::{Clock, Timeouts};
 use super::connection::{Shared, drive, http};
+use super::framing::Verdict;
 use super::metrics::DoorMetrics;
 use super::{Bound, ConnInfo, Door, Handler, Limits, Shutdown};
 use crate::tls::{self, HandshakeOutcome};
@@ -162,6 +163,7 @@ async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: Soc
             place,
             in_dialogue: AtomicBool::new(false),
             shutdown: open.shared.shutdown.clone(),
+            framing: Verdict::default(),
             clock: Clock::new(Arc::clone(&open.timeouts)),
         })
     };

@@ -242,6 +242,14 @@ async fn what_is_not_http_gets_an_answer_and_the_end() {
     }
     let labels = [("door", "wpi"), ("cause", "parse")];
     server.metrics().wait("callboard_http_errors_total", &labels, |count| count == 2).await;
+    let (_, body) = start_up(&server.phone(MAC));
+    let both = format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", body.len());
+    let mut wire = connect(&server).await;
+    let response = wire.ask(post(&both, &body)).await;
+    assert_eq!((response.status, response.body.len()), (400, 0));
+    wire.assert_closed().await;
+    let labels = [("door", "wpi"), ("cause", "ambiguous_length")];
+    server.metrics().wait("callboard_http_errors_total", &labels, |count| count == 1).await;
 }
 
 /// Passes one connection on, and gives what the server sent.

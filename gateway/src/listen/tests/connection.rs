@@ -16,6 +16,7 @@ use super::recorder::Memory;
 use crate::listen::admission::Admission;
 use crate::listen::clock::{Clock, Timeouts};
 use crate::listen::connection::{Shared, drive, http};
+use crate::listen::framing::Verdict;
 use crate::listen::metrics::DoorMetrics;
 use crate::listen::{ConnInfo, Door, Limits, Shutdown};
 
@@ -56,6 +57,7 @@ fn connect(shed: bool) -> Peer {
         place: place.unwrap(),
         in_dialogue: AtomicBool::new(false),
         shutdown: shutdown.clone(),
+        framing: Verdict::default(),
         clock: Clock::new(Arc::new(Timeouts::new(&limits))),
     });
     let (stream, ours) = duplex(16 * 1024);
@@ -272,6 +274,7 @@ async fn a_chunked_body_is_put_together_and_bounded() {
         peer.send(part).await;
     }
     assert_eq!(peer.response().await.1, "abcdefg");
+    let mut peer = connect(false);
     peer.send(head).await;
     let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
     for _ in 0..5 {
@@ -306,6 +309,38 @@ async fn what_is_not_http_gets_400_and_the_end() {
         assert!(peer.rest().await.0.is_empty());
         assert_eq!(metrics.counter("http_errors_total{door=wpi,cause=parse}"), 1, "{garbage:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_length_that_can_be_read_in_two_ways_is_refused() {
+    let both = ["Transfer-Encoding: chunked", "Content-Length: 5"];
+    for [one, other] in
+        [both, [both[1], both[0]], [both[1], both[1]], ["Transfer-Encoding: x, chunked", "X: y"]]
+    {
+        let mut peer = connect(false);
+        let bad = format!("POST /echo HTTP/1.1\r\nHost: x\r\n{one}\r\n{other}\r\n\r\n0\r\n\r\n");
+        // What hides behind it is never answered; what came before it is.
+        peer.send(&[POST, &bad, POST].concat()).await;
+        assert_eq!(peer.response().await.1, "hello");
+        let (head, body) = peer.response().await;
+        assert!(
+            head.starts_with("http/1.1 400 ") && head.contains("connection: close"),
+            "{one} {other}: {head}"
+        );
+        assert_eq!((body.as_str(), peer.errors("ambiguous_length")), ("", 1), "{one} {other}");
+        assert_eq!(peer.rest().await.0, "", "{one} {other}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_follows_a_chunked_request() {
+    let mut peer = connect(false);
+    let chunked =
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    peer.send(&[chunked, POST].concat()).await;
+    let (head, body) = peer.response().await;
+    assert!(head.starts_with("http/1.1 200 ") && head.contains("connection: close"), "{head}");
+    assert_eq!((body.as_str(), peer.rest().await.0.as_str()), ("hello", ""));
 }
 
 #[tokio::test(start_paused = true)]
