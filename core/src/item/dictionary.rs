@@ -37,9 +37,13 @@ const SHORTEST: usize = 3;
 const LONGEST: usize = 255;
 /// A text that was met this often lately is common.
 const COMMON_FROM: u8 = 16;
-/// Counters of texts met lately, by hash. All are halved after as many texts as there are counters, so that texts that
-/// only one phone has (about 25 of each) do not add up to common ones.
-const COUNTERS: usize = 1 << 18;
+/// Counters of texts met lately, by hash, for each value that may be learned. All are halved after as many texts as there
+/// are counters, so that texts that only one phone has (about 25 of each) do not add up to common ones.
+const COUNTERS_PER_VALUE: usize = 4;
+/// The fewest counters: with fewer a small dictionary would take rare texts for common ones.
+const FEWEST_COUNTERS: usize = 1 << 12;
+/// The most counters, a byte each.
+const MOST_COUNTERS: usize = 1 << 18;
 /// Entries on their way to the store at the same time.
 const IN_FLIGHT: usize = 256;
 
@@ -85,11 +89,12 @@ impl Dictionary {
     pub fn new(limit: usize) -> Self {
         #[allow(clippy::cast_possible_truncation)] // MOST is far below
         let limit = limit.min(MOST) as u32;
+        let counters = (limit as usize * COUNTERS_PER_VALUE).clamp(FEWEST_COUNTERS, MOST_COUNTERS);
         Self {
             texts: std::iter::repeat_with(OnceLock::new).take(MOST / CHUNK).collect(),
             limit,
             numbers: RwLock::default(),
-            met: std::iter::repeat_with(AtomicU8::default).take(COUNTERS).collect(),
+            met: std::iter::repeat_with(AtomicU8::default).take(counters).collect(),
             met_since_halving: AtomicUsize::new(0),
             hasher: RandomState::default(),
             arriving: Mutex::default(),
@@ -184,7 +189,7 @@ impl Dictionary {
 
     fn counter_of(&self, text: &str) -> usize {
         #[allow(clippy::cast_possible_truncation)] // any bits do
-        let counter = self.hasher.hash_one(text) as usize % COUNTERS;
+        let counter = self.hasher.hash_one(text) as usize % self.met.len();
         counter
     }
 
@@ -193,7 +198,7 @@ impl Dictionary {
         let counter = &self.met[counter];
         let count = counter.load(Ordering::Relaxed).saturating_add(1);
         counter.store(count, Ordering::Relaxed);
-        if self.met_since_halving.fetch_add(1, Ordering::Relaxed) + 1 >= COUNTERS {
+        if self.met_since_halving.fetch_add(1, Ordering::Relaxed) + 1 >= self.met.len() {
             self.met_since_halving.store(0, Ordering::Relaxed);
             for counter in &self.met {
                 counter.store(counter.load(Ordering::Relaxed) / 2, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use callboard_codecs::wpi::{
@@ -31,6 +31,8 @@ use crate::world::{Branch, World, poll, settings};
 const STEPS: usize = 80;
 const PHONES: usize = 3;
 const PIN: &str = "verysecret789";
+/// A value of which a device can have few.
+static LONG: LazyLock<String> = LazyLock::new(|| "x".repeat(2_000));
 
 /// Names and values that mean something to the service, and some that mean nothing.
 const ITEMS: [(&str, Option<u32>, &str, Option<&str>); 30] = [
@@ -109,9 +111,7 @@ type Pending = Pin<Box<dyn Future<Output = WpiResponse>>>;
 /// A message that has no answer yet.
 struct Call {
     future: Pending,
-    nonce: String,
-    /// The device that the message names.
-    device: Option<DeviceId>,
+    sent: Arc<Sent>,
     /// Its revision when the answer began to wait for the disk.
     revision: u64,
     /// Deletions when the message was sent.
@@ -119,9 +119,10 @@ struct Call {
 }
 
 /// A message as it was sent.
-#[derive(Clone)]
 struct Sent {
     body: Vec<u8>,
+    /// Its number among all messages, which stands in it too: no two bodies are alike.
+    number: u32,
     nonce: String,
     /// The device that it names.
     device: Option<DeviceId>,
@@ -133,7 +134,7 @@ struct Phone {
     connection: Option<Cookie>,
     /// The action it was told last.
     told: Option<Action>,
-    last: Option<Sent>,
+    last: Option<Arc<Sent>>,
     call: Option<Call>,
 }
 
@@ -179,7 +180,7 @@ fn bounds() -> Settings {
     settings.flow.fragments = 3;
     settings.flow.items = 24;
     settings.flow.device_items = 20;
-    settings.flow.device_bytes = 60_000;
+    settings.flow.device_bytes = 6_000;
     settings.sessions.flows = 2;
     settings.sessions.retransmission_nonces = 2;
     settings.sessions.retransmission_bytes = 64 * 1_500;
@@ -218,7 +219,7 @@ impl Run<'_> {
         let sent = match self.phones[phone].last.clone() {
             Some(last) if self.input.one_in(8) => last,
             _ => match self.compose(phone) {
-                Some(new) => new,
+                Some(new) => Arc::new(new),
                 None => return,
             },
         };
@@ -243,9 +244,8 @@ impl Run<'_> {
         let shed = self.input.one_in(16);
         let service = self.world.service.clone();
         let request = (door, source, cookie, connection, shed);
-        let Sent { body, nonce, device } = sent;
-        let future = Box::pin(call(service, body, request));
-        let call = Call { future, nonce, device, revision: 0, deletions: self.deletions };
+        let future = Box::pin(call(service, sent.clone(), request));
+        let call = Call { future, sent, revision: 0, deletions: self.deletions };
         self.phones[phone].call = Some(call);
         self.hear(phone);
     }
@@ -299,7 +299,6 @@ impl Run<'_> {
         let told = self.phones[phone].told;
         let reason = self.reason(told);
         let address = id(phone).to_string();
-        let long = "x".repeat(20_000);
         let mut items = Vec::new();
         if reason.is_opening() || self.input.one_in(4) {
             items.push(ItemRef::new("mac-addr", &address));
@@ -309,7 +308,7 @@ impl Run<'_> {
             items.push(ItemRef { name, index, status, value });
         }
         if self.input.one_in(32) {
-            items.push(ItemRef::new("realm", &long));
+            items.push(ItemRef::new("realm", &LONG));
         }
         self.messages += 1;
         let nonce = format!("{:X}", self.messages);
@@ -325,7 +324,7 @@ impl Run<'_> {
         write_phone_message(&mut body, &message).ok()?;
         let named = items.iter().rev().find(|item| item.name == "mac-addr");
         let device = named.and_then(|item| item.value.parse().ok());
-        Some(Sent { body, nonce, device })
+        Some(Sent { body, number: self.messages, nonce, device })
     }
 
     /// Take the answer to a phone's message, if there is one already.
@@ -333,7 +332,7 @@ impl Run<'_> {
         let Some(mut call) = self.phones[phone].call.take() else { return };
         let Some(response) = poll(call.future.as_mut()) else {
             if call.revision == 0 {
-                call.revision = self.of(call.device.as_ref()).map_or(0, |device| device.revision);
+                call.revision = self.of(call.sent.device.as_ref()).map_or(0, |device| device.revision);
             }
             self.phones[phone].call = Some(call);
             return;
@@ -356,16 +355,16 @@ impl Run<'_> {
 
     fn well_formed(response: &WpiResponse, call: &Call) {
         let mut xml = Vec::new();
-        response.reply.write(&call.nonce, &mut xml).unwrap();
+        response.reply.write(&call.sent.nonce, &mut xml).unwrap();
         assert!(xml.len() <= MAX_MESSAGE_BYTES);
         let read = parse_service_message(&xml, &Limits::default()).unwrap();
-        assert_eq!((read.nonce, read.action), (call.nonce.as_str(), response.reply.action));
+        assert_eq!((read.nonce, read.action), (call.sent.nonce.as_str(), response.reply.action));
         assert_eq!(read.items.len(), response.reply.items.len());
     }
 
     /// What the last answer of a flow acknowledges is in the store.
     fn durable(&self, call: &Call) {
-        let Some(device) = self.of(call.device.as_ref()) else { return };
+        let Some(device) = self.of(call.sent.device.as_ref()) else { return };
         let record = self.world.store.get(Table::Device, &device.id.to_string());
         if !self.held && !self.full {
             assert_eq!(record, encode(&device).ok());
@@ -520,14 +519,11 @@ impl Run<'_> {
 
 async fn call(
     service: Arc<Service>,
-    body: Vec<u8>,
+    sent: Arc<Sent>,
     (door, source, cookie, connection, shed): (Door, IpAddr, Option<Cookie>, Option<Cookie>, bool),
 ) -> WpiResponse {
-    let message = parse_phone_message(&body, &Limits::default()).unwrap();
-    // Any number that differs for different bodies.
-    let digest = body.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let message = parse_phone_message(&sent.body, &Limits::default()).unwrap();
+    let digest = u64::from(sent.number);
     let has_cookie = cookie.is_some();
     let shed = shed.then_some(OverloadCause::Connections);
     let request = WpiRequest {

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -116,6 +116,9 @@ impl CredentialSource for PaperCredentials {
     }
 }
 
+/// One for all worlds: it never changes, and its keys take a while to make.
+static VAULT: LazyLock<Arc<Vault>> = LazyLock::new(|| Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()));
+
 /// A service and everything around it.
 pub(crate) struct World {
     pub(crate) service: Arc<Service>,
@@ -134,7 +137,7 @@ impl World {
 
     pub(crate) fn with_store(settings: Settings, store: MemoryStore) -> Self {
         let clock = Arc::new(HandClock(AtomicU64::new(1_767_225_600_000)));
-        let vault = Arc::new(Vault::new(&[7; KEY_LEN]).unwrap());
+        let vault = VAULT.clone();
         let (random, credentials) = (Arc::default(), Arc::default());
         let store = Arc::new(store);
         let service = serve(&settings, &store, &vault, &clock, &random, &credentials);
