@@ -74,14 +74,14 @@ pub struct Security {
     pub sent: bool,
     /// Why the last attempt failed, for people.
     pub fault: Option<Box<str>>,
-    /// Certificates handed out while bootstrapping, oldest first, at most [`MAX_OFFERED`]: the phone may hold any of
-    /// them, because its answer can be lost.
+    /// Certificates handed out while bootstrapping, and in secure mode to renew the present one, oldest first, at most
+    /// [`MAX_OFFERED`]: the phone may hold any of them, because its answer can be lost.
     pub offered: Vec<Offered>,
     /// Wrong TANs since an administrator chose the mode.
     pub wrong_tans: u8,
 }
 
-/// Certificates remembered of one bootstrapping: more than a stranger who starts up in the phone's name is handed out
+/// Certificates remembered of one bootstrapping or renewal: more than a stranger who starts up in the phone's name is handed out
 /// soon, so that the phone's own is not forgotten for them.
 pub const MAX_OFFERED: usize = 16;
 

@@ -69,6 +69,11 @@ pub enum SecurityChange {
         /// Serial number (hex) of the certificate it came with.
         serial: Box<str>,
     },
+    /// The phone came to the secure door with the new certificate it was given.
+    Renewed {
+        /// Serial number (hex) of that certificate.
+        serial: Box<str>,
+    },
     /// The phone was told to leave secure mode.
     Left,
     /// Bootstrapping failed.
@@ -159,7 +164,9 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
         }
     };
     match change {
-        SecurityChange::Offered(offered) if security.mode.is_enabling() => {
+        SecurityChange::Offered(offered)
+            if security.mode.is_enabling() || security.mode == SecureMode::Secure =>
+        {
             security.offered.push(offered);
             keep_newest(&mut security.offered, MAX_OFFERED);
         }
@@ -177,6 +184,14 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
             security.certificate_serial = Some(serial);
             security.wrong_tans = 0;
             (security.pin, security.sent, security.fault) = (None, false, None);
+        }
+        SecurityChange::Renewed { serial } if security.mode == SecureMode::Secure => {
+            let offered = security.offered.iter().find(|offered| offered.serial == serial);
+            if let Some(expires) = offered.map(|offered| offered.expires) {
+                (security.certificate_serial, security.certificate_expires) = (Some(serial), Some(expires));
+                // The old one, and others that were never seen, are good no longer.
+                security.offered.clear();
+            }
         }
         SecurityChange::Left if security.mode == SecureMode::Disabling => {
             enter(security, SecureMode::Off);
@@ -197,6 +212,7 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
         SecurityChange::Offered(_)
         | SecurityChange::Sent { .. }
         | SecurityChange::Secured { .. }
+        | SecurityChange::Renewed { .. }
         | SecurityChange::Left
         | SecurityChange::WrongTan(_) => {}
     }

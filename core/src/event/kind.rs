@@ -120,6 +120,8 @@ kinds! {
     SecureModeEntered "secure-mode-entered" Info Security,
     /// A device has left secure mode.
     SecureModeLeft "secure-mode-left" Info Security,
+    /// A device in secure mode came with the new certificate it was given.
+    CertificateRenewed "certificate-renewed" Info Security,
     /// Credentials could not be made or were refused.
     SecureModeFailed "secure-mode-failed" Error Security,
     /// The TAN typed at the phone is wrong.

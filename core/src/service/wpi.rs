@@ -241,6 +241,13 @@ impl Service {
         let Next::Need(need) = step.next else { return Ok(step) };
         let made = match self.around.credentials.issue(need, arrival.source, now).await {
             Err(IssueError::Failed(reason)) => Err(reason),
+            Err(IssueError::Later) if step.flow.renews() => {
+                let policy = self.templates.policy();
+                let context = self.context(self.now(), &policy);
+                let mut step = step.flow.without_renewal(&context, message.nonce, arrival.digest);
+                self.tell(&mut step);
+                return Ok(step);
+            }
             Err(IssueError::Later) => {
                 self.sessions.park(cookie, Box::new(step.flow));
                 return Err(WpiResponse::overload(OverloadCause::Credentials));

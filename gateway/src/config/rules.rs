@@ -24,6 +24,8 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     ("flow.idle_timeout_s", 1, "flow.lifetime_s"),
     ("tls.lifetime_days", 1, "tls.authority_lifetime_days"),
     ("tls.client_lifetime_days", 1, "tls.authority_lifetime_days"),
+    // Else a new certificate would soon be renewed again.
+    ("secure_mode.renew_before_days", 2, "tls.client_lifetime_days"),
     ("secure_mode.credentials_wait_ms", 1, "limits.handler_timeout_ms"),
     ("secure_mode.credentials_per_source", 1, "secure_mode.credentials_per_device"),
     ("store.flush_bytes", 1, "store.queue_bytes"),

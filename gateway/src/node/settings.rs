@@ -19,7 +19,13 @@ fn narrow(number: usize) -> u32 {
 }
 
 /// The service's settings.
-pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings {
+///
+/// `certificates_end` is the end of the internal authority.
+pub(super) fn service_settings(
+    config: &Config,
+    default_pin: Secret,
+    certificates_end: Timestamp,
+) -> Settings {
     let (flow, fleet) = (&config.flow, &config.fleet);
     Settings {
         flow: FlowLimits {
@@ -43,6 +49,8 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret) -> Settings
         },
         secure: SecureSettings {
             port: config.secure_mode.secure_port,
+            renew_before: config.secure_mode.renew_before,
+            certificates_end,
             max_pin_retries: u8::try_from(config.secure_mode.max_pin_retries).unwrap_or(u8::MAX),
         },
         fleet: FleetLimits { devices: fleet.devices, dictionary_values: fleet.dictionary_values },

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use callboard_core::event::{self, EventDraft, EventKind};
 use callboard_core::service::{Service, Surroundings};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
-use callboard_core::time::Clock as _;
+use callboard_core::time::{Clock as _, Timestamp};
 use callboard_core::{fleet, policy};
 use tokio_util::task::TaskTracker;
 
@@ -135,7 +135,8 @@ pub async fn start<A: Handler>(
     let (store, identity) = open_blocking(&config, &data, started).await?;
     watch_store(&health, &store);
 
-    let settings = service_settings(&config, default_pin);
+    let settings =
+        service_settings(&config, default_pin, Timestamp::from_jiff(identity.authority().not_after()));
     let around = Surroundings {
         store: store.clone(),
         vault,
@@ -173,7 +174,7 @@ fn bind_doors(config: &Config) -> Result<Vec<Bound>, BindError> {
 async fn open_blocking(
     config: &Arc<Config>,
     data: &DataDir,
-    now: callboard_core::time::Timestamp,
+    now: Timestamp,
 ) -> Result<(Arc<SledStore>, Arc<Identity>), StartError> {
     let (config, data) = (config.clone(), data.clone());
     tokio::task::spawn_blocking(move || {
@@ -249,7 +250,7 @@ impl Node {
         bounds: Vec<Bound>,
         identity: &Arc<Identity>,
         token: &callboard_core::secret::Secret,
-        started: callboard_core::time::Timestamp,
+        started: Timestamp,
         admin: impl FnOnce(AdminParts) -> Result<A, anyhow::Error>,
     ) -> Result<(), StartError> {
         let mut admin = Some(admin);

@@ -7,7 +7,7 @@ use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems, ReadItems, WriteItems
 use callboard_codecs::wpi::{Fragment, Reason, ReplyStatus};
 use callboard_tests::certificates::{Kind, common_name, credentials, kind, not_after, self_signed, serial};
 use callboard_tests::phone::{Answer, Phone};
-use callboard_tests::secure::{Bootstrap, with_pin, without_pin};
+use callboard_tests::secure::{Bootstrap, open_pkcs12, with_pin, without_pin};
 use callboard_tests::server::{Launch, Server, ended};
 use callboard_tests::tls::Client;
 
@@ -113,6 +113,33 @@ async fn a_stranger_spends_its_own_share_of_credentials_only() {
     assert_eq!(metrics.count("callboard_overload_total", &[("cause", "credentials")]).await, 1);
     assert_eq!(metrics.count("callboard_credentials_made_total", &[("outcome", "ok")]).await, 3);
     assert_eq!(metrics.count("callboard_credentials_waiting", &[]).await, 0);
+}
+
+#[tokio::test]
+async fn a_certificate_near_its_end_is_renewed() {
+    let server = Launch::new().set("tls.client_lifetime_days", 60).start().await;
+    let (mut phone, old) = secured(&server, MAC).await;
+    assert_eq!(phone.boot().await.actions, [CleanUp]);
+    let launch = server.stop().await.set("tls.client_lifetime_days", 400);
+    let server = launch.set("secure_mode.renew_before_days", 90).start().await;
+    phone.address = server.door("wpi_secure");
+    phone.hang_up();
+    let answer = phone.start_up().await;
+    assert_eq!((answer.action, answer.item("goto-secure-mode")), (WriteItems, None));
+    let new = open_pkcs12(answer.item("dls-client-certificate").unwrap(), "");
+    assert!(phone.reply(WriteItems, ReplyStatus::Accepted, Fragment::Final, &[]).await.is_end());
+
+    // The old one is good until the phone is seen with the new one.
+    let old = phone.client.clone().with(old.own);
+    phone.client = phone.client.clone().with(new.clone());
+    phone.hang_up();
+    assert_eq!(phone.boot().await.actions, [CleanUp]);
+    let admin = server.admin();
+    assert_eq!(admin.device(MAC).await["secure_mode"]["certificate_serial"], serial(new.certificate()));
+    assert_eq!(admin.events("certificate-renewed", MAC).await.len(), 1);
+    phone.client = old;
+    phone.hang_up();
+    assert!(phone.start_up().await.is_refusal("certificate of another device"));
 }
 
 #[tokio::test]

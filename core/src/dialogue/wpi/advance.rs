@@ -164,6 +164,7 @@ impl Flow {
                 events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, text));
                 Next::Finish(Reply::clean_up())
             }
+            Purpose::Renew => self.stays_old("the phone refused its new certificate", ctx, events),
             Purpose::LeaveSecure => self.stays_secure(ctx, events),
         }
     }
@@ -277,6 +278,11 @@ impl Flow {
                 });
                 return Next::Finish(Reply::clean_up());
             }
+            Purpose::Renew if any_refused => {
+                return self.stays_old("the phone refused its new certificate", ctx, events);
+            }
+            // The old one stays good until the phone comes with the new one.
+            Purpose::Renew => return self.proceed(ctx, events),
             // The write is accepted as a whole, yet its one item is not: the phone stays where it is.
             Purpose::LeaveSecure if any_refused => {
                 return self.stays_secure(ctx, events);

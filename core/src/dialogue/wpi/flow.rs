@@ -52,6 +52,7 @@ pub struct Flow {
 pub(super) struct ToDo {
     pub(super) tan: bool,
     pub(super) credentials: bool,
+    pub(super) renewal: bool,
     pub(super) read_all: bool,
     pub(super) leave_secure: bool,
     pub(super) policy: bool,
@@ -124,7 +125,12 @@ pub(super) struct Writing {
 pub(super) enum Purpose {
     Policy,
     Task(TaskId),
-    Bootstrap { serial: Box<str>, expires: Timestamp },
+    Bootstrap {
+        serial: Box<str>,
+        expires: Timestamp,
+    },
+    /// A new certificate for a phone that is in secure mode.
+    Renew,
     LeaveSecure,
 }
 

@@ -100,11 +100,20 @@ pub struct SecureSettings {
     pub port: u16,
     /// Tries that a user has to type the PIN.
     pub max_pin_retries: u8,
+    /// A certificate that ends within this time is renewed when its phone starts up; zero is never.
+    pub renew_before: Duration,
+    /// No certificate lives longer than this: the authority ends. One that ends then is not renewed.
+    pub certificates_end: Timestamp,
 }
 
 impl Default for SecureSettings {
     fn default() -> Self {
-        Self { port: 18_444, max_pin_retries: 3 }
+        Self {
+            port: 18_444,
+            max_pin_retries: 3,
+            renew_before: Duration::from_hours(30 * 24),
+            certificates_end: Timestamp::from_millis(u64::MAX),
+        }
     }
 }
 

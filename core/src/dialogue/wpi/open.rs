@@ -202,6 +202,9 @@ impl Flow {
     ) {
         let security = &self.base.security;
         let mode = security.mode;
+        if mode == SecureMode::Secure {
+            return self.decide_renewal(ctx, message.reason == Reason::StartUp, events);
+        }
         let mut enter = |change, kind, text: &str| {
             self.learned.update.security = Some(change);
             events.push(EventDraft::about(&self.device, kind, text));

@@ -1,6 +1,6 @@
 //! What to say next.
 //!
-//! The order inside a flow (WPI reference, section 6.3): TAN and bootstrapping, reading all items, leaving secure
+//! The order inside a flow (WPI reference, section 6.3): TAN and bootstrapping, a new certificate, reading all items, leaving secure
 //! mode, policy's writes, tasks, a restart last because the phone leaves without an answer.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use callboard_codecs::wpi::{Action, Dialect, EmitError, ItemRef, MAX_MESSAGE_BYT
 
 use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, ToDo, Writing};
 use super::reply::item_ref;
-use super::{Context, Next, Reply, Step};
+use super::{Context, Need, Next, Reply, Step};
 use crate::device::{Altered, Task, TaskChange, TaskKind, TaskState, TemplateFault};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemKey, ItemSetBuilder, ItemWrite};
@@ -35,6 +35,10 @@ impl Flow {
         }
         if std::mem::take(&mut self.to_do.credentials) {
             return self.need_credentials(ctx, events);
+        }
+        // First of all in its flow: making a certificate takes a while, and nothing is promised yet.
+        if std::mem::take(&mut self.to_do.renewal) {
+            return Next::Need(Need { device: self.device.clone(), password: None });
         }
         if std::mem::take(&mut self.to_do.read_all) {
             return self.read_all();

@@ -105,6 +105,7 @@ impl Flow {
     ) -> Step {
         let mut events = Vec::new();
         let next = match made {
+            made if self.renews() => self.renew(ctx, made, &mut events),
             Err(reason) => self.bootstrapping_failed(&reason, &mut events),
             Ok(credentials) => self.hand_out(ctx, credentials, &mut events),
         };
@@ -127,15 +128,68 @@ impl Flow {
             ItemWrite::new("dls-secure-port", None, ctx.secure.port.to_string())
         });
         let purpose = Purpose::Bootstrap { serial: credentials.serial, expires: credentials.expires };
-        // All of it belongs together, so it goes in one message whatever number of items the phone likes.
-        let mut batches = match cut(&items, None, self.dialect) {
-            Ok(batches) => batches,
-            Err(error) => return self.bootstrapping_failed(&error.to_string(), events),
-        };
-        match batches.pop_front() {
-            Some(batch) if batches.is_empty() => self.send(purpose, batch, batches, 0),
-            _ => self.bootstrapping_failed("the credentials fit into no message", events),
+        match self.in_one_message(&items) {
+            Ok(batch) => self.send(purpose, batch, VecDeque::new(), 0),
+            Err(reason) => self.bootstrapping_failed(&reason, events),
         }
+    }
+
+    /// Credentials belong together, so they go in one message whatever number of items the phone likes.
+    fn in_one_message(&self, items: &[ItemWrite]) -> Result<Vec<ItemWrite>, String> {
+        let mut batches = cut(items, None, self.dialect).map_err(|error| error.to_string())?;
+        match batches.pop_front() {
+            Some(batch) if batches.is_empty() => Ok(batch),
+            _ => Err("the credentials fit into no message".to_owned()),
+        }
+    }
+
+    /// A phone in secure mode: whether it came with a new certificate, or is to be given one.
+    pub(super) fn decide_renewal(&mut self, ctx: &Context<'_>, starts: bool, events: &mut Vec<EventDraft>) {
+        let (security, secure) = (&self.base.security, ctx.secure);
+        let Some(serial) = &self.certificate else { return };
+        if security.offered.iter().any(|offered| offered.serial == *serial) {
+            self.learned.update.security = Some(SecurityChange::Renewed { serial: serial.clone() });
+            let text = "the phone came with its new certificate";
+            events.push(EventDraft::about(&self.device, EventKind::CertificateRenewed, text));
+            return;
+        }
+        let due = |ends| ends < ctx.now.plus(secure.renew_before) && ends < secure.certificates_end;
+        self.to_do.renewal = starts && security.certificate_expires.is_some_and(due);
+    }
+
+    /// Whether credentials that the flow asks for take the place of others: the phone can do without for now.
+    pub fn renews(&self) -> bool {
+        self.base.security.mode == SecureMode::Secure
+    }
+
+    /// Go on without the new certificate that [`Next::Need`] asked for: it is not made now.
+    pub fn without_renewal(mut self, ctx: &Context<'_>, nonce: &str, digest: u64) -> Step {
+        let mut events = Vec::new();
+        let next = self.proceed(ctx, &mut events);
+        self.conclude(ctx, nonce, digest, next, events)
+    }
+
+    fn renew(
+        &mut self,
+        ctx: &Context<'_>,
+        made: Result<Credentials, String>,
+        events: &mut Vec<EventDraft>,
+    ) -> Next {
+        match made.and_then(|credentials| self.in_one_message(&credentials.items)) {
+            Ok(batch) => self.send(Purpose::Renew, batch, VecDeque::new(), 0),
+            Err(reason) => self.stays_old(&format!("no new certificate: {reason}"), ctx, events),
+        }
+    }
+
+    /// The phone keeps its old certificate; it is tried again at its next start.
+    pub(super) fn stays_old(
+        &mut self,
+        reason: &str,
+        ctx: &Context<'_>,
+        events: &mut Vec<EventDraft>,
+    ) -> Next {
+        events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
+        self.proceed(ctx, events)
     }
 
     /// Ask for the last characters of the PIN that the user typed.
