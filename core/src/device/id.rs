@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,7 +15,7 @@ pub const MAX_ID_BYTES: usize = 64;
 ///
 /// MAC addresses come with colons, hyphens, dots or nothing between the digits and in either case; all spellings
 /// are one device, shown as `00:1a:e8:0a:0b:0c`. Any other text of visible ASCII without `/` is taken as it is
-/// (soft clients), unless it is a MAC address gone wrong: that would be one more device beside the one that is meant.
+/// (soft clients). What a phone registers is checked more closely, see [`DeviceId::from_phone`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeviceId(Repr);
 
@@ -47,6 +47,19 @@ pub enum BadDeviceId {
 const TEXT_OF_MAC: usize = 17;
 
 impl DeviceId {
+    /// The id that a phone brings in a message. A MAC address gone wrong is none: that would be one more device beside
+    /// the one that is meant. Ids that are known already, from the store or a certificate, are parsed instead.
+    ///
+    /// # Errors
+    /// As for parsing, and [`BadDeviceId::NearlyMac`].
+    pub fn from_phone(text: &str) -> Result<Self, BadDeviceId> {
+        let id: Self = text.parse()?;
+        match &id.0 {
+            Repr::Text(text) if looks_like_mac(text) => Err(BadDeviceId::NearlyMac),
+            _ => Ok(id),
+        }
+    }
+
     fn with_text<R>(&self, use_text: impl FnOnce(&str) -> R) -> R {
         match &self.0 {
             Repr::Text(text) => use_text(text),
@@ -98,7 +111,8 @@ fn parse_mac(text: &str) -> Option<[u8; 6]> {
     Some(mac)
 }
 
-/// Whether a text that is no MAC address looks like one: pairs in a row, or about twelve digits in any grouping.
+/// Whether a text that is no MAC address looks like one: pairs in a row, about twelve digits without separator, or twelve
+/// in equal groups.
 ///
 /// Numbers without letters, IP addresses and UUIDs do not.
 fn looks_like_mac(text: &str) -> bool {
@@ -117,9 +131,9 @@ fn looks_like_mac(text: &str) -> bool {
     {
         return true;
     }
-    let digits: usize = lengths().sum();
     let has_letter = text.chars().any(|c| c.is_ascii_alphabetic());
-    has_letter && (10..=14).contains(&digits) && text.parse::<Ipv6Addr>().is_err()
+    let even = || (2..=3).contains(&groups) && lengths().all(|length| length * groups == 12);
+    has_letter && (groups == 1 && (11..=13).contains(&text.len()) || even())
 }
 
 fn parse_dotted(text: &str) -> Option<[u8; 6]> {
@@ -153,11 +167,7 @@ impl FromStr for DeviceId {
         if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
             return Err(BadDeviceId::BadCharacter);
         }
-        match parse_mac(text) {
-            Some(mac) => Ok(Self(Repr::Mac(mac))),
-            None if looks_like_mac(text) => Err(BadDeviceId::NearlyMac),
-            None => Ok(Self(Repr::Text(text.into()))),
-        }
+        Ok(Self(parse_mac(text).map_or_else(|| Repr::Text(text.into()), Repr::Mac)))
     }
 }
 
@@ -247,14 +257,17 @@ mod tests {
             "cafe",
             "a-b-c",
             "beef-cafe",
+            "beef-cafe-01",
+            "001ae80a0b",
+            "001ae80a0b0c0d",
             "00:1a:e8:0a:0b:0c@home",
         ] {
-            assert_eq!(text.parse::<DeviceId>().unwrap().to_string(), text);
+            assert_eq!(DeviceId::from_phone(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_nearly_a_mac_is_no_device() {
+    fn what_is_nearly_a_mac_is_no_device_of_a_phone() {
         for text in [
             "00:1a:e8-aa:bb:cc",
             "00-1A-E8-0A-0B:0C",
@@ -267,14 +280,13 @@ mod tests {
             "00:11:22:33:44:555",
             "00:1a:e8::0b:0c",
             ":00:1a:e8:0a:0b:0c",
-            "001AE80A0B",
-            "001ae80a0b0",
-            "001ae80a0b0c0d",
-            "001a.e80a.0b.c",
+            "001AE80A0B0",
+            "001ae80a0b0c0",
             "001a:e80a:0b0c",
             "001ae8-0a0b0c",
         ] {
-            assert_eq!(text.parse::<DeviceId>(), Err(BadDeviceId::NearlyMac), "{text}");
+            assert_eq!(DeviceId::from_phone(text), Err(BadDeviceId::NearlyMac), "{text}");
+            assert_eq!(text.parse::<DeviceId>().unwrap().to_string(), text, "one that is known has its name");
         }
     }
 

@@ -51,7 +51,7 @@ pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Altered, Refusal, SecureMode};
+    use crate::device::{Altered, DeviceId, Refusal, SecureMode};
     use crate::item::{ItemKey, ItemSetBuilder};
     use crate::secret::{KEY_LEN, Secret, Vault};
     use crate::time::Timestamp;
@@ -83,6 +83,13 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap(), device);
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("hunter2") && !text.contains("123456"));
+    }
+
+    #[test]
+    fn a_record_under_a_name_that_no_phone_may_bring_stays_readable() {
+        let device = Device { id: "00:1a:e8-0a:0b:0c".parse().unwrap(), ..device() };
+        assert!(DeviceId::from_phone(&device.id.to_string()).is_err());
+        assert_eq!(decode(&encode(&device).unwrap()).unwrap(), device);
     }
 
     #[test]

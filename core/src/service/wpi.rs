@@ -516,8 +516,8 @@ enum Unsaved {
     Never,
 }
 
-/// The device that the items name.
+/// The device that the items name, if that is one a phone may bring.
 pub fn device_of(message: &PhoneMessage<'_>) -> Option<DeviceId> {
     let item = message.items.iter().rev().find(|item| item.name == "mac-addr")?;
-    item.value.parse().ok()
+    DeviceId::from_phone(&item.value).ok()
 }

@@ -323,7 +323,7 @@ impl Run<'_> {
         let mut body = Vec::new();
         write_phone_message(&mut body, &message).ok()?;
         let named = items.iter().rev().find(|item| item.name == "mac-addr");
-        let device = named.and_then(|item| item.value.parse().ok());
+        let device = named.and_then(|item| DeviceId::from_phone(item.value).ok());
         Some(Sent { body, number: self.messages, nonce, device })
     }
 
