@@ -130,6 +130,11 @@ impl Ring {
         self.events.push_back(event);
     }
 
+    /// The number of the oldest event that is kept.
+    fn oldest(&self) -> u64 {
+        self.events.front().map_or(u64::MAX, |event| event.id)
+    }
+
     /// Where the events after `id` begin.
     fn after(&self, id: u64) -> usize {
         self.events.partition_point(|event| event.id <= id)
@@ -155,7 +160,8 @@ struct Warnings {
 
 impl Warnings {
     fn take(&mut self, now: Timestamp) -> bool {
-        if self.since.is_none_or(|since| now.since(since) >= Duration::from_mins(1)) {
+        // Wall clocks may step back; that shall not mute warnings until they catch up.
+        if self.since.is_none_or(|since| now < since || now.since(since) >= Duration::from_mins(1)) {
             *self = Self { since: Some(now), count: 0 };
         }
         self.count += 1;
@@ -190,7 +196,7 @@ impl EventLog {
         let Inner { next, rings } = &mut *inner;
         let (id, ring) = (*next, &mut rings[kind.class() as usize]);
         if kind.repeats()
-            && let Some(same) = ring.repeats.repeated(&draft, at, id)
+            && let Some(same) = ring.repeats.repeated(&draft, at, id, ring.oldest())
         {
             ring.count_repetition(same);
             counters.repeated.increment(1);
@@ -341,6 +347,24 @@ mod tests {
     }
 
     #[test]
+    fn what_would_repeat_an_event_that_is_not_kept_is_kept() {
+        let log = EventLog::new(&SMALL, Timestamp::default());
+        let happens = |device: &str| {
+            let device = device.parse().unwrap();
+            let draft = EventDraft::about(&device, EventKind::SecureModeViolation, "x");
+            log.record(Timestamp::from_millis(1), draft);
+        };
+        // Two are kept: the third pushes the first one out.
+        for device in ["one", "two", "three", "one", "one"] {
+            happens(device);
+        }
+        let events = log.after(0, 10);
+        let told: Vec<_> =
+            events.iter().map(|e| (e.id, e.device.as_ref().unwrap().to_string(), e.repeated)).collect();
+        assert_eq!(told, [(3, "three".to_owned(), 0), (4, "one".to_owned(), 1)]);
+    }
+
+    #[test]
     fn administrators_are_heard_each_time_and_tasks_by_themselves() {
         let log = EventLog::new(&EventLimits { administration: 10, ..SMALL }, Timestamp::default());
         let phone = "phone".parse().unwrap();
@@ -396,5 +420,8 @@ mod tests {
         assert_eq!(taken(&mut warnings, first), 10);
         assert_eq!(taken(&mut warnings, Timestamp::from_millis(60_000)), 0);
         assert_eq!(taken(&mut warnings, later), 10);
+        // The clock steps back.
+        assert_eq!(taken(&mut warnings, first), 10);
+        assert_eq!(taken(&mut warnings, Timestamp::from_millis(60_000)), 0);
     }
 }
