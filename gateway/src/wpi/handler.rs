@@ -107,9 +107,16 @@ impl WpiHandler {
         let Some(door) = self.door(conn) else {
             return self.reject("certificate", StatusCode::BAD_REQUEST);
         };
+        // Asked in any case, so that every request is counted.
         let in_budget = conn.take_request();
-        let shed = conn.shed().is_some() || !in_budget;
-        let limit = if shed { SMALL_BODY_BYTES } else { self.limits.body_bytes };
+        let shed = match conn.shed() {
+            Some(Shed::Limit) => Some(OverloadCause::Connections),
+            Some(Shed::Draining) => Some(OverloadCause::Draining),
+            None => (!in_budget).then_some(OverloadCause::SourceRequests),
+        };
+        // Whoever is inside a flow may end it.
+        let is_small = shed.is_some() && conn.flow.lock().is_none();
+        let limit = if is_small { SMALL_BODY_BYTES } else { self.limits.body_bytes };
         // A body of unknown length may become as long as is allowed.
         let announced =
             body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limit);
@@ -142,7 +149,7 @@ impl WpiHandler {
         // At the level of what must never lack it. The service fills in the flow when it has found it.
         let span = tracing::warn_span!("flow", conn = conn.id, flow = tracing::field::Empty);
         let digest = self.hasher.hash_one(&*body);
-        self.dialogue(conn, &door, cookies, &message, digest, in_budget).instrument(span).await
+        self.dialogue(conn, &door, cookies, &message, digest, shed).instrument(span).await
     }
 
     async fn dialogue(
@@ -152,7 +159,7 @@ impl WpiHandler {
         cookies: Cookies,
         message: &PhoneMessage<'_>,
         digest: u64,
-        in_budget: bool,
+        shed: Option<OverloadCause>,
     ) -> Response<Full<Bytes>> {
         let began = Instant::now();
         let connection = conn.flow.lock().map(Cookie::from_u128);
@@ -165,16 +172,9 @@ impl WpiHandler {
             has_cookie: cookies.any,
             connection,
             sender: conn,
-            shed: conn.shed().map(|shed| match shed {
-                Shed::Limit => OverloadCause::Connections,
-                Shed::Draining => OverloadCause::Draining,
-            }),
+            shed,
         };
-        let response = if in_budget {
-            self.service.wpi(request).await
-        } else {
-            WpiResponse::overload(OverloadCause::SourceRequests)
-        };
+        let response = self.service.wpi(request).await;
         if let Some(flow) = response.flow {
             *conn.flow.lock() = Some(flow.as_u128());
         }

@@ -167,6 +167,69 @@ async fn large_bodies_share_their_room_and_small_ones_need_none() {
     door.await.unwrap();
 }
 
+/// Asks on a connection that stays, and reads the one answer.
+async fn ask(stream: &mut TcpStream, cookie: &str, body: &str) -> String {
+    let length = body.len();
+    let head = format!(
+        "POST /DeploymentService/LoginService HTTP/1.1\r\nCookie: {cookie}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all([&head, body].concat().as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&answer).to_lowercase();
+        let ended = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            length.is_some_and(|length| length.parse() == Ok(body.len()))
+        });
+        if ended || stream.read_buf(&mut answer).await.unwrap() == 0 {
+            return String::from_utf8(answer).unwrap();
+        }
+    }
+}
+
+fn cookie_of(answer: &str) -> &str {
+    answer
+        .lines()
+        .find_map(|line| line.to_lowercase().starts_with("set-cookie: ").then(|| &line[12..]))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn over_the_budget_of_its_source_an_open_flow_ends() {
+    let bound = bind(Door::WPI, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let (address, shutdown) = (bound.local_addr(), Shutdown::new());
+    let limits = listen::Limits { requests_per_source_per_second: 1, ..listen::Limits::default() };
+    let door = tokio::spawn(serve(bound, None, Arc::new(limits), Arc::new(handler()), shutdown.clone()));
+    let first = post(address, "", OPENING).await;
+    assert!(first.contains("ReadAllItems"), "{first}");
+    // On a slow machine a second may pass between two of them: then the next is asked.
+    let mut others = (0x10..=0xff).map(|last| OPENING.replace("0b:0c", &format!("0c:{last:02x}")));
+    while !post(address, "", &others.next().unwrap()).await.contains(">overload<") {}
+    let last = post(address, cookie_of(&first), ANSWER).await;
+    assert!(last.contains("CleanUp") && !last.contains(">overload<"), "{last}");
+    shutdown.stop();
+    door.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_to_come_later_sends_small_bodies_but_for_those_inside_a_flow() {
+    let bound = bind(Door::WPI, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let (address, shutdown) = (bound.local_addr(), Shutdown::new());
+    let limits = Arc::new(listen::Limits::default());
+    let door = tokio::spawn(serve(bound, None, limits, Arc::new(handler()), shutdown.clone()));
+    let mut inside = TcpStream::connect(address).await.unwrap();
+    let first = ask(&mut inside, "", OPENING).await;
+    assert!(first.contains("ReadAllItems"), "{first}");
+    shutdown.drain();
+    let large = ANSWER.replace("</ItemList>", &format!("{}</ItemList>", " ".repeat(100_000)));
+    let refused = post(address, "", &large).await;
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+    let last = ask(&mut inside, cookie_of(&first), &large).await;
+    assert!(last.contains("CleanUp"), "{last}");
+    shutdown.stop();
+    door.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_stop_has_its_own_cause_among_those_for_overload() {
     let recorder = metrics_prometheus::Recorder::builder().with_registry(prometheus::Registry::new()).build();
