@@ -61,6 +61,8 @@ impl Config {
             per_device: secure.credentials_per_device,
             per_source: secure.credentials_per_source,
             window: secure.credentials_window,
+            ipv6_prefix: self.ipv6_prefix(),
+            exempt_networks: self.limits.exempt_networks.clone(),
         }
     }
 

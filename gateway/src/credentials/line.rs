@@ -10,28 +10,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_core::device::DeviceId;
-use callboard_core::time::Timestamp;
 use foldhash::fast::RandomState;
 use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+use crate::listen::{Network, Source};
 
 /// Bounds on the making of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineLimits {
     /// Made at the same time, on threads of their own.
     pub at_once: usize,
-    /// Devices that wait, beside those.
+    /// Devices that wait, beside those; a quarter of them for messages from one source.
     pub waiting: usize,
     /// How long one waits.
     pub wait: Duration,
     /// Made for one device within `window`.
     pub per_device: usize,
-    /// Of those, made for messages from one address.
+    /// Of those, made for messages from one source.
     pub per_source: usize,
     /// See `per_device`.
     pub window: Duration,
+    /// Leading bits that tell IPv6 sources apart.
+    pub ipv6_prefix: u32,
+    /// Networks for which no bound of one source holds.
+    pub exempt_networks: Vec<Network>,
 }
 
 /// Devices remembered for the time of a window. With more of them at once, others wait until one is forgotten.
@@ -50,23 +55,25 @@ struct State {
     accounts: HashMap<DeviceId, Account, RandomState>,
     /// Devices that wait or whose credentials are being made.
     inside: usize,
+    /// Of those, by the source of their messages; exempt ones are not counted.
+    by_source: HashMap<Source, usize, RandomState>,
 }
 
 /// What was made for a device since a time.
 #[derive(Debug)]
 struct Account {
-    since: Timestamp,
+    since: Instant,
     inside: bool,
-    /// By sender; at most `per_device` of them.
-    made: Vec<(IpAddr, usize)>,
+    /// By source, all exempt ones together; at most `per_device` of them.
+    made: Vec<(Option<Source>, usize)>,
 }
 
 impl Account {
-    fn new(since: Timestamp) -> Self {
+    fn new(since: Instant) -> Self {
         Self { since, inside: false, made: Vec::new() }
     }
 
-    fn of(&self, source: IpAddr) -> usize {
+    fn of(&self, source: Option<Source>) -> usize {
         self.made.iter().find(|(known, _)| *known == source).map_or(0, |(_, count)| *count)
     }
 
@@ -74,7 +81,7 @@ impl Account {
         self.made.iter().map(|(_, count)| count).sum()
     }
 
-    fn count(&mut self, source: IpAddr) {
+    fn count(&mut self, source: Option<Source>) {
         match self.made.iter_mut().find(|(known, _)| *known == source) {
             Some((_, count)) => *count += 1,
             None => self.made.push((source, 1)),
@@ -88,30 +95,36 @@ impl Line {
         Self { permits, state: Mutex::default(), limits, inside: gauge!("callboard_credentials_waiting") }
     }
 
-    /// Whether [`Line::enter`] would turn away this device's message from `source`.
-    pub(super) fn is_closed(&self, device: &DeviceId, source: IpAddr, now: Timestamp) -> bool {
-        let state = self.state.lock();
-        state.inside >= self.limits.at_once.saturating_add(self.limits.waiting)
+    /// Whether [`Line::enter`] would turn away this device's message from this address.
+    pub(super) fn is_closed(&self, device: &DeviceId, address: IpAddr) -> bool {
+        self.refuses(&self.state.lock(), device, self.source(address), Instant::now())
+    }
+
+    /// Whom a message from this address is charged to; nobody if its network is exempt.
+    fn source(&self, address: IpAddr) -> Option<Source> {
+        let is_exempt = self.limits.exempt_networks.iter().any(|network| network.contains(address));
+        (!is_exempt).then(|| Source::of(address, self.limits.ipv6_prefix))
+    }
+
+    fn refuses(&self, state: &State, device: &DeviceId, source: Option<Source>, now: Instant) -> bool {
+        let LineLimits { at_once, waiting, .. } = self.limits;
+        let held = source.and_then(|source| state.by_source.get(&source)).copied().unwrap_or(0);
+        state.inside >= at_once.saturating_add(waiting)
+            || held >= at_once.saturating_add(waiting.div_ceil(4))
             || state.accounts.get(device).is_some_and(|account| self.is_spent(account, source, now))
     }
 
-    fn is_spent(&self, account: &Account, source: IpAddr, now: Timestamp) -> bool {
+    fn is_spent(&self, account: &Account, source: Option<Source>, now: Instant) -> bool {
         let limits = &self.limits;
-        let spent = account.all() >= limits.per_device || account.of(source) >= limits.per_source;
-        account.inside || (spent && now.since(account.since) < limits.window)
+        let of_source = source.is_some() && account.of(source) >= limits.per_source;
+        let spent = account.all() >= limits.per_device || of_source;
+        account.inside || (spent && now.duration_since(account.since) < limits.window)
     }
 
     /// Stand in line. `None` if the line is closed for this device, or the wait is too long.
-    pub(super) async fn enter(
-        self: &Arc<Self>,
-        device: &DeviceId,
-        source: IpAddr,
-        now: Timestamp,
-    ) -> Option<Turn> {
-        if self.is_closed(device, source, now) {
-            return None;
-        }
-        let place = self.take_place(device, now)?;
+    pub(super) async fn enter(self: &Arc<Self>, device: &DeviceId, address: IpAddr) -> Option<Turn> {
+        let source = self.source(address);
+        let place = self.take_place(device, source)?;
         let waiting = timeout(self.limits.wait, self.permits.clone().acquire_owned());
         let permit = waiting.await.ok()?.ok()?;
         if let Some(account) = self.state.lock().accounts.get_mut(device) {
@@ -120,26 +133,32 @@ impl Line {
         Some(Turn { _permit: permit, _place: place })
     }
 
-    fn take_place(self: &Arc<Self>, device: &DeviceId, now: Timestamp) -> Option<Place> {
+    /// Asks and takes under one lock: who asks at the same time must not find the same place free.
+    fn take_place(self: &Arc<Self>, device: &DeviceId, source: Option<Source>) -> Option<Place> {
+        let now = Instant::now();
         let mut state = self.state.lock();
+        if self.refuses(&state, device, source, now) {
+            return None;
+        }
         let window = self.limits.window;
+        let is_over = |account: &Account| now.duration_since(account.since) >= window;
         if state.accounts.len() >= REMEMBERED && !state.accounts.contains_key(device) {
-            state.accounts.retain(|_, account| account.inside || now.since(account.since) < window);
+            state.accounts.retain(|_, account| account.inside || !is_over(account));
             if state.accounts.len() >= REMEMBERED {
                 return None;
             }
         }
         let account = state.accounts.entry(device.clone()).or_insert_with(|| Account::new(now));
-        if account.inside {
-            return None;
-        }
-        if now.since(account.since) >= window {
+        if is_over(account) {
             *account = Account::new(now);
         }
         account.inside = true;
         state.inside += 1;
+        if let Some(source) = source {
+            *state.by_source.entry(source).or_default() += 1;
+        }
         self.inside.increment(1);
-        Some(Place { line: self.clone(), device: device.clone() })
+        Some(Place { line: self.clone(), device: device.clone(), source })
     }
 }
 
@@ -147,6 +166,7 @@ impl Line {
 struct Place {
     line: Arc<Line>,
     device: DeviceId,
+    source: Option<Source>,
 }
 
 impl Drop for Place {
@@ -154,6 +174,14 @@ impl Drop for Place {
         let mut state = self.line.state.lock();
         state.inside -= 1;
         self.line.inside.decrement(1);
+        if let Some(source) = self.source
+            && let Some(held) = state.by_source.get_mut(&source)
+        {
+            *held -= 1;
+            if *held == 0 {
+                state.by_source.remove(&source);
+            }
+        }
         if let Some(account) = state.accounts.get_mut(&self.device) {
             account.inside = false;
             if account.made.is_empty() {
@@ -174,17 +202,22 @@ mod tests {
     use super::*;
 
     const PHONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn line() -> Arc<Line> {
-        Arc::new(Line::new(LineLimits {
+    fn limits() -> LineLimits {
+        LineLimits {
             at_once: 1,
             waiting: 1,
             wait: Duration::from_secs(10),
             per_device: 3,
             per_source: 2,
             window: Duration::from_mins(5),
-        }))
+            ipv6_prefix: 64,
+            exempt_networks: Vec::new(),
+        }
+    }
+
+    fn line() -> Arc<Line> {
+        Arc::new(Line::new(limits()))
     }
 
     fn device(number: u32) -> DeviceId {
@@ -194,18 +227,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_device_has_one_place_and_the_line_is_bounded() {
         let line = line();
-        let first = line.enter(&device(1), PHONE, NOW).await.unwrap();
-        assert!(line.enter(&device(1), PHONE, NOW).await.is_none(), "its own are being made");
+        let first = line.enter(&device(1), PHONE).await.unwrap();
+        assert!(line.enter(&device(1), PHONE).await.is_none(), "its own are being made");
         let mut second = Box::pin({
             let line = line.clone();
-            async move { line.enter(&device(2), PHONE, NOW).await }
+            async move { line.enter(&device(2), PHONE).await }
         });
         assert!(futures_now(&mut second).is_none(), "it waits");
-        assert!(line.is_closed(&device(2), PHONE, NOW) && line.is_closed(&device(3), PHONE, NOW));
-        assert!(line.enter(&device(3), PHONE, NOW).await.is_none(), "one waits already");
+        assert!(line.is_closed(&device(2), PHONE) && line.is_closed(&device(3), PHONE));
+        assert!(line.enter(&device(3), PHONE).await.is_none(), "one waits already");
         drop(first);
         let second = second.await.unwrap();
-        assert!(!line.is_closed(&device(1), PHONE, NOW));
+        assert!(!line.is_closed(&device(1), PHONE));
         drop(second);
         assert_eq!(line.state.lock().inside, 0);
     }
@@ -221,25 +254,58 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_ends_and_costs_the_device_nothing() {
         let line = line();
-        let first = line.enter(&device(1), PHONE, NOW).await.unwrap();
-        assert!(line.enter(&device(2), PHONE, NOW).await.is_none(), "after ten seconds");
+        let first = line.enter(&device(1), PHONE).await.unwrap();
+        assert!(line.enter(&device(2), PHONE).await.is_none(), "after ten seconds");
         assert!(!line.state.lock().accounts.contains_key(&device(2)));
         drop(first);
-        assert!(line.enter(&device(2), PHONE, NOW).await.is_some());
+        assert!(line.enter(&device(2), PHONE).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_spends_its_own_share_and_time_gives_it_back() {
+        let line = line();
+        let (liar, third) = ("2001:db8::66".parse().unwrap(), "192.0.2.67".parse().unwrap());
+        let same = "2001:db8::67".parse().unwrap();
+        for _ in 0..2 {
+            assert!(line.enter(&device(1), liar).await.is_some());
+        }
+        assert!(line.is_closed(&device(1), liar) && !line.is_closed(&device(1), PHONE));
+        assert!(line.is_closed(&device(1), same), "addresses of one network are one source");
+        assert!(!line.is_closed(&device(2), liar), "other devices are not concerned");
+        assert!(line.enter(&device(1), PHONE).await.is_some());
+        assert!(line.is_closed(&device(1), third), "three in all");
+        tokio::time::advance(Duration::from_mins(5)).await;
+        assert!(line.enter(&device(1), liar).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_holds_a_quarter_of_the_waiting_places() {
+        let exempt_networks = vec!["198.51.100.0/24".parse().unwrap()];
+        let line = Arc::new(Line::new(LineLimits { waiting: 8, exempt_networks, ..limits() }));
+        let enter = |number: u32, address: IpAddr| {
+            let line = line.clone();
+            Box::pin(async move { line.enter(&device(number), address).await })
+        };
+        let first = line.enter(&device(0), PHONE).await.unwrap();
+        let mut waiting: Vec<_> = (1..=2).map(|number| enter(number, PHONE)).collect();
+        assert!(waiting.iter_mut().all(|phone| futures_now(phone).is_none()), "they wait");
+        assert!(line.is_closed(&device(3), PHONE) && line.enter(&device(3), PHONE).await.is_none());
+        let proxy = "198.51.100.7".parse().unwrap();
+        let mut behind: Vec<_> = (10..=15).map(|number| enter(number, proxy)).collect();
+        assert!(behind.iter_mut().all(|phone| futures_now(phone).is_none()), "an exempt one takes the rest");
+        assert!(line.is_closed(&device(16), proxy), "nine in all");
+        drop((behind, waiting, first));
+        let state = line.state.lock();
+        assert_eq!((state.inside, state.by_source.len()), (0, 0));
     }
 
     #[tokio::test]
-    async fn a_sender_spends_its_own_share_and_time_gives_it_back() {
-        let line = line();
-        let (liar, third) = ("192.0.2.66".parse().unwrap(), "192.0.2.67".parse().unwrap());
-        for _ in 0..2 {
-            assert!(line.enter(&device(1), liar, NOW).await.is_some());
+    async fn an_exempt_network_has_the_bound_of_the_device_only() {
+        let exempt_networks = vec!["192.0.2.1".parse().unwrap()];
+        let line = Arc::new(Line::new(LineLimits { exempt_networks, ..limits() }));
+        for _ in 0..3 {
+            assert!(line.enter(&device(1), PHONE).await.is_some());
         }
-        assert!(line.is_closed(&device(1), liar, NOW) && !line.is_closed(&device(1), PHONE, NOW));
-        assert!(!line.is_closed(&device(2), liar, NOW), "other devices are not concerned");
-        assert!(line.enter(&device(1), PHONE, NOW).await.is_some());
-        assert!(line.is_closed(&device(1), third, NOW), "three in all");
-        let later = NOW.plus(Duration::from_mins(5));
-        assert!(line.enter(&device(1), liar, later).await.is_some());
+        assert!(line.is_closed(&device(1), PHONE));
     }
 }
