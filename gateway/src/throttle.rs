@@ -54,6 +54,10 @@ impl<H: Handler<Body = Body>> Handler for Throttled<H> {
     type Body = Body;
 
     async fn call(&self, conn: Arc<ConnInfo>, request: Request<RequestBody>) -> Response<Body> {
+        if conn.is_exempt() {
+            // Behind a reverse proxy one guesser would shut out the administrator.
+            return self.inner.call(conn, request).await;
+        }
         let source = Source::of(conn.peer.ip(), self.ipv6_prefix);
         if let Some(left) = self.guesses.lock().banned(source, Instant::now()) {
             self.refused.increment(1);
@@ -116,6 +120,9 @@ impl Guesses {
 
 #[cfg(test)]
 mod tests {
+    use callboard::listen::{Door, Limits, Shutdown, bind, serve};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     const WRONG_TOKENS: usize = 20;
@@ -173,37 +180,68 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn after_many_wrong_tokens_not_even_the_right_one_is_looked_at() {
-        use callboard::listen::{Door, Limits, Shutdown, bind, serve};
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    /// A door with a throttle.
+    struct Guard {
+        address: std::net::SocketAddr,
+        handler: Arc<Throttled<Guarded>>,
+        shutdown: Shutdown,
+        door: tokio::task::JoinHandle<()>,
+    }
 
-        let bound = bind(Door::ADMIN, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
-        let (address, shutdown) = (bound.local_addr(), Shutdown::new());
-        let handler = Arc::new(Throttled::new(Guarded(0.into()), BOUNDS));
-        let limits = Arc::new(Limits::default());
-        let door = tokio::spawn(serve(bound, None, limits, Arc::clone(&handler), shutdown.clone()));
-        let status = async |authorization: &str| {
-            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    impl Guard {
+        fn open(limits: Limits) -> Self {
+            let bound = bind(Door::ADMIN, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+            let (address, shutdown) = (bound.local_addr(), Shutdown::new());
+            let handler = Arc::new(Throttled::new(Guarded(0.into()), BOUNDS));
+            let serving = serve(bound, None, Arc::new(limits), Arc::clone(&handler), shutdown.clone());
+            Self { address, handler, shutdown, door: tokio::spawn(serving) }
+        }
+
+        async fn status(&self, authorization: &str) -> String {
+            let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
             let request = format!("GET / HTTP/1.1\r\nConnection: close\r\n{authorization}\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
             answer.split(' ').nth(1).unwrap().to_owned()
-        };
+        }
+
+        fn looked_at(&self) -> u32 {
+            self.handler.inner.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
+
+        async fn close(self) {
+            self.shutdown.drain();
+            self.door.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn after_many_wrong_tokens_not_even_the_right_one_is_looked_at() {
+        let guarded = Guard::open(Limits::default());
         // Who brings no token does not guess.
         for _ in 0..WRONG_TOKENS {
-            assert_eq!(status("").await, "401");
+            assert_eq!(guarded.status("").await, "401");
         }
-        assert_eq!(status("Authorization: right\r\n").await, "200");
+        assert_eq!(guarded.status("Authorization: right\r\n").await, "200");
         for _ in 0..WRONG_TOKENS {
-            assert_eq!(status("Authorization: wrong\r\n").await, "401");
+            assert_eq!(guarded.status("Authorization: wrong\r\n").await, "401");
         }
-        let looked_at = handler.inner.0.load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(status("Authorization: right\r\n").await, "429");
-        assert_eq!(handler.inner.0.load(std::sync::atomic::Ordering::Relaxed), looked_at);
-        shutdown.drain();
-        door.await.unwrap();
+        let looked_at = guarded.looked_at();
+        assert_eq!(guarded.status("Authorization: right\r\n").await, "429");
+        assert_eq!(guarded.looked_at(), looked_at);
+        guarded.close().await;
+    }
+
+    #[tokio::test]
+    async fn nobody_behind_an_exempt_proxy_is_shut_out_by_another() {
+        let exempt_networks = vec!["127.0.0.0/8".parse().unwrap()];
+        let guarded = Guard::open(Limits { exempt_networks, ..Limits::default() });
+        for _ in 0..=WRONG_TOKENS {
+            assert_eq!(guarded.status("Authorization: wrong\r\n").await, "401");
+        }
+        assert_eq!(guarded.status("Authorization: right\r\n").await, "200");
+        guarded.close().await;
     }
 
     #[test]
