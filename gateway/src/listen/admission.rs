@@ -126,9 +126,10 @@ impl Place {
 
     fn take(&self, rate: Rate, bucket: impl FnOnce(&mut Account) -> &mut Bucket) -> bool {
         let Some(source) = self.source.filter(|_| rate.0.is_some()) else { return true };
+        let now = self.admission.now();
         let mut shard = self.admission.shard(source).lock();
         // It is there as long as it holds a place.
-        shard.get_mut(&source).is_none_or(|account| bucket(account).take(self.admission.now(), rate))
+        shard.get_mut(&source).is_none_or(|account| bucket(account).take(now, rate))
     }
 }
 

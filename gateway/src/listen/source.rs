@@ -79,7 +79,14 @@ impl FromStr for Network {
         };
         let prefix = prefix.map_or(Some(most), |text| text.parse().ok().filter(|prefix| *prefix <= most));
         let prefix = prefix.ok_or(BadNetwork::Prefix(most))?;
-        if bits & !mask(prefix) == 0 { Ok(Self { address, prefix }) } else { Err(BadNetwork::HostBits) }
+        if bits & !mask(prefix) != 0 {
+            return Err(BadNetwork::HostBits);
+        }
+        // IPv4 in its IPv6 form. A shorter prefix would have left bits of ::ffff:0:0/96 behind it.
+        Ok(match address.to_canonical() {
+            own @ IpAddr::V4(_) if address.is_ipv6() => Self { address: own, prefix: prefix - 96 },
+            own => Self { address: own, prefix },
+        })
     }
 }
 
@@ -113,6 +120,9 @@ mod tests {
         for (network, inside, outside) in [
             ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"),
             ("192.0.2.7", "::ffff:192.0.2.7", "192.0.2.6"),
+            ("::ffff:192.0.2.0/120", "192.0.2.255", "192.0.3.0"),
+            ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.6"),
+            ("::ffff:0:0/96", "203.0.113.9", "2001:db8::1"),
             ("0.0.0.0/0", "203.0.113.9", "2001:db8::1"),
             ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
             ("::/0", "2001:db8::1", "192.0.2.1"),
@@ -130,6 +140,7 @@ mod tests {
         assert_eq!(network(""), Err(BadNetwork::Address));
         assert_eq!(network("192.0.2.0/33"), Err(BadNetwork::Prefix(32)));
         assert_eq!(network("2001:db8::/x"), Err(BadNetwork::Prefix(128)));
+        assert_eq!(network("::ffff:0:0/95"), Err(BadNetwork::HostBits));
         assert_eq!(network("192.0.2.1/24"), Err(BadNetwork::HostBits));
         assert_eq!(network("2001:db8::1/64"), Err(BadNetwork::HostBits));
     }
