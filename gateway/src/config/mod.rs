@@ -65,6 +65,7 @@ impl Config {
                 Err(reason) => given.spoil(index, origin, reason),
             }
         }
+        rules::settle(&mut config);
         let crossing = rules::check(&config, &given.spoilt);
         given.faults.extend(crossing);
         if given.faults.is_empty() { Ok(config) } else { Err(Faults::sorted(given.faults)) }

@@ -6,11 +6,39 @@ use super::origin::{Fault, Origin};
 use super::read::find;
 use super::{Config, Key, Value};
 
+/// Lowers defaults to what was given: nobody has to set a key for the sake of another that has a good value already.
+pub(super) fn settle(config: &mut Config) {
+    let number = |path| number(config, path).unwrap_or(u64::MAX);
+    let renew = number("tls.client_lifetime_days") / 2;
+    let idle = number("flow.idle_timeout_s").saturating_mul(1_000);
+    let wait = number("limits.handler_timeout_ms").min(idle / 2);
+    lower(config, "secure_mode.renew_before_days", renew);
+    lower(config, CREDENTIALS_WAIT, wait);
+}
+
+/// Takes `most` for a key that was not given and has a larger default.
+fn lower(config: &mut Config, path: &str, most: u64) {
+    let Some((index, key)) = by_path(path) else { return };
+    let is_unset = *config.origins.get(index) == Origin::Default;
+    if is_unset && number(config, path).is_some_and(|own| own > most) {
+        // The same type as the number it replaces, so it is taken.
+        let _ = (key.set)(config, &Value::Whole(most));
+    }
+}
+
+fn number(config: &Config, path: &str) -> Option<u64> {
+    match by_path(path)?.1.value(config) {
+        Value::Whole(number) => Some(number),
+        _ => None,
+    }
+}
+
 /// Collects the faults of `config`. Rules that touch a key in `spoilt` are left out.
 pub(super) fn check(config: &Config, spoilt: &[usize]) -> Vec<Fault> {
     let mut check = Check { config, spoilt, faults: Vec::new() };
     check.pairs();
     check.orders();
+    check.waits();
     check.free_space();
     check.doors();
     check.faults
@@ -33,6 +61,8 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     // A record and its parts go into one flush, with room for keys.
     ("fleet.device_bytes", 2, "store.flush_bytes"),
 ];
+
+const CREDENTIALS_WAIT: &str = "secure_mode.credentials_wait_ms";
 
 /// Below this the embedded store itself would meet the full disk.
 const LEAST_FREE_BYTES: usize = 16_777_216;
@@ -78,7 +108,7 @@ impl Check<'_> {
 
     fn orders(&mut self) {
         for (small, times, large) in ORDERS {
-            let holds = match (self.number(small), self.number(large)) {
+            let holds = match (number(self.config, small), number(self.config, large)) {
                 (Some(left), Some(right)) => left.saturating_mul(*times) <= right,
                 _ => true,
             };
@@ -87,11 +117,11 @@ impl Check<'_> {
         }
     }
 
-    fn number(&self, path: &str) -> Option<u64> {
-        match by_path(path)?.1.value(self.config) {
-            Value::Whole(number) => Some(number),
-            _ => None,
-        }
+    /// A flow must not be given up while its credentials are being made.
+    fn waits(&mut self) {
+        let holds = self.config.secure_mode.credentials_wait < self.config.flow.idle_timeout;
+        let reason = format!("{CREDENTIALS_WAIT} must be shorter than flow.idle_timeout_s");
+        self.require(holds, [CREDENTIALS_WAIT, "flow.idle_timeout_s"], reason);
     }
 
     fn free_space(&mut self) {

@@ -73,12 +73,12 @@ config_table! {
         connections_per_source: count(2_000 in 1..=1_000_000),
         /// New connections of one source address in one second.
         new_connections_per_source_per_second: count(500 in 1..=1_000_000),
-        /// Requests of one source address in one second at a phones' door; beyond it phones are told "later". 0: no bound.
+        /// Requests of one source address in one second at a phones' door; beyond it a phone that begins a dialogue is told "later". 0: no bound.
         requests_per_source_per_second: count(5_000 in 0..=1_000_000),
         /// Unknown devices that one source address may bring at once; a phone beyond is told "later". 0: no bound.
         new_devices_per_source: count(5_000 in 0..=1_000_000),
         /// Unknown devices that one source address may bring in one second, once `new_devices_per_source` are used up.
-        new_devices_per_source_per_second: count(20 in 1..=1_000_000),
+        new_devices_per_source_per_second: count(200 in 1..=1_000_000),
         /// Length of the prefix that tells IPv6 sources apart: addresses of one network are one source.
         ipv6_prefix: bits(64 in 32..=128),
         /// Addresses and networks for which no bound of one source holds, such as those of proxies and large NATs.
@@ -230,7 +230,7 @@ config_table! {
         /// Time in which wrong tokens add up, from the first one on.
         wrong_tokens_window: seconds(60 in 1..=86_400),
         /// Source addresses whose wrong tokens are remembered; when full, the one that is there for longest is forgotten.
-        wrong_tokens_sources: count(4_096 in 16..=1_048_576),
+        wrong_tokens_sources: count(4_096 in 16..=65_536),
         /// Event streams open at the same time.
         event_streams: count(64 in 0..=10_000),
         /// Requests worked on at the same time, event streams excepted; one more is told to try again.
@@ -245,19 +245,19 @@ config_table! {
         max_pin_retries: count(3 in 1..=10),
         /// Port written to phones as `dls-secure-port`: the one under which they reach `listen.wpi_secure`.
         secure_port: port(18_444),
-        /// Time before the end of a phone's certificate from which it is given a new one at its next start; 0 is never.
+        /// Time before the end of a phone's certificate from which it is given a new one at its next start; 0 is never. At most half of `tls.client_lifetime_days`; if it is not given, it is lowered to that.
         renew_before: days(30 in 0..=365),
         /// Credentials made at the same time. An RSA key takes about a tenth of a second of one core.
         credentials_at_once: count(1 in 1..=64),
-        /// Devices that wait for their credentials; a phone beyond is told "later".
+        /// Devices that wait for their credentials, a quarter of them for one source; a phone beyond is told "later".
         credentials_waiting: count(128 in 0..=65_536),
-        /// Time a phone waits for its credentials, then it is told "later".
+        /// Time a phone waits for its credentials, then it is told "later". Shorter than `flow.idle_timeout_s` and at most `limits.handler_timeout_ms`; if it is not given, it is lowered to the latter and to half of the former.
         credentials_wait: ms(15_000 in 100..=600_000),
         /// Time in which the next two keys bound what is made for one device.
         credentials_window: seconds(300 in 1..=86_400),
         /// Credentials made for one device within `credentials_window_s`; a phone beyond is told "later".
         credentials_per_device: count(16 in 1..=256),
-        /// Of those, credentials made for messages from one address.
+        /// Of those, credentials made for messages from one source address.
         credentials_per_source: count(4 in 1..=256),
     }
 

@@ -244,6 +244,12 @@ fn keys_that_do_not_go_together_are_refused_where_they_were_written() {
             "2:27: tls.authority_lifetime_days: tls.client_lifetime_days",
         ),
         (
+            "[secure_mode]\ncredentials_wait_ms = 120000\n[limits]\nhandler_timeout_ms = 120000\n",
+            "2:23: secure_mode.credentials_wait_ms: secure_mode.credentials_wait_ms must be shorter than flow.idle_timeout_s",
+        ),
+        ("[limits]\nhandler_timeout_ms = 9000\n[secure_mode]\ncredentials_wait_ms = 9001\n", "4:23: "),
+        ("[tls]\nclient_lifetime_days = 59\n[secure_mode]\nrenew_before_days = 30\n", "4:21: "),
+        (
             "[listen]\nmetrics = \"127.0.0.1:18443\"\n",
             "2:11: listen.metrics: listen.metrics and listen.wpi ask for the same port",
         ),
@@ -254,6 +260,17 @@ fn keys_that_do_not_go_together_are_refused_where_they_were_written() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].starts_with(&format!("callboard.toml:{expected}")), "{found:?}");
     }
+}
+
+#[test]
+fn what_was_not_given_is_lowered_to_what_was() {
+    let config = load("[tls]\nclient_lifetime_days = 31\n[limits]\nhandler_timeout_ms = 9000\n").unwrap();
+    assert_eq!(config.secure_mode.renew_before, Duration::from_hours(15 * 24));
+    assert_eq!(config.secure_mode.credentials_wait, Duration::from_secs(9));
+    assert!(show(&config).lines().any(|line| line == "credentials_wait_ms = 9000 # default"));
+    let wait = |text: &str| load(text).unwrap().secure_mode.credentials_wait;
+    assert_eq!(wait("[flow]\nidle_timeout_s = 1\n"), Duration::from_millis(500));
+    assert_eq!(wait("[flow]\nidle_timeout_s = 600\n"), Duration::from_secs(15), "nothing is raised");
 }
 
 #[test]

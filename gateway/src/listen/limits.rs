@@ -62,7 +62,7 @@ impl Default for Limits {
             new_connections_per_source_per_second: 500,
             requests_per_source_per_second: 5_000,
             new_devices_per_source: 5_000,
-            new_devices_per_source_per_second: 20,
+            new_devices_per_source_per_second: 200,
             ipv6_prefix: 64,
             exempt_networks: Vec::new(),
             sources: 65_536,
