@@ -13,6 +13,7 @@ use callboard_core::device::{Device, DeviceId};
 use callboard_core::dialogue::wpi::Need;
 use callboard_core::event::EventLimits;
 use callboard_core::item::ItemSetBuilder;
+use callboard_core::pki::Series;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::store::MemoryStore;
@@ -49,7 +50,7 @@ impl CredentialSource for NoCredentials {
         false
     }
 
-    fn issue(&self, _: Need, _: IpAddr, _: Timestamp) -> Issuing<'_> {
+    fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
         Box::pin(async { Err(IssueError::Failed("none here".into())) })
     }
 }

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 pub use id::{BadDeviceId, DeviceId, MAX_ID_BYTES};
 pub use record::{BadRecord, decode, encode};
-pub use security::{MAX_OFFERED, Offered, SecureMode, Security};
+pub use security::{Offered, SecureMode, Security};
 pub use task::{Task, TaskId, TaskKind, TaskState, TaskWrite};
 pub use update::{DeviceUpdate, SecurityChange, TaskChange};
 

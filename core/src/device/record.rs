@@ -105,6 +105,21 @@ mod tests {
     }
 
     #[test]
+    fn serial_numbers_of_older_records_stay_good() {
+        // One that was handed out, as version 2 wrote it.
+        let bytes =
+            postcard::to_allocvec(&("6f00112233445566778899aabbccddee", Timestamp::from_millis(9))).unwrap();
+        let offered = postcard::from_bytes(&bytes).unwrap();
+        let mut device = device();
+        device.security.offered.push(offered);
+        let read = decode(&encode(&device).unwrap()).unwrap();
+        assert!(read.security.admits("6f00112233445566778899aabbccddee"));
+        assert!(
+            !read.security.admits("6f00112233445566778899aabbccddef") && read.security.series().is_none()
+        );
+    }
+
+    #[test]
     fn newer_and_damaged_records_are_refused() {
         let mut bytes = encode(&device()).unwrap();
         for cut in 0..bytes.len() {

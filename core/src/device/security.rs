@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pki::Series;
 use crate::secret::Sealed;
 use crate::time::Timestamp;
 
@@ -74,24 +75,36 @@ pub struct Security {
     pub sent: bool,
     /// Why the last attempt failed, for people.
     pub fault: Option<Box<str>>,
-    /// Certificates handed out while bootstrapping, and in secure mode to renew the present one, oldest first, at most
-    /// [`MAX_OFFERED`]: the phone may hold any of them, because its answer can be lost.
+    /// The series of certificates handed out while bootstrapping, or in secure mode to renew the present one: the phone
+    /// may hold any of them, because its answer can be lost. Records of older versions have a few serial numbers here.
     pub offered: Vec<Offered>,
     /// Wrong TANs since an administrator chose the mode.
     pub wrong_tans: u8,
 }
 
-/// Certificates remembered of one bootstrapping or renewal: more than a stranger who starts up in the phone's name is handed out
-/// soon, so that the phone's own is not forgotten for them.
-pub const MAX_OFFERED: usize = 16;
-
-/// A client certificate that was handed out.
+/// Client certificates that were handed out: all of a series, so that however many a stranger starts up for in the phone's
+/// name, the phone's own is not forgotten for them. Or one alone, in records of older versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {
-    /// Its serial number, lower-case hex.
-    pub serial: Box<str>,
-    /// When it ends.
+    /// The series, or the whole serial number, lower-case hex.
+    serial: Box<str>,
+    /// When the first of them ends.
     pub expires: Timestamp,
+}
+
+impl Offered {
+    /// The certificates of a series, of which the first ends at `expires`.
+    pub fn series(series: Series, expires: Timestamp) -> Self {
+        Self { serial: series.to_hex().into(), expires }
+    }
+
+    /// Whether the certificate of this serial number (lower-case hex) is one of them.
+    pub fn covers(&self, serial: &str) -> bool {
+        match Series::from_hex(&self.serial) {
+            Some(_) => serial.len() > self.serial.len() && serial.starts_with(&*self.serial),
+            None => *serial == *self.serial,
+        }
+    }
 }
 
 impl Security {
@@ -103,7 +116,12 @@ impl Security {
     /// Whether a certificate of this serial number (lower-case hex) was handed out and is still good.
     pub fn knows(&self, serial: &str) -> bool {
         self.certificate_serial.as_deref() == Some(serial)
-            || self.offered.iter().any(|offered| *offered.serial == *serial)
+            || self.offered.iter().any(|offered| offered.covers(serial))
+    }
+
+    /// The series of what is handed out now, once it has begun.
+    pub fn series(&self) -> Option<Series> {
+        self.offered.iter().find_map(|offered| Series::from_hex(&offered.serial))
     }
 
     /// Whether a phone with a certificate of this serial number may speak through the secure door. In default mode it

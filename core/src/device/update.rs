@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Altered, Device, Identity, MAX_OFFERED, Offered, Refusal, SecureMode, TaskId, TaskState, TemplateFault,
+    Altered, Device, Identity, Offered, Refusal, SecureMode, Security, TaskId, TaskState, TemplateFault,
     Written,
 };
 use crate::item::{ItemKey, ItemSet};
@@ -55,7 +55,7 @@ pub struct DeviceUpdate {
 /// A step between default and secure mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecurityChange {
-    /// Credentials are about to be handed out.
+    /// Credentials are about to be handed out, the certificate in them being of this series.
     Offered(Offered),
     /// The phone accepted its credentials.
     Sent {
@@ -158,44 +158,31 @@ fn keep_newest<T>(list: &mut Vec<T>, most: usize) {
 
 fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
     let security = &mut device.security;
-    let enter = |security: &mut super::Security, mode| {
-        if security.mode != mode {
-            (security.mode, security.since) = (mode, at);
-        }
-    };
+    let enabling = security.mode.is_enabling();
     match change {
-        SecurityChange::Offered(offered)
-            if security.mode.is_enabling() || security.mode == SecureMode::Secure =>
-        {
-            security.offered.push(offered);
-            keep_newest(&mut security.offered, MAX_OFFERED);
+        SecurityChange::Offered(offered) if enabling || security.mode == SecureMode::Secure => {
+            // One series holds them all; another one at the same time is not taken.
+            if security.series().is_none() {
+                security.offered.push(offered);
+            }
         }
-        SecurityChange::Sent { serial, expires } if security.mode.is_enabling() => {
+        SecurityChange::Sent { serial, expires } if enabling => {
             security.certificate_serial = Some(serial);
             security.certificate_expires = Some(expires);
             (security.sent, security.fault) = (true, None);
         }
-        SecurityChange::Secured { serial } if security.mode.is_enabling() && security.knows(&serial) => {
-            enter(security, SecureMode::Secure);
-            // From now on this certificate and no other.
-            if let Some(offered) = security.offered.drain(..).find(|offered| offered.serial == serial) {
-                security.certificate_expires = Some(offered.expires);
-            }
-            security.certificate_serial = Some(serial);
+        SecurityChange::Secured { serial } if enabling && security.knows(&serial) => {
+            enter(security, SecureMode::Secure, at);
+            hold_only(security, serial);
             security.wrong_tans = 0;
-            (security.pin, security.sent, security.fault) = (None, false, None);
         }
-        SecurityChange::Renewed { serial } if security.mode == SecureMode::Secure => {
-            let offered = security.offered.iter().find(|offered| offered.serial == serial);
-            if let Some(expires) = offered.map(|offered| offered.expires) {
-                (security.certificate_serial, security.certificate_expires) = (Some(serial), Some(expires));
-                // The old one, and others that were never seen, are good no longer.
-                security.offered.clear();
-            }
+        SecurityChange::Renewed { serial }
+            if security.mode == SecureMode::Secure && security.knows(&serial) =>
+        {
+            hold_only(security, serial);
         }
         SecurityChange::Left if security.mode == SecureMode::Disabling => {
-            enter(security, SecureMode::Off);
-            (security.pin, security.sent, security.fault) = (None, false, None);
+            enter(security, SecureMode::Off, at);
             (security.certificate_serial, security.certificate_expires) = (None, None);
             security.offered.clear();
         }
@@ -203,7 +190,7 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
             security.fault = Some(reason);
             security.sent = false;
         }
-        SecurityChange::WrongTan(reason) if security.mode.is_enabling() => {
+        SecurityChange::WrongTan(reason) if enabling => {
             security.fault = Some(reason);
             security.sent = false;
             security.wrong_tans = security.wrong_tans.saturating_add(1);
@@ -215,6 +202,24 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
         | SecurityChange::Renewed { .. }
         | SecurityChange::Left
         | SecurityChange::WrongTan(_) => {}
+    }
+}
+
+fn enter(security: &mut Security, mode: SecureMode, at: Timestamp) {
+    if security.mode != mode {
+        (security.mode, security.since) = (mode, at);
+    }
+    (security.pin, security.sent, security.fault) = (None, false, None);
+}
+
+/// From now on this certificate and no other: those that were never seen are good no longer.
+fn hold_only(security: &mut Security, serial: Box<str>) {
+    let offered = std::mem::take(&mut security.offered);
+    if security.certificate_serial.as_ref() != Some(&serial) {
+        // The end of this very one is not kept; it is not before that of the first in its series.
+        security.certificate_expires =
+            offered.into_iter().find(|offered| offered.covers(&serial)).map(|offered| offered.expires);
+        security.certificate_serial = Some(serial);
     }
 }
 
@@ -232,6 +237,7 @@ fn apply_task(device: &mut Device, change: &TaskChange) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pki::Series;
     use crate::policy::TemplateId;
 
     fn device() -> Device {
@@ -260,21 +266,23 @@ mod tests {
         };
         let mut device = device();
         device.security.mode = SecureMode::EnablingNoPin;
-        for number in 0..=MAX_OFFERED as u64 {
+        let (one, other) = (Series::new(1), Series::new(2));
+        let of = |series: Series, number: u64| format!("{}{number:016x}", series.to_hex());
+        for number in 1..=100 {
             let expires = Timestamp::from_millis(number);
-            device = step(
-                &device,
-                SecurityChange::Offered(Offered { serial: format!("{number:02x}").into(), expires }),
-            );
+            device = step(&device, SecurityChange::Offered(Offered::series(one, expires)));
         }
-        assert_eq!(device.security.offered.len(), MAX_OFFERED);
-        assert!(!device.security.admits("00") && device.security.admits("04"));
-        let foreign = step(&device, SecurityChange::Secured { serial: "ff".into() });
+        device = step(&device, SecurityChange::Offered(Offered::series(other, Timestamp::default())));
+        assert_eq!((device.security.offered.len(), device.security.series()), (1, Some(one)));
+        assert!(device.security.admits(&of(one, 1)) && device.security.admits(&of(one, 100)));
+        assert!(!device.security.admits(&of(other, 1)) && !device.security.admits(&one.to_hex()));
+        let foreign = step(&device, SecurityChange::Secured { serial: of(other, 4).into() });
         assert_eq!(foreign.security.mode, SecureMode::EnablingNoPin);
-        let secured = step(&device, SecurityChange::Secured { serial: "04".into() });
+        let secured = step(&device, SecurityChange::Secured { serial: of(one, 4).into() });
         assert_eq!(secured.security.mode, SecureMode::Secure);
-        assert_eq!(secured.security.certificate_expires, Some(Timestamp::from_millis(4)));
-        assert!(secured.security.admits("04") && !secured.security.admits("05"));
+        assert_eq!(secured.security.certificate_expires, Some(Timestamp::from_millis(1)));
+        assert!(secured.security.admits(&of(one, 4)) && !secured.security.admits(&of(one, 5)));
+        assert_eq!(secured.security.series(), None, "a renewal begins another one");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rcgen::{
     SerialNumber,
 };
 
-use super::{COMMON_NAME_BYTES, KeyKind, LIFETIME_DAYS_MAX, PkiError, PrivateKeyPem, inspect};
+use super::{COMMON_NAME_BYTES, KeyKind, LIFETIME_DAYS_MAX, PkiError, PrivateKeyPem, Series, inspect};
 
 /// Start of a new certificate lies this far in the past, for phones whose clock is behind.
 const BACKDATED: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
@@ -163,15 +163,19 @@ impl Authority {
     }
 
     /// Issues the individual certificate of one phone: common name `device_id`, for client authentication only,
-    /// with a random serial number of 16 bytes.
+    /// with a serial number of 16 bytes, random behind its `series`.
     pub fn issue_client(
         &self,
         device_id: &str,
+        series: Series,
         key: KeyKind,
         not_before: Timestamp,
         not_after: Timestamp,
     ) -> Result<IssuedClient, PkiError> {
         let mut certificate = skeleton(not_before, not_after)?;
+        let mut number = serial()?;
+        number[..Series::BYTES].copy_from_slice(series.as_bytes());
+        certificate.serial_number = Some(SerialNumber::from_slice(&number));
         certificate.distinguished_name = subject(device_id, None)?;
         certificate.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -291,6 +295,10 @@ mod tests {
         }
     }
 
+    fn series() -> Series {
+        Series::new(7)
+    }
+
     fn authority() -> Authority {
         Authority::create(&params()).unwrap()
     }
@@ -300,12 +308,14 @@ mod tests {
         let made = authority();
         let loaded = Authority::load(made.cert_pem(), made.key_pem().clone()).unwrap();
         assert_eq!(loaded.cert_der(), made.cert_der());
-        let phone = loaded.issue_client("00:1a:e8:00:00:01", KeyKind::P256, at(0), at(10)).unwrap();
+        let phone = loaded.issue_client("00:1a:e8:00:00:01", series(), KeyKind::P256, at(0), at(10)).unwrap();
         let facts = inspect(&phone.issued.certificate_der).unwrap();
         assert_eq!(facts.common_name.as_deref(), Some("00:1a:e8:00:00:01"));
         assert_eq!((facts.not_before, facts.not_after), (at(0), at(10)));
         assert_eq!(facts.serial_hex, phone.serial_hex);
         assert_eq!(phone.serial_hex.len(), 32);
+        let again = loaded.issue_client("00:1a:e8:00:00:01", series(), KeyKind::P256, at(0), at(10)).unwrap();
+        assert!(phone.serial_hex.starts_with(&series().to_hex()) && phone.serial_hex != again.serial_hex);
         assert!(!facts.is_authority);
     }
 
@@ -314,7 +324,7 @@ mod tests {
         let (one, two) = (authority(), authority());
         let refused = Authority::load(one.cert_pem(), two.key_pem().clone()).unwrap_err();
         assert!(matches!(refused, PkiError::KeyMismatch), "{refused}");
-        let phone = one.issue_client("x", KeyKind::P256, at(0), at(1)).unwrap().issued;
+        let phone = one.issue_client("x", series(), KeyKind::P256, at(0), at(1)).unwrap().issued;
         let refused = Authority::load(&phone.certificate_pem, phone.key).unwrap_err();
         assert!(matches!(refused, PkiError::Certificate { .. }), "{refused}");
         let refused = Authority::load("nothing", one.key_pem().clone()).unwrap_err();
@@ -348,10 +358,10 @@ mod tests {
     fn bad_names_and_life_times_are_refused() {
         let authority = authority();
         for device in ["", "tab\there", &"x".repeat(65)] {
-            let refused = authority.issue_client(device, KeyKind::P256, at(0), at(1)).unwrap_err();
+            let refused = authority.issue_client(device, series(), KeyKind::P256, at(0), at(1)).unwrap_err();
             assert!(matches!(refused, PkiError::Name { .. }), "{device:?}: {refused}");
         }
-        assert!(authority.issue_client(&"x".repeat(64), KeyKind::P256, at(0), at(1)).is_ok());
+        assert!(authority.issue_client(&"x".repeat(64), series(), KeyKind::P256, at(0), at(1)).is_ok());
         for name in ["", "two words", "-a.example", "a..b", "ü.example", &"a".repeat(64)] {
             let refused =
                 authority.issue_server(&[name.to_owned()], KeyKind::P256, at(0), at(1)).unwrap_err();
@@ -360,7 +370,8 @@ mod tests {
         let refused = authority.issue_server(&[], KeyKind::P256, at(0), at(1)).unwrap_err();
         assert!(matches!(refused, PkiError::NoSubjectName), "{refused}");
         for (start, end) in [(1, 1), (2, 1), (0, LIFETIME_DAYS_MAX + 2)] {
-            let refused = authority.issue_client("x", KeyKind::P256, at(start), at(end)).unwrap_err();
+            let refused =
+                authority.issue_client("x", series(), KeyKind::P256, at(start), at(end)).unwrap_err();
             assert!(matches!(refused, PkiError::Lifetime), "{start}..{end}: {refused}");
         }
         let mut endless = params();

@@ -9,12 +9,14 @@ mod inspect;
 mod packer;
 mod pkcs12;
 mod secret;
+mod series;
 
 pub use authority::{Authority, AuthorityParams, Issued, IssuedClient};
 pub use inspect::{CertificateFacts, inspect};
 pub use packer::{PackContents, PinPacker, SimulatorPacker};
 pub use pkcs12::{Encryption, pkcs12};
 pub use secret::PrivateKeyPem;
+pub use series::Series;
 
 /// Longest common name X.509 permits (RFC 5280, appendix A, `ub-common-name`), in bytes here so that any text fits.
 pub const COMMON_NAME_BYTES: usize = 64;

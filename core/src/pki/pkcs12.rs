@@ -70,7 +70,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::pki::{Authority, AuthorityParams, KeyKind};
+    use crate::pki::{Authority, AuthorityParams, KeyKind, Series};
 
     /// OpenSSL is the independent reader: it opens the store, and the key in it signs for the certificate in it.
     fn read_with_openssl(key: KeyKind, encryption: Encryption, password: &str) {
@@ -84,7 +84,7 @@ mod tests {
         })
         .unwrap();
         let end = now + jiff::SignedDuration::from_hours(24 * 365);
-        let phone = authority.issue_client("00:1a:e8:12:34:56", key, now, end).unwrap();
+        let phone = authority.issue_client("00:1a:e8:12:34:56", Series::new(7), key, now, end).unwrap();
         let store = pkcs12(&phone, &[authority.cert_der()], password, encryption).unwrap();
 
         let directory = tempfile::tempdir().unwrap();

@@ -15,6 +15,7 @@ use crate::dialogue::sessions::{SessionLimits, Sessions};
 use crate::dialogue::wpi::{Context, Credentials, Flow, FlowLimits, Need, SecureSettings};
 use crate::event::{EventDraft, EventKind, EventLimits, EventLog};
 use crate::fleet::{Fleet, FleetLimits};
+use crate::pki::Series;
 use crate::policy::{Policy, Registry, TemplateBounds};
 use crate::secret::{Secret, Vault};
 use crate::store::Store;
@@ -33,8 +34,9 @@ pub trait CredentialSource: Send + Sync + 'static {
     /// flow of that device in vain.
     fn is_busy(&self, device: &DeviceId, source: IpAddr, now: Timestamp) -> bool;
 
-    /// Make credentials for a device whose start-up came from `source`. If the promise is dropped nobody gets them.
-    fn issue(&self, need: Need, source: IpAddr, now: Timestamp) -> Issuing<'_>;
+    /// Make credentials for a device whose message came from `source`, with a certificate of `series`. If the promise is
+    /// dropped nobody gets them.
+    fn issue(&self, need: Need, series: Series, source: IpAddr, now: Timestamp) -> Issuing<'_>;
 }
 
 /// Why credentials were not made.

@@ -15,6 +15,7 @@ use crate::dialogue::wpi::{
 };
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::FleetError;
+use crate::pki::Series;
 use crate::store::SubmitError;
 
 /// The store may be this full before new dialogues are asked to come later: those already inside need the rest.
@@ -236,10 +237,12 @@ impl Service {
     ) -> Result<Step, WpiResponse> {
         let base = self.fleet.get(device).unwrap_or_else(|| Arc::new(Device::new(device.clone())));
         let now = self.now();
+        let series = base.security.series();
         let mut step = Flow::open(&self.context(now, &self.templates.policy()), base, message, arrival);
         self.tell(&mut step);
         let Next::Need(need) = step.next else { return Ok(step) };
-        let made = match self.around.credentials.issue(need, arrival.source, now).await {
+        let series = series.unwrap_or_else(|| self.new_series());
+        let made = match self.around.credentials.issue(need, series, arrival.source, now).await {
             Err(IssueError::Failed(reason)) => Err(reason),
             Err(IssueError::Later) if step.flow.renews() => {
                 let policy = self.templates.policy();
@@ -252,7 +255,7 @@ impl Service {
                 self.sessions.park(cookie, Box::new(step.flow));
                 return Err(WpiResponse::overload(OverloadCause::Credentials));
             }
-            Ok(credentials) => match self.offer(device, &credentials).await {
+            Ok(credentials) => match self.offer(device, series, &credentials).await {
                 Ok(()) => Ok(credentials),
                 Err(Unsaved::Never) => Err("the device was changed meanwhile".to_owned()),
                 Err(Unsaved::Later(cause)) => {
@@ -268,14 +271,26 @@ impl Service {
         Ok(step)
     }
 
-    /// Remember a certificate before it leaves: the phone may store it although its answer is lost.
-    async fn offer(&self, device: &DeviceId, credentials: &Credentials) -> Result<(), Unsaved> {
-        let Credentials { serial, expires, .. } = credentials;
-        let offered = SecurityChange::Offered(Offered { serial: serial.clone(), expires: *expires });
+    fn new_series(&self) -> Series {
+        let random = self.around.random.next_u128() & u128::from(u64::MAX);
+        Series::new(u64::try_from(random).unwrap_or_default())
+    }
+
+    /// Remember of which series a certificate is before it leaves: the phone may store it although its answer is lost.
+    async fn offer(&self, device: &DeviceId, series: Series, made: &Credentials) -> Result<(), Unsaved> {
+        let offered = SecurityChange::Offered(Offered::series(series, made.expires));
         let update = DeviceUpdate { security: Some(offered), ..DeviceUpdate::default() };
         self.save(device, Learned { update, ..Learned::default() }).await?;
-        let kept = self.fleet.get(device).is_some_and(|known| known.security.knows(serial));
-        if kept { Ok(()) } else { Err(Unsaved::Never) }
+        match self
+            .fleet
+            .get(device)
+            .map(|known| (known.security.knows(&made.serial), known.security.series()))
+        {
+            Some((true, _)) => Ok(()),
+            // Another flow of this device began a series meanwhile.
+            Some((false, Some(_))) => Err(Unsaved::Later(OverloadCause::Credentials)),
+            _ => Err(Unsaved::Never),
+        }
     }
 
     async fn go_on(

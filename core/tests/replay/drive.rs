@@ -256,7 +256,7 @@ impl Run<'_> {
         let known = self.world.service.fleet.get(&device);
         let given = known.and_then(|known| {
             let security = &known.security;
-            let offered = security.offered.last().map(|offered| offered.serial.clone());
+            let offered = security.series().map(|series| format!("{}01", series.to_hex()).into_boxed_str());
             offered.or_else(|| security.certificate_serial.clone())
         });
         let serial = given.filter(|_| !self.input.one_in(8)).unwrap_or_else(|| "00".into());

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use callboard_core::device::{Device, Task, TaskState, encode};
 use callboard_core::item::{ItemKey, ItemWrite, NameRef};
+use callboard_core::pki::Series;
 use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateItem, TemplateKind};
 use callboard_core::secret::Secret;
 use callboard_core::service::{AdminError, SecureModeRequest, TaskRequest};
@@ -114,7 +115,11 @@ impl Stage {
             "onboarded" => yes_or_no(device.onboarded),
             "durable" => yes_or_no(self.is_durable(device)),
             "sent" => yes_or_no(device.security.sent),
-            "certificate" => device.security.certificate_serial.as_deref().unwrap_or("none").to_owned(),
+            "certificate" => {
+                // Without its series.
+                let serial = device.security.certificate_serial.as_deref().unwrap_or("none");
+                serial.get(2 * Series::BYTES..).unwrap_or(serial).to_owned()
+            }
             "trouble" => device.security.fault.as_deref().unwrap_or("none").to_owned(),
             "tasks" => listed(device.tasks.iter().map(task_word)),
             "templates" => device.templates.len().to_string(),

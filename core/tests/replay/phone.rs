@@ -16,7 +16,7 @@ use callboard_core::dialogue::wpi::Door;
 use callboard_core::service::{OverloadCause, Service, WpiRequest, WpiResponse};
 
 use crate::script::{ItemLine, Result, Step};
-use crate::world::Branch;
+use crate::world::{Branch, PaperCredentials};
 
 /// The items that every opening message carries (WPI reference, section 5.3), but for the address.
 const BASIC: [(&str, &str, Option<&str>); 13] = [
@@ -87,7 +87,12 @@ impl Phone {
     }
 
     /// Send what a `phone` step says.
-    pub(crate) fn send(&mut self, step: &Step, service: &Arc<Service>) -> Result<()> {
+    pub(crate) fn send(
+        &mut self,
+        step: &Step,
+        service: &Arc<Service>,
+        credentials: &PaperCredentials,
+    ) -> Result<()> {
         let sent = match step.argument(0)? {
             "again" => self.last.clone().ok_or_else(|| step.fault("nothing was sent yet"))?,
             "xml" => raw(step),
@@ -110,7 +115,7 @@ impl Phone {
             Some(text) => text.parse().map_err(|_| step.fault("no such source"))?,
         };
         let request = Owned {
-            door: self.door(step)?,
+            door: self.door(step, credentials)?,
             source,
             cookie,
             connection: self.connection,
@@ -123,8 +128,8 @@ impl Phone {
         Ok(())
     }
 
-    fn door(&self, step: &Step) -> Result<Door> {
-        let serial = || step.option("serial").unwrap_or("01").into();
+    fn door(&self, step: &Step, credentials: &PaperCredentials) -> Result<Door> {
+        let serial = || credentials.serial(step.option("serial").unwrap_or("01"));
         match step.option("door") {
             None | Some("default") => Ok(Door::Default),
             Some("secure") => Ok(Door::Secure { device: self.id.clone(), serial: serial() }),

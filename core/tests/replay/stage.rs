@@ -122,8 +122,8 @@ impl Stage {
             return Err(step.fault("the message before has no `service` line"));
         }
         self.speaking = if step.words[0] == "other" { "other" } else { "phone" };
-        let service = self.world.service.clone();
-        self.speaker().send(step, &service)
+        let (service, credentials) = (self.world.service.clone(), self.world.credentials.clone());
+        self.speaker().send(step, &service, &credentials)
     }
 
     /// Compare what the service says with what it should say.

@@ -4,13 +4,14 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use callboard_core::device::DeviceId;
 use callboard_core::dialogue::wpi::{Credentials, Need};
 use callboard_core::item::ItemWrite;
+use callboard_core::pki::Series;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{
     CredentialSource, IssueError, Issuing, Sender, Service, Settings, Surroundings,
@@ -66,7 +67,8 @@ impl Sender for Branch {
 pub(crate) struct PaperCredentials {
     broken: AtomicBool,
     busy: AtomicBool,
-    made: AtomicU64,
+    /// Their serial numbers.
+    made: Mutex<Vec<Box<str>>>,
 }
 
 impl PaperCredentials {
@@ -78,14 +80,24 @@ impl PaperCredentials {
         self.busy.store(busy, Ordering::Relaxed);
     }
 
-    fn make(&self, need: &Need, now: Timestamp) -> Result<Credentials, IssueError> {
+    /// The serial number of the certificate that was made as this one, counted in hex; the text itself if there is none.
+    pub(crate) fn serial(&self, number: &str) -> Box<str> {
+        let made = self.made.lock().unwrap();
+        let at = usize::from_str_radix(number, 16).ok().and_then(|number| number.checked_sub(1));
+        at.and_then(|at| made.get(at)).cloned().unwrap_or_else(|| number.into())
+    }
+
+    fn make(&self, need: &Need, series: Series, now: Timestamp) -> Result<Credentials, IssueError> {
         if self.busy.load(Ordering::Relaxed) {
             return Err(IssueError::Later);
         }
         if self.broken.load(Ordering::Relaxed) {
             return Err(IssueError::Failed("the authority is out of paper".to_owned()));
         }
-        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut made = self.made.lock().unwrap();
+        let number = made.len() + 1;
+        let serial: Box<str> = format!("{}{number:02x}", series.to_hex()).into();
+        made.push(serial.clone());
         let items = match &need.password {
             None => vec![
                 ItemWrite::new(
@@ -102,7 +114,7 @@ impl PaperCredentials {
             }
         };
         let expires = now.plus(Duration::from_hours(365 * 24));
-        Ok(Credentials { items, serial: format!("{number:02x}").into(), expires })
+        Ok(Credentials { items, serial, expires })
     }
 }
 
@@ -111,8 +123,8 @@ impl CredentialSource for PaperCredentials {
         self.busy.load(Ordering::Relaxed)
     }
 
-    fn issue(&self, need: Need, _: IpAddr, now: Timestamp) -> Issuing<'_> {
-        Box::pin(std::future::ready(self.make(&need, now)))
+    fn issue(&self, need: Need, series: Series, _: IpAddr, now: Timestamp) -> Issuing<'_> {
+        Box::pin(std::future::ready(self.make(&need, series, now)))
     }
 }
 

@@ -10,7 +10,7 @@ use callboard_core::device::DeviceId;
 use callboard_core::dialogue::wpi::{Credentials, Need};
 use callboard_core::item::ItemWrite;
 use callboard_core::pki::{
-    Authority, Encryption, KeyKind, PackContents, PinPacker, PkiError, SimulatorPacker, pkcs12,
+    Authority, Encryption, KeyKind, PackContents, PinPacker, PkiError, Series, SimulatorPacker, pkcs12,
 };
 use callboard_core::secret::Secret;
 use callboard_core::service::{CredentialSource, IssueError, Issuing};
@@ -112,7 +112,7 @@ impl CredentialSource for Issuer {
         self.line.is_closed(device, source)
     }
 
-    fn issue(&self, need: Need, source: IpAddr, now: Timestamp) -> Issuing<'_> {
+    fn issue(&self, need: Need, series: Series, source: IpAddr, now: Timestamp) -> Issuing<'_> {
         Box::pin(async move {
             let began = Instant::now();
             let turn = self.line.enter(&need.device, source).await.ok_or(IssueError::Later)?;
@@ -121,7 +121,7 @@ impl CredentialSource for Issuer {
             let make = move || {
                 // Held by the work and not by who waits for it: a phone that hangs up does not begin the next.
                 let _turn = turn;
-                make(&authority, &settings, &*packer, &need, now).map_err(|error| error.to_string())
+                make(&authority, &settings, &*packer, (&need, series), now).map_err(|error| error.to_string())
             };
             let made = match tokio::task::spawn_blocking(make).await {
                 Ok(made) => made,
@@ -138,7 +138,7 @@ fn make(
     authority: &Authority,
     settings: &ClientSettings,
     packer: &dyn PinPacker,
-    need: &Need,
+    (need, series): (&Need, Series),
     now: Timestamp,
 ) -> Result<Credentials, PkiError> {
     use base64::Engine as _;
@@ -148,7 +148,7 @@ fn make(
     let until = now.plus(settings.lifetime).min(Timestamp::from_jiff(authority.not_after()));
     let device: &DeviceId = &need.device;
     let client =
-        authority.issue_client(&device.to_string(), settings.key, from.to_jiff(), until.to_jiff())?;
+        authority.issue_client(&device.to_string(), series, settings.key, from.to_jiff(), until.to_jiff())?;
     let file = pkcs12(&client, &[authority.cert_der()], settings.password.expose(), settings.encryption)?;
     let file = base64::engine::general_purpose::STANDARD.encode(file);
     let items = match &need.password {
@@ -207,17 +207,18 @@ mod tests {
     #[tokio::test]
     async fn without_pin_the_certificate_travels_as_it_is() {
         let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
-        let made = issuer().issue(Need { device, password: None }, PHONE, NOW).await.unwrap();
+        let made = issuer().issue(Need { device, password: None }, Series::new(7), PHONE, NOW).await.unwrap();
         assert_eq!(names(&made), ["dls-client-certificate", "dls-server-ca[0]", "dls-server-ca[1]"]);
         assert!(made.items[1].value.expose().starts_with("-----BEGIN CERTIFICATE-----"));
         assert_eq!(made.expires, NOW.plus(Duration::from_hours(365 * 24)));
+        assert!(made.serial.starts_with(&Series::new(7).to_hex()));
     }
 
     #[tokio::test]
     async fn no_certificate_outlives_the_authority() {
         let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
         let need = Need { device, password: None };
-        let made = issuer_for(11 * 365 * 24).issue(need, PHONE, NOW).await.unwrap();
+        let made = issuer_for(11 * 365 * 24).issue(need, Series::new(7), PHONE, NOW).await.unwrap();
         assert_eq!(made.expires, NOW.plus(Duration::from_hours(10 * 365 * 24)));
     }
 
@@ -225,7 +226,7 @@ mod tests {
     async fn with_pin_everything_is_in_one_pack() {
         let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
         let need = Need { device, password: Some(Secret::new("1234")) };
-        let made = issuer().issue(need, PHONE, NOW).await.unwrap();
+        let made = issuer().issue(need, Series::new(7), PHONE, NOW).await.unwrap();
         assert_eq!(names(&made), ["secure-mode-data"]);
         let contents = SimulatorPacker.unpack(made.items[0].value.expose(), "1234").unwrap();
         assert_eq!(contents.port, 18_444);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_core::pki::{self, KeyKind};
+use callboard_core::pki::{self, KeyKind, Series};
 use jiff::{SignedDuration, Timestamp};
 use metrics::Gauge;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -159,7 +159,10 @@ async fn secure_mode_asks_for_a_certificate_of_our_own() {
     let identity = Identity::open(settings(root.path()), now()).unwrap();
     let server = identity.server(Purpose::SecurePhones).unwrap();
     let end = now() + SignedDuration::from_hours(24);
-    let phone = identity.authority().issue_client("00:1a:e8:00:00:07", KeyKind::P256, now(), end).unwrap();
+    let phone = identity
+        .authority()
+        .issue_client("00:1a:e8:00:00:07", Series::new(7), KeyKind::P256, now(), end)
+        .unwrap();
 
     // As a phone in secure mode: it trusts the internal authority and nobody else.
     let mut roots = RootCertStore::empty();
@@ -185,13 +188,19 @@ async fn secure_mode_asks_for_a_certificate_of_our_own() {
     assert_eq!(accepted.unwrap_err().outcome(), HandshakeOutcome::Certificate);
 
     let other = Identity::open(settings(&root.path().join("other")), now()).unwrap();
-    let stranger = other.authority().issue_client("00:1a:e8:00:00:07", KeyKind::P256, now(), end).unwrap();
+    let stranger = other
+        .authority()
+        .issue_client("00:1a:e8:00:00:07", Series::new(7), KeyKind::P256, now(), end)
+        .unwrap();
     let (accepted, _) = shake(&server, &with(&stranger.issued)).await;
     assert_eq!(accepted.unwrap_err().outcome(), HandshakeOutcome::Certificate);
 
     let expired = now() - SignedDuration::from_hours(1);
     let start = now() - SignedDuration::from_hours(2);
-    let late = identity.authority().issue_client("00:1a:e8:00:00:07", KeyKind::P256, start, expired).unwrap();
+    let late = identity
+        .authority()
+        .issue_client("00:1a:e8:00:00:07", Series::new(7), KeyKind::P256, start, expired)
+        .unwrap();
     let (accepted, _) = shake(&server, &with(&late.issued)).await;
     assert_eq!(accepted.unwrap_err().outcome(), HandshakeOutcome::Expired);
 }

@@ -8,6 +8,7 @@ use callboard_codecs::wpi::{Action, Dialect, Limits, parse_phone_message};
 use callboard_core::device::DeviceId;
 use callboard_core::dialogue::wpi::{Need, Reply};
 use callboard_core::item::ItemWrite;
+use callboard_core::pki::Series;
 use callboard_core::secret::{KEY_LEN, Vault};
 use callboard_core::service::{
     CredentialSource, IssueError, Issuing, Outcome, Service, Settings, Surroundings, WpiResponse,
@@ -49,7 +50,7 @@ impl CredentialSource for Still {
         false
     }
 
-    fn issue(&self, _: Need, _: IpAddr, _: Timestamp) -> Issuing<'_> {
+    fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
         Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
     }
 }

@@ -147,7 +147,7 @@ impl Flow {
     pub(super) fn decide_renewal(&mut self, ctx: &Context<'_>, starts: bool, events: &mut Vec<EventDraft>) {
         let (security, secure) = (&self.base.security, ctx.secure);
         let Some(serial) = &self.certificate else { return };
-        if security.offered.iter().any(|offered| offered.serial == *serial) {
+        if security.certificate_serial.as_ref() != Some(serial) && security.knows(serial) {
             self.learned.update.security = Some(SecurityChange::Renewed { serial: serial.clone() });
             let text = "the phone came with its new certificate";
             events.push(EventDraft::about(&self.device, EventKind::CertificateRenewed, text));
