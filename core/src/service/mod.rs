@@ -2,6 +2,7 @@
 
 mod admin;
 mod dry_run;
+mod outcome;
 mod wpi;
 
 use std::fmt;
@@ -23,7 +24,8 @@ use crate::time::{Clock, Random, Timestamp};
 
 pub use admin::{AdminError, SecureModeRequest, TaskRequest};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
-pub use wpi::{Outcome, OverloadCause, Sender, WpiRequest, WpiResponse, device_of};
+pub use outcome::{Outcome, OverloadCause};
+pub use wpi::{Sender, WpiRequest, WpiResponse, device_of};
 
 /// Credentials, or why there are none.
 pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Credentials, IssueError>> + Send + 'a>>;
