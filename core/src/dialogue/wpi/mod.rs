@@ -100,7 +100,7 @@ pub struct SecureSettings {
     pub port: u16,
     /// Tries that a user has to type the PIN.
     pub max_pin_retries: u8,
-    /// A certificate that ends within this time is renewed when its phone starts up; zero is never.
+    /// A certificate that ends within this time is renewed when its phone calls; zero is never.
     pub renew_before: Duration,
     /// No certificate lives longer than this: the authority ends. One that ends then is not renewed.
     pub certificates_end: Timestamp,

@@ -154,7 +154,10 @@ impl Flow {
             return;
         }
         let due = |ends| ends < ctx.now.plus(secure.renew_before) && ends < secure.certificates_end;
-        self.to_do.renewal = starts && security.certificate_expires.is_some_and(due);
+        // One that was given already is asked for again only by a phone that started and still does not have it: most
+        // phones take a certificate into use when they start.
+        let given = security.series().is_some();
+        self.to_do.renewal = (starts || !given) && security.certificate_expires.is_some_and(due);
     }
 
     /// Whether credentials that the flow asks for take the place of others: the phone can do without for now.
