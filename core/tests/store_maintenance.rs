@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -202,6 +203,28 @@ fn a_running_or_missing_store_is_left_alone() {
     assert!(matches!(compact(dir.path(), &mut |_| ()), Err(MaintenanceError::Open(OpenError::InUse(_)))));
     let missing = dir.path().join("missing");
     let outcome = export(&missing, &mut Vec::new(), None, &mut |_| ());
-    assert!(matches!(outcome, Err(MaintenanceError::Open(OpenError::NotAStore { .. }))));
+    assert!(matches!(outcome, Err(MaintenanceError::Open(OpenError::Missing(_)))));
     assert!(!missing.exists());
+}
+
+#[test]
+fn a_failed_import_removes_what_it_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = dir.path().join("new");
+    let outcome = import(&new.join("store"), &config(), &mut b"rubbish".as_slice(), &mut |_| ());
+    assert!(matches!(outcome, Err(MaintenanceError::Line { line: 1, .. })), "{outcome:?}");
+    assert!(!new.exists() && dir.path().exists());
+}
+
+#[test]
+fn the_files_are_readable_for_their_owner_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    write(&store, &contents());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let records = store.join("records-1");
+    assert_eq!((mode(&store), mode(&records)), (0o700, 0o700));
+    for name in ["db", "conf", "commits"] {
+        assert_eq!(mode(&records.join(name)), 0o600, "{name}");
+    }
 }

@@ -1,8 +1,8 @@
 //! `callboard store`: check, export, import, compact.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,20 +12,22 @@ use callboard_core::device;
 use callboard_core::fleet::FleetLimits;
 use callboard_core::item::Dictionary;
 use callboard_core::policy;
-use callboard_core::store::{self, StoreConfig, Table};
+use callboard_core::store::{self, ExportReport, MaintenanceError, StoreConfig, Table};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::cli::{complain, say};
 
-/// Exit code of a check that found damage.
+/// Exit code when the store is damaged.
 const DAMAGED: u8 = 3;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Read every record and tell what is there and what is damaged. Changes no record.
+    /// Read every record and tell what is there, what is damaged and what is missing. Works on a copy beside the
+    /// store, which needs its space for the time, and changes nothing. Exit code 3 if something is wrong.
     Check(Place),
-    /// Write every record as a line of JSON.
+    /// Write every readable record as a line of JSON. Works on a copy as `check` does. Exit code 3 if something had to
+    /// be left out.
     Export {
         #[command(flatten)]
         place: Place,
@@ -69,9 +71,13 @@ impl StoreCommand {
         };
         done.unwrap_or_else(|error| {
             complain(&format!("callboard: {error:#}"));
-            ExitCode::FAILURE
+            if is_damage(&error) { ExitCode::from(DAMAGED) } else { ExitCode::FAILURE }
         })
     }
+}
+
+fn is_damage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(MaintenanceError::Open(error)) if error.is_damage())
 }
 
 fn check(dir: &Path) -> anyhow::Result<ExitCode> {
@@ -89,6 +95,9 @@ fn check(dir: &Path) -> anyhow::Result<ExitCode> {
         let _ = writeln!(text, "damaged: {table} {}: {}", record.key, record.reason);
     }
     let _ = writeln!(text, "damaged records: {}", report.damage.damaged);
+    if report.missing_commits > 0 {
+        let _ = writeln!(text, "missing: {}", missing(report.missing_commits));
+    }
     say(&text);
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
@@ -97,21 +106,55 @@ fn progress(what: &'static str) -> impl FnMut(u64) {
     move |records| complain(&format!("{what} {records} records"))
 }
 
+fn missing(commits: u64) -> String {
+    format!(
+        "the newest {commits} commits, which had been made durable; restore the last backup, or export what is readable \
+         and import it into a new directory"
+    )
+}
+
 fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
-    let mut out: Box<dyn io::Write> = if to == Path::new("-") {
-        Box::new(BufWriter::new(io::stdout().lock()))
+    let report = if to == Path::new("-") {
+        export_to(dir, &mut BufWriter::new(io::stdout().lock()))?
     } else {
-        let file = File::create_new(to).with_context(|| format!("cannot create {}", to.display()))?;
-        Box::new(BufWriter::new(file))
+        export_to_file(dir, to)?
     };
-    let dictionary = Arc::new(Dictionary::new(FleetLimits::default().dictionary_values));
-    let render = |table, key: &str, value: &[u8]| render(&dictionary, table, key, value);
-    let report = store::export(dir, &mut out, Some(&render), &mut progress("exported"))?;
-    out.flush()?;
     for record in &report.damage.damaged_list {
         complain(&format!("left out, damaged: {}: {}", record.key, record.reason));
     }
-    Ok(if report.damage.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+    for stretch in &report.unreadable {
+        complain(&format!("left out, a stretch of records that cannot be read: {stretch}"));
+    }
+    if report.missing_commits > 0 {
+        complain(&format!("missing: {}", missing(report.missing_commits)));
+    }
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+}
+
+fn export_to(dir: &Path, out: &mut dyn io::Write) -> anyhow::Result<ExportReport> {
+    let dictionary = Arc::new(Dictionary::new(FleetLimits::default().dictionary_values));
+    let render = |table, key: &str, value: &[u8]| render(&dictionary, table, key, value);
+    Ok(store::export(dir, out, Some(&render), &mut progress("exported"))?)
+}
+
+/// Under its name there is a whole export or none.
+fn export_to_file(dir: &Path, to: &Path) -> anyhow::Result<ExportReport> {
+    anyhow::ensure!(to.symlink_metadata().is_err(), "cannot create {}: it exists", to.display());
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let _ = fs::remove_file(&part);
+    let file = File::create_new(&part).with_context(|| format!("cannot create {}", part.display()))?;
+    let mut out = BufWriter::new(file);
+    let written = export_to(dir, &mut out).and_then(|report| {
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&part, to)?;
+        Ok(report)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written
 }
 
 fn import(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
@@ -173,5 +216,35 @@ fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -
             }))
         }
         Table::Meta => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callboard_core::store::{SledStore, Store as _, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_damaged_store_is_told_by_its_own_exit_code_and_leaves_no_half_export() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, to) = (dir.path().join("store"), dir.path().join("export"));
+        let error = check(&store).unwrap_err();
+        assert!(!is_damage(&error) && error.to_string().contains("there is no store in"), "{error}");
+        let config = StoreConfig { min_free_bytes: 0, ..StoreConfig::default() };
+        let (opened, _) = SledStore::open(&store, &config).unwrap();
+        opened.submit(vec![Write::put(Table::Device, "a", vec![1])]).unwrap().wait().unwrap();
+        drop(opened);
+        assert!(export_to_file(&store, &to).unwrap().is_complete());
+        let whole = fs::read(&to).unwrap();
+        assert!(export_to_file(&store, &to).is_err(), "written over");
+        assert_eq!(fs::read(&to).unwrap(), whole);
+
+        fs::write(store.join("records-1/db"), "rubbish").unwrap();
+        let other = dir.path().join("other");
+        assert!(
+            is_damage(&check(&store).unwrap_err()) && is_damage(&export_to_file(&store, &other).unwrap_err())
+        );
+        assert!(!other.exists() && !dir.path().join("other.part").exists());
     }
 }

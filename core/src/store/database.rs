@@ -4,8 +4,11 @@
 //! transactions. A panic inside the database becomes an error: it must not take the process with it
 //! before what is queued has been reported lost.
 
-use std::fs::File;
+use std::cell::Cell;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
 use std::ops::Bound;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 
+use super::commits::{self, Mark};
 use super::queue::RecordKey;
 use super::record::{self, Assembler, Item, Present};
 use super::{DamagedRecord, Table};
@@ -29,6 +33,25 @@ pub(super) struct Database {
     /// The log file once more. The database waits until written pages have left the page cache, which
     /// neither empties the disk's own cache nor saves the length of a grown file; this does both.
     log: File,
+    /// Number of the last commit applied.
+    commits: Cell<u64>,
+    mark: Mark,
+}
+
+/// Why a database does not open.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenFault {
+    #[error("{0}")]
+    Failed(Failure),
+    /// It has lost this many durable commits.
+    #[error("the newest {0} commits are missing, although they had been made durable")]
+    LostCommits(u64),
+}
+
+impl From<Failure> for OpenFault {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 /// One record of a scan: its key, and its value as whole.
@@ -62,12 +85,32 @@ pub(super) struct Replaced {
 
 impl Database {
     /// Opens or makes the database in `folder`; its files are synced.
-    pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, Failure> {
+    pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, OpenFault> {
+        match Self::open_readable(folder, cache_bytes)? {
+            (this, 0) => Ok(this),
+            (_, missing) => Err(OpenFault::LostCommits(missing)),
+        }
+    }
+
+    /// Opens what can be opened, and says how many durable commits are missing.
+    pub(super) fn open_readable(folder: &Path, cache_bytes: u64) -> Result<(Self, u64), Failure> {
+        let failed = |error: io::Error| Failure::from(error.to_string());
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let tree = open_patiently(folder, cache_bytes)?;
-        let log = File::open(folder.join("db")).map_err(|error| Failure::from(error.to_string()))?;
-        let this = Self { tree, log };
+        let log = File::open(folder.join("db")).map_err(failed)?;
+        let mark = Mark::open(folder).map_err(failed)?;
+        restrict(folder).map_err(failed)?;
+        let commits = match guarded(|| tree.get(commits::KEY))? {
+            None => 0,
+            Some(value) => record::whole(commits::KEY, &value)
+                .and_then(|number| number.try_into().ok())
+                .map(u64::from_le_bytes)
+                .ok_or_else(|| Failure::from("the number of its commits is damaged"))?,
+        };
+        let missing = mark.missing(commits);
+        let this = Self { tree, log, commits: Cell::new(commits), mark };
         this.sync()?;
-        Ok(this)
+        Ok((this, missing))
     }
 
     /// Applies writes as one atomic batch; they are durable after [`Database::sync`].
@@ -82,7 +125,11 @@ impl Database {
                 let change = self.add(&mut batch, &key, value)?;
                 replaced(&key, change);
             }
-            self.tree.apply_batch(batch)
+            let commits = self.commits.get() + 1;
+            add_number(&mut batch, commits);
+            self.tree.apply_batch(batch)?;
+            self.commits.set(commits);
+            Ok(())
         })
     }
 
@@ -120,7 +167,14 @@ impl Database {
     /// Makes everything applied durable.
     pub(super) fn sync(&self) -> Result<(), Failure> {
         guarded(|| self.tree.flush())?;
-        self.log.sync_data().map_err(|error| Failure::from(format!("syncing the log: {error}")))
+        self.log.sync_data().map_err(|error| Failure::from(format!("syncing the log: {error}")))?;
+        self.mark.note(self.commits.get());
+        Ok(())
+    }
+
+    /// Stored entries from `from` to before `end`, in either direction.
+    pub(super) fn range(&self, from: Bound<Vec<u8>>, end: &[u8]) -> sled::Iter {
+        self.tree.range::<Vec<u8>, _>((from, Bound::Excluded(end.to_vec())))
     }
 
     /// Reads records of `table` from the stored key `from` on (from its beginning when `None`), about
@@ -160,6 +214,9 @@ impl Database {
             let mut assembler = Assembler::default();
             for entry in self.tree.iter() {
                 let (key, value) = entry?;
+                if key == commits::KEY {
+                    continue;
+                }
                 assembler.push(&key, &value).into_iter().flatten().for_each(&mut visit);
             }
             assembler.finish().into_iter().for_each(&mut visit);
@@ -185,6 +242,10 @@ impl Database {
         while let Some((key, value)) = guarded(|| source.next().transpose())? {
             bytes += key.len() + value.len();
             entries += 1;
+            // The number comes last: as long as it is there, all is there.
+            if key == commits::KEY {
+                continue;
+            }
             batch.insert(key, value);
             if bytes >= flush_bytes {
                 write(&mut batch)?;
@@ -192,6 +253,11 @@ impl Database {
                 progress(entries);
             }
         }
+        let commits = self.commits.get();
+        if commits > 0 {
+            add_number(&mut batch, commits);
+        }
+        target.commits.set(commits);
         write(&mut batch)?;
         progress(entries);
         Ok(())
@@ -237,6 +303,28 @@ impl Chunk {
     }
 }
 
+fn add_number(batch: &mut sled::Batch, commits: u64) {
+    for (key, value) in record::encode(commits::KEY.to_vec(), &commits.to_le_bytes(), 0) {
+        batch.insert(key, value);
+    }
+}
+
+/// Makes the files readable for their owner only; the database makes them as the process may.
+fn restrict(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            match fs::set_permissions(entry.path(), Permissions::from_mode(0o600)) {
+                // A summary that the database has just replaced.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Opens the database, waiting for threads of one that this process closed just now.
 ///
 /// They may hold the lock of its files a moment longer. No other process can: it would have to hold the
@@ -260,10 +348,10 @@ fn open_patiently(folder: &Path, cache_bytes: u64) -> Result<sled::Db, Failure> 
 }
 
 /// Runs a call into the database; its errors and panics come back as text.
-fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
+pub(super) fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
     // After a panic nothing of the database is used again but its files, at the next start.
     match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(outcome) => outcome.map_err(|error| Failure::from(error.to_string())),
+        Ok(outcome) => outcome.map_err(|error| explained(&error)),
         Err(panic) => {
             let text = panic
                 .downcast_ref::<String>()
@@ -273,6 +361,17 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
             Err(Failure::from(format!("the database panicked: {text}")))
         }
     }
+}
+
+/// An error of the database for people.
+fn explained(error: &sled::Error) -> Failure {
+    let sled::Error::Corruption { at, .. } = error else { return Failure::from(error.to_string()) };
+    // It says where only in its debugging form.
+    let place = format!("{at:?}");
+    let offset: String =
+        place.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let place = if offset.is_empty() { String::new() } else { format!(" at byte {offset}") };
+    Failure::from(format!("its file `db` is damaged{place}"))
 }
 
 #[cfg(test)]
@@ -336,7 +435,7 @@ mod tests {
             let expected: usize = model.iter().map(|(key, value)| key.len() + value.len()).sum();
             prop_assert_eq!(live, expected as u64);
             let stored: usize = model.values().map(|value| value.len().div_ceil(3_900).max(1)).sum();
-            prop_assert_eq!(database.tree.len(), stored, "stale parts were left");
+            prop_assert_eq!(database.tree.len(), stored + 1, "stale parts were left");
             prop_assert_eq!(all(&database, chunk), (model, Vec::new()));
         }
     }
@@ -355,7 +454,47 @@ mod tests {
         put(&database, "b", Some(b"new".to_vec()));
         let (records, damaged) = all(&database, 1);
         assert_eq!((records.len(), damaged.len()), (3, 0));
-        assert_eq!(database.tree.len(), 7);
+        assert_eq!(database.tree.len(), 8);
+    }
+
+    #[test]
+    fn a_database_behind_its_mark_is_refused_and_can_still_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = database(dir.path());
+        for _ in 0..3 {
+            put(&first, "a", Some(vec![1]));
+        }
+        drop(first);
+        drop(database(dir.path()));
+        Mark::open(dir.path()).unwrap().note(5);
+        for _ in 0..2 {
+            assert!(matches!(Database::open(dir.path(), 4 << 20), Err(OpenFault::LostCommits(2))));
+        }
+        let (readable, missing) = Database::open_readable(dir.path(), 4 << 20).unwrap();
+        assert_eq!((missing, all(&readable, 1 << 20).0.len()), (2, 1));
+        drop(readable);
+        // A store without the file is taken as it is, and has one from then on.
+        let file = dir.path().join(commits::FILE);
+        fs::remove_file(&file).unwrap();
+        drop(database(dir.path()));
+        assert_eq!(Mark::open(dir.path()).unwrap().missing(0), 3);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_copy_carries_the_number_of_commits() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = database(&dir.path().join("source"));
+        for key in ["a", "b", "c"] {
+            put(&source, key, Some(vec![7; 9_000]));
+        }
+        let target = database(&dir.path().join("target"));
+        source.copy_to(&target, 10_000, &mut |_| ()).unwrap();
+        assert_eq!(target.measure().unwrap(), source.measure().unwrap());
+        assert_eq!((target.commits.get(), target.mark.missing(0)), (3, 3));
+        put(&target, "d", Some(vec![1]));
+        drop(target);
+        assert_eq!(database(&dir.path().join("target")).commits.get(), 4);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `STORE` | the marker: format, name of the valid folder of records, state (`new`, `importing`, `ready`); replaced by renaming |
 //! | `LOCK` | locked by the process that uses the store |
-//! | `records-N/` | the database |
+//! | `records-N/` | the database, and `commits`: the number of its last durable commit |
+//! | `records-copy/` | the copy that a check or an export looks into |
 //! | `aside/` | an unfinished snapshot of the database, kept when one had to be moved out of the way |
 //!
 //! The marker is read before anything else is touched: that is how an older version leaves newer data
@@ -211,8 +212,7 @@ impl Directory {
         };
         for entry in entries {
             let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("snap.") && name.ends_with(".generating") {
+            if Self::is_unfinished_snapshot(&entry) {
                 let aside = self.dir.join(ASIDE);
                 fs::create_dir_all(&aside)?;
                 // One name for all: the last one is enough to look into, and they do not pile up.
@@ -222,6 +222,19 @@ impl Directory {
             }
         }
         Ok(moved)
+    }
+
+    /// Whether a file among the records is such a snapshot.
+    pub(super) fn is_unfinished_snapshot(entry: &fs::DirEntry) -> bool {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("snap.") && name.ends_with(".generating")
+    }
+
+    /// The unfinished snapshots, left where they are.
+    pub(super) fn unfinished_snapshots(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.records()) else { return Vec::new() };
+        entries.flatten().filter(Self::is_unfinished_snapshot).map(|entry| entry.path()).collect()
     }
 }
 
@@ -241,9 +254,7 @@ fn refuse_foreign(dir: &Path, access: Access) -> Result<(), OpenError> {
     };
     match found {
         Some(found) => Err(OpenError::NotAStore { dir: dir.to_owned(), found: format!("found {found}") }),
-        None if access == Access::Existing => {
-            Err(OpenError::NotAStore { dir: dir.to_owned(), found: "there is no store".to_owned() })
-        }
+        None if access == Access::Existing => Err(OpenError::Missing(dir.to_owned())),
         None => Ok(()),
     }
 }
@@ -405,7 +416,7 @@ mod tests {
     fn foreign_and_missing_directories_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let error = Directory::open(&dir.path().join("missing"), Access::Existing).unwrap_err();
-        assert!(matches!(error, OpenError::NotAStore { .. }));
+        assert!(matches!(error, OpenError::Missing(_)));
         assert!(!dir.path().join("missing").exists());
         fs::write(dir.path().join("letter.txt"), "dear").unwrap();
         let error = Directory::open(dir.path(), Access::Create).unwrap_err();

@@ -142,6 +142,9 @@ pub enum OpenError {
         /// What was found.
         found: String,
     },
+    /// There is no store to look after.
+    #[error("there is no store in {}", .0.display())]
+    Missing(PathBuf),
     /// An import into the directory was interrupted: what is there is only a part.
     #[error(
         "the import into {} was interrupted and only part of the records is there: run `callboard store import` \
@@ -179,6 +182,20 @@ pub enum OpenError {
         /// What the database said.
         reason: String,
     },
+    /// Commits that had been made durable are gone: the log of the database is damaged somewhere, and the
+    /// database cuts off what follows the damage.
+    #[error(
+        "the store in {} is damaged: its newest {commits} commits are missing, although they had been made durable. \
+         Keep a copy of the directory and restore the last backup; or take over what is readable: \
+         `callboard store export` from this directory, `callboard store import` into a new one",
+        .dir.display()
+    )]
+    LostCommits {
+        /// The directory.
+        dir: PathBuf,
+        /// How many commits are missing.
+        commits: u64,
+    },
     /// Too little free space to open the store without risk.
     #[error(
         "the disk of {} is nearly full: {free_bytes} bytes free, {needed_bytes} needed to open the store",
@@ -192,6 +209,13 @@ pub enum OpenError {
         /// Bytes needed.
         needed_bytes: u64,
     },
+}
+
+impl OpenError {
+    /// Whether the data is damaged, in contrast to what only stands in the way.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::LostCommits { .. })
+    }
 }
 
 /// Why a maintenance routine on a store that is not running gave up.
@@ -217,8 +241,8 @@ pub enum MaintenanceError {
         /// The operating system's answer.
         source: std::io::Error,
     },
-    /// Too little free space for a compacted copy beside the original, which is unchanged.
-    #[error("compacting needs {needed_bytes} bytes of free space, there are {free_bytes}")]
+    /// Too little free space for a copy beside the original, which is unchanged.
+    #[error("the copy beside the store needs {needed_bytes} bytes of free space, there are {free_bytes}")]
     NoSpace {
         /// Bytes free.
         free_bytes: u64,
@@ -231,7 +255,8 @@ pub enum MaintenanceError {
     /// Records are imported into an empty store only.
     #[error("the store in {} is not empty; import into a new directory", .0.display())]
     NotEmpty(PathBuf),
-    /// A line of an import is wrong. The directory cannot be used until an import into it succeeds.
+    /// A line of an import is wrong. A directory that was there before cannot be used until an import into
+    /// it succeeds; a new one was removed.
     #[error("line {line} of the import: {fault}")]
     Line {
         /// Number of the line, from 1.

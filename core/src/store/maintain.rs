@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::database::Database;
+use super::copy::Copy;
+use super::database::{Database, Failure, OpenFault};
 use super::directory::{Access, Directory};
 use super::record::Item;
 use super::sled_store::open_database;
@@ -29,16 +30,18 @@ pub struct CheckReport {
     pub damage: ScanReport,
     /// Bytes of the database's files. Compacting pays from about four times the live bytes on.
     pub size_on_disk: u64,
-    /// Files of an interrupted start that were moved out of the way.
+    /// Durable commits that are missing: the database cuts off what follows damage in its log.
+    pub missing_commits: u64,
+    /// Files of an interrupted start; the next start moves them out of the way.
     pub set_aside: Vec<PathBuf>,
-    /// Folders of an interrupted compaction.
+    /// Folders of an interrupted compaction, check or export.
     pub leftovers: Vec<PathBuf>,
 }
 
 impl CheckReport {
-    /// Whether every record can be read.
+    /// Whether every record can be read and none is missing.
     pub fn is_sound(&self) -> bool {
-        self.damage.damaged == 0
+        self.damage.damaged == 0 && self.missing_commits == 0
     }
 
     /// Bytes of all sound records.
@@ -47,13 +50,16 @@ impl CheckReport {
     }
 }
 
-/// Reads every record of the store in `dir`; no record is changed.
-///
-/// The database is opened for it, which tidies up after an interrupted run as every start does. When it
-/// does not open, the error says so.
+/// Reads every record of the store in `dir`, in a copy made beside it for the time: the database changes
+/// its files when it opens them. Needs free space for the copy. What does not open or cannot be read to its
+/// end is [`OpenError::Damaged`].
 pub fn check(dir: &Path) -> Result<CheckReport, MaintenanceError> {
-    let mut directory = Directory::open(dir, Access::Existing)?;
-    let (database, set_aside) = open_database(&mut directory, StoreConfig::default().cache_bytes)?;
+    let directory = Directory::open(dir, Access::Existing)?;
+    let (set_aside, leftovers) = (directory.unfinished_snapshots(), directory.leftovers());
+    let copy = Copy::of(&directory)?;
+    let damaged = |reason: Failure| OpenError::Damaged { dir: dir.to_owned(), reason: reason.to_string() };
+    let cache_bytes = StoreConfig::default().cache_bytes;
+    let (database, missing_commits) = Database::open_readable(copy.folder(), cache_bytes).map_err(damaged)?;
     let mut tables = Table::ALL.map(|table| TableReport { table, records: 0, bytes: 0 });
     let mut damage = ScanReport::default();
     database
@@ -66,14 +72,10 @@ pub fn check(dir: &Path) -> Result<CheckReport, MaintenanceError> {
             }
             Item::Damaged(record) => damage.note_damage(record),
         })
-        .map_err(StoreError::Database)?;
-    Ok(CheckReport {
-        tables: tables.to_vec(),
-        damage,
-        size_on_disk: database.size_on_disk().map_err(StoreError::Database)?,
-        set_aside,
-        leftovers: directory.leftovers(),
-    })
+        .map_err(damaged)?;
+    let size_on_disk = database.size_on_disk().map_err(StoreError::Database)?;
+    drop(database);
+    Ok(CheckReport { tables: tables.to_vec(), damage, size_on_disk, missing_commits, set_aside, leftovers })
 }
 
 /// What compacting did.
@@ -104,7 +106,7 @@ pub fn compact(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<CompactRepor
     refuse_full_disk(dir, contents.bytes, config.min_free_bytes)?;
 
     let (number, folder) = directory.fresh_records().map_err(failed("making room for the copy"))?;
-    let target = Database::open(&folder, config.cache_bytes).map_err(StoreError::Database)?;
+    let target = Database::open(&folder, config.cache_bytes).map_err(|fault| not_opened(&fault))?;
     source.copy_to(&target, config.flush_bytes, progress).map_err(StoreError::Database)?;
     if target.measure().map_err(StoreError::Database)? != contents {
         return Err(MaintenanceError::CopyDiffers);
@@ -115,6 +117,10 @@ pub fn compact(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<CompactRepor
     drop(source);
     directory.switch_to(number).map_err(failed("putting the copy in place"))?;
     Ok(CompactReport { entries: contents.entries, before, after })
+}
+
+fn not_opened(fault: &OpenFault) -> StoreError {
+    StoreError::Database(fault.to_string().into())
 }
 
 fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> MaintenanceError {

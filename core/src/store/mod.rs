@@ -10,7 +10,9 @@
 //!
 //! Everything is bounded: the queue in bytes and in records, a record in bytes, the wait for shutdown in time.
 
+mod commits;
 mod config;
+mod copy;
 mod database;
 mod directory;
 mod error;
@@ -20,6 +22,7 @@ mod memory;
 mod meter;
 mod queue;
 mod record;
+mod salvage;
 mod shared;
 mod sled_store;
 mod space;
@@ -41,7 +44,7 @@ pub use sled_store::{OpenReport, SledStore};
 pub use space::FreeSpace;
 pub use status::{DamagedRecord, Health, ScanReport, StoreStats};
 pub use ticket::Ticket;
-pub use transfer::{ExportReport, ImportReport, Render, export, export_store, import};
+pub use transfer::{ExportReport, ImportReport, Render, export, import};
 
 /// Longest key, in bytes. Device ids are at most 64; the rest is room for names of templates.
 pub const MAX_KEY_BYTES: usize = 255;

@@ -89,6 +89,11 @@ fn is_sound(key: &[u8], value: &[u8]) -> bool {
     front[1..] == crc.finalize().to_le_bytes()
 }
 
+/// The payload of a stored value that is whole.
+pub(super) fn whole<'a>(key: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
+    (value.first() == Some(&WHOLE) && is_sound(key, value)).then(|| &value[CRC_END..])
+}
+
 /// The stored entries of a record, its head first.
 ///
 /// `generation` must differ from that of any part which may still lie under this key.

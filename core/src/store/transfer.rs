@@ -15,16 +15,20 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read as _};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use super::copy::Copy;
+use super::database::Database;
+use super::directory::{Access, Directory};
+use super::record::Item;
 use super::{
-    MAX_KEY_BYTES, MaintenanceError, ScanReport, SledStore, Store, StoreConfig, SubmitError, Table, Ticket,
-    Write,
+    MAX_KEY_BYTES, MaintenanceError, OpenError, ScanReport, SledStore, Store, StoreConfig, SubmitError,
+    Table, Ticket, Write,
 };
 
 const TITLE: &str = "callboard-store";
@@ -33,7 +37,7 @@ const FORMAT: u32 = 1;
 /// Submissions of an import under way at most.
 const UNDER_WAY: usize = 4_096;
 
-/// How long closing the store after an import or an export may take.
+/// How long closing the store after an import may take.
 const CLOSING: Duration = Duration::from_mins(1);
 
 /// Progress is told once per this many records.
@@ -87,69 +91,86 @@ pub struct ExportReport {
     pub bytes: u64,
     /// Damaged records left out, by number and the first of them by name.
     pub damage: ScanReport,
+    /// Tables with a stretch that the database cannot read; how many records lie in it is unknown.
+    pub unreadable: Vec<String>,
+    /// Durable commits that are missing: the database cuts off what follows damage in its log.
+    pub missing_commits: u64,
 }
 
-/// Exports the store in `dir`, which must not be running. See [`export_store`].
+impl ExportReport {
+    /// Whether nothing was left out.
+    pub fn is_complete(&self) -> bool {
+        self.damage.damaged == 0 && self.unreadable.is_empty() && self.missing_commits == 0
+    }
+}
+
+/// Writes every readable record of the store in `dir` as a line of JSON; `progress` is told the number so far.
+///
+/// The store must not be running. It is read in a copy made beside it for the time, which needs free space:
+/// the database changes its files when it opens them. What cannot be read is left out and reported.
 pub fn export(
     dir: &Path,
     out: &mut dyn io::Write,
     render: Option<Render<'_>>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<ExportReport, MaintenanceError> {
-    // Opening an existing store only: `check` would say the same.
-    drop(super::directory::Directory::open(dir, super::directory::Access::Existing)?);
-    // Reading needs no space.
-    let config = StoreConfig { min_free_bytes: 0, ..StoreConfig::default() };
-    let (store, _) = SledStore::open(dir, &config)?;
-    let report = export_store(store.as_ref(), out, render, progress)?;
-    store.shutdown(CLOSING)?;
-    Ok(report)
-}
-
-/// Writes every durable record of `store` as a line of JSON; `progress` is told the number so far.
-///
-/// Damaged records are left out and reported. On a running store each record is as it was when it was
-/// written out. Must not be called from an asynchronous task.
-pub fn export_store(
-    store: &dyn Store,
-    out: &mut dyn io::Write,
-    render: Option<Render<'_>>,
-    progress: &mut dyn FnMut(u64),
-) -> Result<ExportReport, MaintenanceError> {
-    let mut report = ExportReport::default();
+    let directory = Directory::open(dir, Access::Existing)?;
+    let copy = Copy::of(&directory)?;
+    let (database, missing_commits) =
+        Database::open_readable(copy.folder(), StoreConfig::default().cache_bytes)
+            .map_err(|reason| OpenError::Damaged { dir: dir.to_owned(), reason: reason.to_string() })?;
+    let mut report = ExportReport { missing_commits, ..ExportReport::default() };
     line(out, &Head { export: TITLE.to_owned(), format: FORMAT })?;
     for table in Table::ALL {
-        let mut failure = None;
-        let scan = store.scan(table, &mut |key, value| {
-            let record = RecordOut {
-                table: table.name(),
-                key,
-                crc: crc32fast::hash(value),
-                value_base64: BASE64.encode(value),
-                value: render.and_then(|render| render(table, key, value)),
-            };
-            if let Err(error) = line(out, &record) {
-                failure = Some(error);
-                return ControlFlow::Break(());
-            }
-            report.records += 1;
-            report.bytes += (key.len() + value.len()) as u64;
-            if report.records.is_multiple_of(PROGRESS_EVERY) {
-                progress(report.records);
-            }
-            ControlFlow::Continue(())
-        })?;
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        report.damage.damaged += scan.damaged;
-        let room = ScanReport::LISTED.saturating_sub(report.damage.damaged_list.len());
-        report.damage.damaged_list.extend(scan.damaged_list.into_iter().take(room));
+        export_table(&database, table, out, render, progress, &mut report)?;
     }
     line(out, &EndOut { end: true, records: report.records })?;
     out.flush().map_err(writing)?;
     progress(report.records);
+    // Closed before the copy goes.
+    drop(database);
     Ok(report)
+}
+
+fn export_table(
+    database: &Database,
+    table: Table,
+    out: &mut dyn io::Write,
+    render: Option<Render<'_>>,
+    progress: &mut dyn FnMut(u64),
+    report: &mut ExportReport,
+) -> Result<(), MaintenanceError> {
+    let mut failure = None;
+    let salvage = database.salvage(table, &mut |item| {
+        let (key, value) = match item {
+            Item::Record { key, value, .. } => (key, value),
+            Item::Damaged(record) => {
+                report.damage.note_damage(record);
+                return ControlFlow::Continue(());
+            }
+        };
+        let record = RecordOut {
+            table: table.name(),
+            key: &key,
+            crc: crc32fast::hash(&value),
+            value_base64: BASE64.encode(&value),
+            value: render.and_then(|render| render(table, &key, &value)),
+        };
+        if let Err(error) = line(out, &record) {
+            failure = Some(error);
+            return ControlFlow::Break(());
+        }
+        report.records += 1;
+        report.bytes += (key.len() + value.len()) as u64;
+        if report.records.is_multiple_of(PROGRESS_EVERY) {
+            progress(report.records);
+        }
+        ControlFlow::Continue(())
+    });
+    if let Some(reason) = salvage.fault {
+        report.unreadable.push(format!("{}: {reason}", table.name()));
+    }
+    failure.map_or(Ok(()), Err)
 }
 
 fn line(out: &mut dyn io::Write, value: &impl Serialize) -> Result<(), MaintenanceError> {
@@ -174,15 +195,42 @@ pub struct ImportReport {
 /// Imports an export into the store in `dir`, which must be new or empty, or left by an interrupted import.
 ///
 /// Every record is durable when this returns. Memory is bounded by the commit queue and the longest
-/// record. `progress` is told the number of records read so far. After an error or a crash the directory
-/// holds part of the records; nothing opens it but another import, which starts over.
+/// record. `progress` is told the number of records read so far. After an error what the import made is
+/// removed. After a crash, or when the directory was there before, it holds part of the records; nothing
+/// opens it but another import, which starts over.
 pub fn import(
     dir: &Path,
     config: &StoreConfig,
     input: &mut dyn BufRead,
     progress: &mut dyn FnMut(u64),
 ) -> Result<ImportReport, MaintenanceError> {
+    let made = first_missing(dir);
     let store = SledStore::open_for_import(dir, config)?;
+    let outcome = import_into(&store, dir, config, input, progress);
+    // Closed before its files go.
+    drop(store);
+    if let (Err(_), Some(made)) = (&outcome, made)
+        && let Err(error) = std::fs::remove_dir_all(&made)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, folder = %made.display(), "the failed import was not removed");
+    }
+    outcome
+}
+
+/// The outermost folder that must be made for `dir` to be there.
+fn first_missing(dir: &Path) -> Option<PathBuf> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && path.symlink_metadata().is_err();
+    dir.ancestors().take_while(missing).last().map(Path::to_owned)
+}
+
+fn import_into(
+    store: &SledStore,
+    dir: &Path,
+    config: &StoreConfig,
+    input: &mut dyn BufRead,
+    progress: &mut dyn FnMut(u64),
+) -> Result<ImportReport, MaintenanceError> {
     let mut lines = Lines::new(input, config.max_record_bytes);
     lines.head()?;
     let mut report = ImportReport::default();
@@ -190,7 +238,7 @@ pub fn import(
     while let Some(write) = lines.record(report.records)? {
         report.records += 1;
         report.bytes += (write.key.len() + write.value.as_ref().map_or(0, Vec::len)) as u64;
-        submit(&store, &mut tickets, &write)?;
+        submit(store, &mut tickets, &write)?;
         if report.records.is_multiple_of(PROGRESS_EVERY) {
             progress(report.records);
         }

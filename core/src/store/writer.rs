@@ -93,7 +93,8 @@ impl Writer {
         let Self { database, directory, cache_bytes, end, .. } = self;
         let worked = end.0.stats().batches > 0 && end.0.is_writing();
         drop(database);
-        if worked && let Err(reason) = Database::open(&directory.records(), cache_bytes) {
+        if worked && let Err(fault) = Database::open(&directory.records(), cache_bytes) {
+            let reason = Failure::from(fault.to_string());
             tracing::error!(%reason, "the store was closed and does not open again");
             end.0.failed(&reason);
         }

@@ -1,0 +1,164 @@
+//! Damage in the files of a store that was not closed: it is told, nothing is served, and the files stay.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use callboard_core::store::{
+    OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact, export, import,
+};
+
+const RECORDS: u64 = 400;
+
+fn config() -> StoreConfig {
+    StoreConfig {
+        min_free_bytes: 0,
+        flush_spacing: Duration::ZERO,
+        cache_bytes: 4 << 20,
+        ..StoreConfig::default()
+    }
+}
+
+fn value_of(at: u64) -> Vec<u8> {
+    (0..1_500_u64).map(|byte| ((byte * 31) ^ (at * 7)).to_le_bytes()[0]).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// What a kill leaves of a store with so many commits of one record each.
+fn killed(dir: &Path) {
+    let running = tempfile::tempdir().unwrap();
+    let (store, _) = SledStore::open(running.path(), &config()).unwrap();
+    for at in 0..RECORDS {
+        let write = Write::put(Table::Device, format!("{at:03}"), value_of(at));
+        store.submit(vec![write]).unwrap().wait().unwrap();
+    }
+    copy(running.path(), dir);
+}
+
+fn db(dir: &Path) -> PathBuf {
+    dir.join("records-1/db")
+}
+
+fn flip(dir: &Path, percent: usize) {
+    let mut bytes = fs::read(db(dir)).unwrap();
+    let at = bytes.len() * percent / 100;
+    bytes[at] ^= 0x10;
+    fs::write(db(dir), bytes).unwrap();
+}
+
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(dir.join("records-1")).unwrap().flatten();
+    entries
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| (entry.path(), fs::read(entry.path()).unwrap()))
+        .collect()
+}
+
+fn count(store: &SledStore) -> u64 {
+    let scan = store.scan(Table::Device, &mut |key, value| {
+        assert_eq!(value, value_of(key.parse().unwrap()), "a wrong value was served for {key}");
+        ControlFlow::Continue(())
+    });
+    scan.map_or(0, |report| report.records)
+}
+
+#[test]
+fn a_flipped_byte_in_the_log_of_a_killed_store_is_told_and_not_served() {
+    let whole = tempfile::tempdir().unwrap();
+    killed(whole.path());
+    let mut lost = 0;
+    for percent in [5, 20, 35, 50, 65, 80] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(whole.path(), dir.path());
+        flip(dir.path(), percent);
+        let before = files(dir.path());
+        let sound = check(dir.path()).is_ok_and(|report| report.is_sound());
+        assert_eq!(files(dir.path()), before, "the check changed the store");
+        assert!(!dir.path().join("records-copy").exists());
+        match SledStore::open(dir.path(), &config()) {
+            Ok((store, _)) => {
+                assert!(sound && count(&store) == RECORDS, "{percent} %: served, check {sound}");
+            }
+            Err(error) => {
+                assert!(error.is_damage() && !sound, "{percent} %: {error}, check {sound}");
+                lost += u64::from(matches!(error, OpenError::LostCommits { .. }));
+                // It stays so at the next start, and compacting does not make it good.
+                assert!(SledStore::open(dir.path(), &config()).is_err());
+                assert!(compact(dir.path(), &mut |_| ()).is_err());
+            }
+        }
+    }
+    assert!(lost > 0, "damage was never noticed");
+}
+
+#[test]
+fn what_is_readable_of_a_damaged_store_moves_to_a_new_one() {
+    let whole = tempfile::tempdir().unwrap();
+    killed(whole.path());
+    let sound = check(whole.path()).unwrap();
+    assert!(sound.is_sound() && sound.missing_commits == 0, "{sound:?}");
+    let dir = tempfile::tempdir().unwrap();
+    // Some bytes of the log belong to what was written again later; they do no harm.
+    let report = (10..90).step_by(10).find_map(|percent| {
+        copy(whole.path(), dir.path());
+        flip(dir.path(), percent);
+        check(dir.path()).ok().filter(|report| report.missing_commits > 0)
+    });
+    let report = report.unwrap();
+    assert!(!report.is_sound(), "{report:?}");
+    let before = files(dir.path());
+    let mut text = Vec::new();
+    let exported = export(dir.path(), &mut text, None, &mut |_| ()).unwrap();
+    assert_eq!(files(dir.path()), before, "the export changed the store");
+    assert_eq!((exported.is_complete(), exported.missing_commits), (false, report.missing_commits));
+    assert_eq!(exported.records, RECORDS - exported.missing_commits);
+    let new = tempfile::tempdir().unwrap();
+    import(new.path(), &config(), &mut text.as_slice(), &mut |_| ()).unwrap();
+    let (store, _) = SledStore::open(new.path(), &config()).unwrap();
+    assert_eq!(count(&store), exported.records);
+}
+
+#[test]
+fn an_export_steps_over_a_page_that_cannot_be_read() {
+    let whole = tempfile::tempdir().unwrap();
+    killed(whole.path());
+    // Once it was opened and closed, its summary covers the log.
+    SledStore::open(whole.path(), &config()).unwrap().0.shutdown(Duration::from_mins(1)).unwrap();
+    let mut stepped = 0;
+    for percent in [10, 20, 30, 40, 50, 60, 70, 80, 90] {
+        let dir = tempfile::tempdir().unwrap();
+        copy(whole.path(), dir.path());
+        flip(dir.path(), percent);
+        let Ok(report) = export(dir.path(), &mut Vec::new(), None, &mut |_| ()) else { continue };
+        assert_eq!(report.is_complete(), report.records == RECORDS, "{percent} %: {report:?}");
+        if !report.unreadable.is_empty() {
+            let checked = check(dir.path());
+            assert!(
+                matches!(
+                    checked.as_ref().err(),
+                    Some(callboard_core::store::MaintenanceError::Open(error)) if error.is_damage()
+                ),
+                "{checked:?}"
+            );
+            assert!(report.unreadable[0].contains("is damaged at byte"), "{report:?}");
+            stepped += u64::from(report.records > RECORDS / 2);
+        }
+    }
+    assert!(stepped > 0, "no page was stepped over");
+}
