@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
 use callboard::listen::TowerHandler;
 use callboard::node::AdminParts;
 use callboard_admin_api::{AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, router};
@@ -39,7 +41,9 @@ pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<TowerHandle
         sources: config.admin.wrong_tokens_sources,
         ipv6_prefix: config.ipv6_prefix(),
     };
-    Ok(Throttled::new(TowerHandler(router(api)), bounds))
+    // Who opens the door's address in a browser is led to what it offers.
+    let routes = router(api).route("/", get(|| async { Redirect::temporary("/api/v1/docs") }));
+    Ok(Throttled::new(TowerHandler(routes), bounds))
 }
 
 /// The configured name, or the host's.

@@ -102,6 +102,26 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
     Config::load(file, config::environment()).map_err(|faults| wrong(&faults.to_string()))
 }
 
+/// Load the configuration and look at the files it names, or say what is wrong with them.
+pub(crate) fn load_with_files(file: Option<&Path>) -> Result<Config, ExitCode> {
+    let config = load(file)?;
+    config.check_files().map_err(|faults| wrong(&faults.to_string()))?;
+    Ok(config)
+}
+
+/// An error with its causes, without those that its text holds already.
+pub(crate) fn explain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Print to standard output. A reader that went away is no failure.
 pub(crate) fn say(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
@@ -121,4 +141,25 @@ pub(crate) fn complain(text: &str) {
 fn wrong(text: &str) -> ExitCode {
     complain(text);
     ExitCode::from(WRONG)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("door: {source}")]
+    struct Door {
+        source: io::Error,
+    }
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let error = Err::<(), _>(Door { source: io::Error::other("taken") }).context("cannot start");
+        assert_eq!(explain(&error.unwrap_err()), "cannot start: door: taken");
+    }
 }

@@ -13,15 +13,20 @@ use crate::admin;
 use crate::cli::{self, ServeArgs};
 
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
-    let config = match cli::load(args.config.as_deref()) {
+    let config = match cli::load_with_files(args.config.as_deref()) {
         Ok(config) => Arc::new(config),
         Err(code) => return code,
     };
     match serve(&config, args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
-            cli::complain(&format!("callboard: {error:#}"));
+            let text = cli::explain(&error);
+            // The log goes to standard error, too: once is enough.
+            if tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!("{text}");
+            } else {
+                cli::complain(&format!("callboard: {text}"));
+            }
             ExitCode::FAILURE
         }
     }

@@ -32,7 +32,7 @@ pub fn binary() -> PathBuf {
 fn program(path: PathBuf) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CALLBOARD__") {
+        if name.to_string_lossy().starts_with("CALLBOARD_") {
             command.env_remove(name);
         }
     }

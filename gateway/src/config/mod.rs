@@ -5,6 +5,7 @@
 //! and the documentation all come from one table (`table.rs`).
 
 mod convert;
+mod files;
 mod hint;
 mod key;
 mod origin;
@@ -32,7 +33,8 @@ pub use value::{AfterCleanUp, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, 
 use read::Given;
 
 impl Config {
-    /// Reads `file`, then the variables of `env` that begin with `CALLBOARD__`, which override it.
+    /// Reads `file`, then the variables of `env` that begin with `CALLBOARD_`, which override it. What Kubernetes sets for a
+    /// service of that name is passed over.
     ///
     /// Returns all faults at once: unreadable file, wrong TOML, unknown keys and variables, wrong types, values
     /// out of range and values that do not go together.
@@ -87,7 +89,7 @@ impl Listen {
     }
 }
 
-/// The process's variables that begin with `CALLBOARD__`, for [`Config::load`].
+/// The process's variables that begin with `CALLBOARD_`, for [`Config::load`].
 ///
 /// Bytes that are not UTF-8 become U+FFFD, which `load` refuses with the name of the variable.
 pub fn environment() -> impl Iterator<Item = (String, String)> {

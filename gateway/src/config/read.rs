@@ -14,8 +14,8 @@ use super::value::{Form, Value};
 
 /// Largest configuration file, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
-/// What every variable of ours begins with.
-pub(super) const PREFIX: &str = "CALLBOARD__";
+/// What every variable of ours begins with. A key's has one underscore more; who forgets it is told.
+pub(super) const PREFIX: &str = "CALLBOARD_";
 
 /// Values that were given and are right in themselves, by key position, and the faults of the others.
 #[derive(Default)]
@@ -102,7 +102,7 @@ impl Given {
             match find(section, name) {
                 Some((index, key)) => {
                     let at = place(item.span().map(|span| span.start).or(key_at));
-                    self.take(index, key, at, from_toml(item));
+                    self.take(index, key, at, from_toml(key, item));
                 }
                 None => {
                     self.refuse(place(key_at), format!("{section}.{name}"), hint::unknown_key(section, name));
@@ -113,7 +113,9 @@ impl Given {
 
     /// Takes the variables that begin with [`PREFIX`]; each overrides the file.
     pub(super) fn read_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
-        let mut ours: Vec<_> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let mut ours: Vec<_> = variables
+            .filter(|(name, value)| name.starts_with(PREFIX) && !is_service_link(name, value))
+            .collect();
         ours.sort();
         for (name, text) in ours {
             let origin = Origin::Environment(name.clone());
@@ -123,6 +125,20 @@ impl Given {
             }
         }
     }
+}
+
+/// Whether Kubernetes made the variable: for each service it sets `NAME_SERVICE_HOST`, `NAME_PORT_443_TCP` and the like in
+/// all containers of the name space, and a service may well be called as the program is.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let numbered = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| {
+        name.contains(protocol)
+            && name
+                .split_once("_PORT_")
+                .is_some_and(|(_, port)| port.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    let service = name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT");
+    !name.starts_with("CALLBOARD__") && (service || numbered || (is_url && name.ends_with("_PORT")))
 }
 
 /// The key of this name and its position.
@@ -143,7 +159,7 @@ fn position(file: &str, text: &str, offset: Option<usize>) -> Origin {
     Origin::File { file: file.to_owned(), line, column }
 }
 
-fn from_toml(item: &Item) -> Result<Value, String> {
+fn from_toml(key: &Key, item: &Item) -> Result<Value, String> {
     match item.as_value() {
         Some(Toml::Integer(number)) => {
             let number = *number.value();
@@ -156,7 +172,7 @@ fn from_toml(item: &Item) -> Result<Value, String> {
             .collect::<Option<Vec<_>>>()
             .map(Value::List)
             .ok_or_else(|| "holds something that is not a text".to_owned()),
-        _ => Err(format!("is of the wrong type ({})", item.type_name())),
+        _ => Err(format!("is of the wrong type ({}), must be {}", item.type_name(), key.form.type_name())),
     }
 }
 

@@ -78,8 +78,9 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Records a fault on the first of `keys` that was given, unless one of them has a fault already.
-    fn require(&mut self, holds: bool, keys: [&str; 2], reason: String) {
+    /// Records a fault on the first of `keys` that was given, unless one of them has a fault already. The reason says what
+    /// both hold and where that was given.
+    fn require(&mut self, holds: bool, keys: [&str; 2], mut reason: String) {
         let known: Vec<_> = keys.iter().filter_map(|path| by_path(path)).collect();
         if holds || known.iter().any(|(index, _)| self.spoilt.contains(index)) {
             return;
@@ -87,7 +88,20 @@ impl Check<'_> {
         let given = known.iter().find(|(index, _)| *self.config.origins.get(*index) != Origin::Default);
         if let Some((index, key)) = given.or(known.first()) {
             let origin = self.config.origins.get(*index).clone();
+            if keys[0] != keys[1] {
+                let held: Vec<_> = known.iter().map(|(index, key)| self.held(*index, key)).collect();
+                reason = format!("{reason} ({})", held.join("; "));
+            }
             self.faults.push(Fault { origin, key: key.path(), reason, allowed: None });
+        }
+    }
+
+    /// A key with its value and where that came from.
+    fn held(&self, index: usize, key: &Key) -> String {
+        let (path, value) = (key.path(), key.value(self.config));
+        match self.config.origins.get(index) {
+            Origin::Default => format!("{path} = {value}, the default"),
+            given => format!("{path} = {value}, {given}"),
         }
     }
 

@@ -57,8 +57,10 @@ Callboard runs without a configuration file: every key has a default. Give a fil
 `callboard serve --config callboard.toml`. Any key can also be set by an environment variable, which overrides the
 file: `limits.connections` is `CALLBOARD__LIMITS__CONNECTIONS`. Lists are written with commas in a variable.
 
-`callboard config check FILE` lists everything that is wrong with a file; `callboard config show` prints the values in
-force and where each comes from. Unknown keys and variables are refused. The unit of a number is the ending of its name.
+`callboard config check FILE` lists everything that is wrong with a file, and with the certificates and keys it names; run it
+as the user of the server, who must be able to read them. `callboard config show` prints the values in
+force and where each comes from. Unknown keys are refused, and so are variables that begin with `CALLBOARD_` and set none,
+those excepted that Kubernetes makes for a service of that name. The unit of a number is the ending of its name.
 ";
 
 /// An example file: every key as a comment with its default, ready to be uncommented.
@@ -85,9 +87,10 @@ pub fn example() -> String {
     out
 }
 
-/// Checks `file` alone, without the environment: "ok", or everything that is wrong with it.
+/// Checks `file` alone, without the environment, then the files it names: "ok", or everything that is wrong.
 pub fn check(file: &Path) -> Result<String, Faults> {
-    Config::load(Some(file), std::iter::empty()).map(|_| format!("{}: ok", file.display()))
+    Config::load(Some(file), std::iter::empty())?.check_files()?;
+    Ok(format!("{}: ok", file.display()))
 }
 
 fn of(section: &str) -> impl Iterator<Item = &'static Key> {

@@ -175,7 +175,8 @@ fn a_key_given_twice_or_in_the_wrong_place_is_a_fault() {
     );
     assert_eq!(faults(load("limits = 5\n")), ["callboard.toml:1:1: limits: is a section: write [limits]"]);
     assert!(faults(load("[[limits]]\nbacklog = 5\n"))[0].contains("is a section"));
-    assert!(faults(load("[limits.backlog]\nx = 1\n"))[0].contains("wrong type (table)"));
+    let table = faults(load("[limits.backlog]\nx = 1\n"));
+    assert!(table[0].contains("wrong type (table), must be number (count)"), "{table:?}");
     assert!(faults(load("[wpi]\npaths = [1]\n"))[0].contains("not a text"));
     assert!(faults(load("[wpi]\npaths = []\n"))[0].contains("0 entries"));
 }
@@ -263,6 +264,24 @@ fn keys_that_do_not_go_together_are_refused_where_they_were_written() {
 }
 
 #[test]
+fn a_fault_of_two_keys_says_what_both_hold_and_which_is_a_default() {
+    assert_eq!(
+        faults(load("[limits]\nconnections = 100\n")),
+        ["callboard.toml:2:15: limits.connections: limits.connections_per_source must not be larger than \
+          limits.connections (limits.connections_per_source = 2000, the default; \
+          limits.connections = 100, callboard.toml:2:15)"]
+    );
+    let found = faults(load_with("[listen]\nadmin = \"[::]:1\"\n", &[("CALLBOARD__LISTEN__WPI", "[::1]:1")]));
+    assert!(
+        found[0].ends_with(
+            "(listen.admin = \"[::]:1\", callboard.toml:2:9; \
+             listen.wpi = \"[::1]:1\", environment CALLBOARD__LISTEN__WPI)"
+        ),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn what_was_not_given_is_lowered_to_what_was() {
     let config = load("[tls]\nclient_lifetime_days = 31\n[limits]\nhandler_timeout_ms = 9000\n").unwrap();
     assert_eq!(config.secure_mode.renew_before, Duration::from_hours(15 * 24));
@@ -345,6 +364,30 @@ fn a_value_that_is_not_utf8_is_refused_with_its_variable() {
         found[0].starts_with("environment CALLBOARD__LOG__FILTER: log.filter: is not UTF-8"),
         "{found:?}"
     );
+}
+
+#[test]
+fn variables_that_nearly_are_keys_are_refused_and_those_of_kubernetes_are_not() {
+    let found = faults(load_with(
+        "",
+        &[("CALLBOARD_LIMITS_CONNECTIONS", "5"), ("CALLBOARD_PORT", "18443"), ("CALLBOARD__PORT", "tcp://x")],
+    ));
+    assert_eq!(
+        found,
+        [
+            "environment CALLBOARD_LIMITS_CONNECTIONS: sets no key; did you mean CALLBOARD__LIMITS__CONNECTIONS?",
+            "environment CALLBOARD_PORT: sets no key",
+            "environment CALLBOARD__PORT: sets no key",
+        ]
+    );
+    let links = [
+        ("CALLBOARD_SERVICE_HOST", "10.0.0.11"),
+        ("CALLBOARD_SERVICE_PORT_WPI", "18443"),
+        ("CALLBOARD_PORT", "tcp://10.0.0.11:18443"),
+        ("CALLBOARD_PORT_18443_TCP_PORT", "18443"),
+        ("CALLBOARD_ADMIN_PORT_8443_TCP", "tcp://10.0.0.12:8443"),
+    ];
+    assert_eq!(load_with("", &links).unwrap(), Config::default());
 }
 
 #[test]

@@ -70,8 +70,10 @@ pub struct Node {
     shutdown: Shutdown,
     /// What goes on until the doors are closed: housekeeping.
     tasks: TaskTracker,
-    /// One task per open door.
+    /// One task per open door, the metrics door excepted.
     serving: TaskTracker,
+    /// The metrics door, which closes last.
+    watched: Watched,
     doors: Vec<(&'static str, SocketAddr)>,
     ready_file: Option<PathBuf>,
 }
@@ -81,6 +83,28 @@ impl std::fmt::Debug for Node {
         f.debug_struct("Node").field("doors", &self.doors).finish_non_exhaustive()
     }
 }
+
+/// The metrics door with a shutdown of its own: whoever watches the node sees it stop.
+#[derive(Default)]
+struct Watched {
+    shutdown: Shutdown,
+    serving: TaskTracker,
+}
+
+impl Watched {
+    /// Answers what was asked, within [`WATCHED_DEADLINE`], and closes the door.
+    async fn close(&self) {
+        self.serving.close();
+        self.shutdown.drain();
+        if tokio::time::timeout(WATCHED_DEADLINE, self.serving.wait()).await.is_err() {
+            self.shutdown.stop();
+            self.serving.wait().await;
+        }
+    }
+}
+
+/// Time that a reader of the last metrics has when everything else is closed.
+const WATCHED_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Time that the store gets to write its queue when the node stops.
 const STORE_DEADLINE: Duration = Duration::from_secs(30);
@@ -109,7 +133,7 @@ pub async fn start<A: Handler>(
     metrics.watch_health(&health)?;
     metrics.watch_runtime(&tokio::runtime::Handle::current())?;
     let shutdown = Shutdown::new();
-    let (tasks, serving) = (TaskTracker::new(), TaskTracker::new());
+    let (tasks, serving, watched) = (TaskTracker::new(), TaskTracker::new(), Watched::default());
     // Bound first, so that a taken port is told before minutes are spent on loading. Metrics are served from the
     // beginning: whoever watches sees the node start.
     let bounds = bind_doors(&config)?;
@@ -120,7 +144,7 @@ pub async fn start<A: Handler>(
     let limits = Arc::new(config.door_limits());
     for bound in metrics_bound {
         let door = Arc::new(telemetry::Door::new(metrics.clone(), health.clone()));
-        serving.spawn(serve(bound, None, limits.clone(), door, shutdown.clone()));
+        watched.serving.spawn(serve(bound, None, limits.clone(), door, watched.shutdown.clone()));
     }
 
     let data = DataDir::open(data_dir)?;
@@ -154,7 +178,8 @@ pub async fn start<A: Handler>(
 
     tasks.spawn(housekeeping::run(service.clone(), shutdown.clone()));
     tasks.spawn(identity.clone().watch(shutdown.clone()));
-    let mut node = Node { service, store, health, shutdown, tasks, serving, doors, ready_file: None };
+    let mut node =
+        Node { service, store, health, shutdown, tasks, serving, watched, doors, ready_file: None };
     node.open_doors(&config, other, &identity, &token, started, admin)?;
     node.ready(ready_file)?;
     Ok(node)
@@ -318,17 +343,18 @@ impl Node {
     }
 
     /// Run until `stop` resolves, then drain: tell phones that begin a dialogue to come later, let open dialogues end
-    /// within `limits.drain_timeout`, flush the store. `hurry` resolves when the drain shall be cut short.
+    /// within `limits.drain_timeout`, flush the store. `hurry` resolves when the drain shall be cut short. The metrics
+    /// door is open until the store is closed.
     pub async fn run(
         self,
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), StoreError> {
         stop.await;
+        self.health.block("draining", "the server is stopping");
         self.shutdown.drain();
         let open_flows = self.service.open_flows();
         tracing::info!(open_flows, "stopping: open dialogues end, new ones are told to come later");
-        self.health.block("draining", "the server is stopping");
         self.service.record(EventDraft::node(EventKind::NodeStopping, "stopping"));
         if let Some(path) = &self.ready_file
             && let Err(error) = std::fs::remove_file(path)
@@ -346,6 +372,7 @@ impl Node {
         self.tasks.wait().await;
         let store = self.store.clone();
         let closed = tokio::task::spawn_blocking(move || store.shutdown(STORE_DEADLINE)).await;
+        self.watched.close().await;
         match closed {
             Ok(result) => result?,
             Err(error) => tracing::error!(%error, "closing the store failed"),

@@ -333,6 +333,14 @@ fn load_given(given: &KeyFiles, kind: KeyKind, now: Timestamp) -> Result<Arc<Cer
     certified(&given.certificate, &given.key, &chain, key.expose().as_bytes(), kind, now)
 }
 
+/// Tries whether given files hold a certificate and its key, as [`Identity::open`] will. Expiry is no fault.
+///
+/// # Errors
+/// [`TlsError::File`] or [`TlsError::Content`], which name the file at fault.
+pub fn try_files(given: &KeyFiles, kind: KeyKind) -> Result<(), TlsError> {
+    load_given(given, kind, Timestamp::now()).map(drop)
+}
+
 /// Makes a key pair usable and checks that both halves belong together and are of the right kind.
 fn certified(
     chain_path: &Path,

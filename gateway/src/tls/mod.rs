@@ -17,7 +17,7 @@ mod tests;
 use metrics::{Unit, describe_counter, describe_gauge};
 
 pub use handshake::{Handshake, HandshakeError, HandshakeOutcome, Version};
-pub use identity::{Identity, TlsError};
+pub use identity::{Identity, TlsError, try_files};
 pub use server::{ClientCertificate, Purpose, Server, client_certificate};
 pub use settings::{KeyFiles, Settings};
 

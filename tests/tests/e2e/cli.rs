@@ -85,6 +85,26 @@ async fn an_unknown_variable_is_refused() {
     assert!(refusal.err.contains("did you mean CALLBOARD__LIMITS__CONNECTIONS"), "{}", refusal.err);
 }
 
+#[tokio::test]
+async fn certificates_that_are_not_there_are_a_wrong_configuration() {
+    let launch = Launch::new();
+    let file = launch.file("callboard.toml");
+    let text = "[tls]\nrsa_certificate_file = \"none/c.pem\"\nrsa_key_file = \"none/k.pem\"\n";
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    let check = ended(&["config", "check", path]).await;
+    assert_eq!((check.code, check.out.as_str()), (Some(2), ""), "{check:?}");
+    for line in
+        [":2:24: tls.rsa_certificate_file: none/c.pem: No such file", ":3:16: tls.rsa_key_file: none/k.pem:"]
+    {
+        assert_eq!(check.err.matches(line).count(), 1, "{line}: {}", check.err);
+    }
+    let data = launch.data().to_str().unwrap();
+    let serve = ended(&["serve", "--config", path, "--data-dir", data]).await;
+    assert_eq!((serve.code, &serve.err), (Some(2), &check.err));
+    assert!(!launch.data().exists());
+}
+
 async fn store(command: &str, launch: &Launch, more: &[&str]) -> Ended {
     let data = launch.data().to_str().unwrap();
     ended(&[&["store", command, "--data-dir", data], more].concat()).await

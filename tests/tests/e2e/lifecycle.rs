@@ -91,6 +91,23 @@ async fn a_dialogue_that_is_open_at_the_stop_comes_to_its_end() {
 }
 
 #[tokio::test]
+async fn whoever_watches_sees_the_server_stop() {
+    let mut server = Launch::new().set("limits.drain_timeout_ms", 60_000).start().await;
+    let mut phone = server.phone(MAC);
+    let answer = phone.start_up().await;
+    server.terminate();
+    server.log.line("stopping").await;
+    let ready = server.metrics().get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains(r#""cause":"draining""#), "{ready:?}");
+    assert_eq!(server.metrics().get("/healthz").await.status, 200);
+    assert_eq!(server.metrics().count("callboard_ready_blocked", &[("cause", "draining")]).await, 1);
+    assert_eq!(phone.follow(answer).await.actions, [ReadAllItems, CleanUp]);
+    assert!(server.wait().await.success());
+    assert!(TcpStream::connect(server.door("metrics")).await.is_err(), "closed in the end");
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_silent_phones_as_long_as_configured_and_no_longer() {
     let mut server = Launch::new().set("limits.drain_timeout_ms", 300).start().await;
     let mut phone = server.phone(MAC);
@@ -140,6 +157,7 @@ async fn a_taken_port_is_told_before_anything_is_made() {
     for word in ["wpi_secure", &address.to_string()] {
         assert!(refusal.err.contains(word), "no {word} in {}", refusal.err);
     }
+    assert_eq!(refusal.err.matches("Address already in use").count(), 1, "told once: {}", refusal.err);
     assert!(!launch.data().exists());
 }
 

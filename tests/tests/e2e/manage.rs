@@ -147,3 +147,11 @@ async fn the_api_shows_itself_in_a_browser() {
         assert_eq!(stranger.request("GET", &path, "", "").await.status, 200, "{script}");
     }
 }
+
+#[tokio::test]
+async fn the_bare_address_of_the_door_leads_to_the_manual() {
+    let server = Server::new().await;
+    let mut wire = callboard_tests::tls::Client::default().connect(server.door("admin")).await;
+    let response = wire.ask("GET / HTTP/1.1\r\nHost: callboard\r\nConnection: close\r\n\r\n").await;
+    assert_eq!((response.status, response.header("location")), (307, Some("/api/v1/docs")), "{response:?}");
+}
