@@ -22,6 +22,7 @@ mod status;
 mod templates;
 mod time;
 mod token;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::Duration;

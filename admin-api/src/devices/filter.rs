@@ -2,6 +2,8 @@
 
 use callboard_core::device::DeviceId;
 use callboard_core::fleet::Filter;
+use callboard_core::policy::TemplateId;
+use callboard_core::service::Service;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -31,22 +33,26 @@ macro_rules! filtering {
             template: Option<String>,
             /// With template items that cannot be applied (`true`) or without (`false`).
             faults: Option<bool>,
-            /// With this text in id, number, type, version, part number or address, in any letter case.
+            /// With items that the phone refused (`true`) or without (`false`).
+            refused: Option<bool>,
+            /// With this text in id, number, type, version, part number or address, in any letter case. A MAC address, or
+            /// six digits of one or more, in any spelling.
             q: Option<String>,
         }
 
         impl $name {
             /// The filter, or the first field that is wrong and why.
-            fn read(self) -> Result<Filter, (&'static str, String)> {
+            fn read(self, service: &Service) -> Result<Filter, (&'static str, String)> {
                 Ok(Filter {
                     state: self.state.map(Into::into),
                     secure_mode: self.secure_mode.map(Into::into),
                     device_type: bounded("device_type", self.device_type)?,
                     software_type: bounded("software_type", self.software_type)?,
                     software_version: bounded("software_version", self.software_version)?,
-                    template: self.template.as_deref().map(template_id).transpose()
+                    template: self.template.as_deref().map(|text| known_template(text, service)).transpose()
                         .map_err(|reason| ("template", reason))?,
                     faults: self.faults,
+                    refused: self.refused,
                     text: bounded("q", self.q)?,
                 })
             }
@@ -75,16 +81,22 @@ filtering! {
 }
 
 impl ListQuery {
-    pub(super) fn filter(self) -> Result<Filter, Problem> {
-        self.read().map_err(|(field, reason)| Problem::parameter(field, reason))
+    pub(super) fn filter(self, service: &Service) -> Result<Filter, Problem> {
+        self.read(service).map_err(|(field, reason)| Problem::parameter(field, reason))
     }
 }
 
 impl FilterBody {
     /// The filter that stands in a body as `filter`.
-    pub(crate) fn filter(self) -> Result<Filter, Problem> {
-        self.read().map_err(|(field, reason)| Problem::field(format!("filter.{field}"), reason))
+    pub(crate) fn filter(self, service: &Service) -> Result<Filter, Problem> {
+        self.read(service).map_err(|(field, reason)| Problem::field(format!("filter.{field}"), reason))
     }
+}
+
+/// A deleted template's id may stand at devices still: it is not to be found there.
+fn known_template(text: &str, service: &Service) -> Result<TemplateId, String> {
+    let id = template_id(text)?;
+    service.templates.get(id).map(|template| template.id).ok_or_else(|| format!("no template {id}"))
 }
 
 fn bounded(field: &'static str, text: Option<String>) -> Result<Option<String>, (&'static str, String)> {
@@ -96,7 +108,17 @@ fn bounded(field: &'static str, text: Option<String>) -> Result<Option<String>, 
     }
 }
 
+/// What a cursor begins with. Nearly every text is a device id: without a mark, no wrong cursor would be seen as one.
+const CURSOR: &str = "after:";
+
+/// The cursor that goes on after a device.
+pub(crate) fn next(id: &DeviceId) -> String {
+    format!("{CURSOR}{id}")
+}
+
 /// Read the cursor of a list of devices.
 pub(crate) fn cursor(text: Option<&str>) -> Result<Option<DeviceId>, Problem> {
-    text.map(str::parse).transpose().map_err(|_| Problem::parameter("cursor", "`next` of the page before"))
+    let read = |text: &str| text.strip_prefix(CURSOR).and_then(|id| id.parse().ok());
+    let wrong = || Problem::parameter("cursor", "`next` of the page before");
+    text.map(|text| read(text).ok_or_else(wrong)).transpose()
 }

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use filter::{FilterBody, cursor};
+pub(crate) use filter::{FilterBody, cursor, next};
 pub(crate) use model::{ItemFault, template_id};
 
 use crate::extract::{Id, IfMatch, Json, Params, etag};
@@ -53,12 +53,12 @@ async fn list_devices(
 ) -> Result<axum::Json<Page<DeviceSummary>>, Problem> {
     let limit = state.page_size(query.limit)?;
     let after = cursor(query.cursor.as_deref())?;
-    let filter = query.filter()?;
+    let filter = query.filter(state.service())?;
     let unfiltered = filter == Filter::default();
     let walk = move |service: &Service, go_on: &dyn Fn() -> bool| {
         let page = service.fleet.page_while(after.as_ref(), limit, &filter, go_on);
-        let items = page.devices.iter().map(|device| DeviceSummary::of(device)).collect();
-        Page { items, next: page.next.map(|id| id.to_string()) }
+        let items = page.devices.iter().map(|device| DeviceSummary::of(device, service)).collect();
+        Page { items, next: page.next.as_ref().map(next) }
     };
     // The ids alone are quick; a rare match is a walk over many devices.
     let page = if unfiltered && limit <= QUICK {
@@ -81,7 +81,7 @@ async fn get_device(
     Id(id): Id<DeviceId>,
 ) -> Result<impl IntoResponse, Problem> {
     let device = state.device(&id)?;
-    Ok((etag(device.revision), axum::Json(Device::of(&device))))
+    Ok((etag(device.revision), axum::Json(Device::of(&device, state.service()))))
 }
 
 /// Forget a device
@@ -142,7 +142,7 @@ async fn set_device_templates(
         templates.push(template);
     }
     let device = state.service().assign_templates(&id, &templates, expected).await?;
-    Ok((etag(device.revision), axum::Json(Device::of(&device))))
+    Ok((etag(device.revision), axum::Json(Device::of(&device, state.service()))))
 }
 
 impl State {

@@ -2,6 +2,7 @@
 
 use callboard_core::device;
 use callboard_core::policy::TemplateId;
+use callboard_core::service::Service;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -167,7 +168,7 @@ pub(super) struct DeviceSummary {
 }
 
 impl DeviceSummary {
-    pub(super) fn of(device: &device::Device) -> Self {
+    pub(super) fn of(device: &device::Device, service: &Service) -> Self {
         let (identity, contacts) = (&device.identity, &device.contacts);
         Self {
             id: device.id.to_string(),
@@ -187,7 +188,7 @@ impl DeviceSummary {
             last_read: contacts.read.map(text),
             last_written: contacts.written.map(text),
             item_count: device.reported.len(),
-            templates: device.templates.iter().map(ToString::to_string).collect(),
+            templates: service.assigned(device).iter().map(ToString::to_string).collect(),
             template_fault_count: device.faults.len(),
             refused_count: device.refused.len(),
             task_count: device.tasks.len(),
@@ -250,7 +251,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) fn of(device: &device::Device) -> Self {
+    pub(super) fn of(device: &device::Device, service: &Service) -> Self {
         let refused = |refusal: &device::Refusal| Refusal {
             name: refusal.key.name().into(),
             index: refusal.key.index(),
@@ -258,7 +259,7 @@ impl Device {
             at: text(refusal.at),
         };
         Self {
-            summary: DeviceSummary::of(device),
+            summary: DeviceSummary::of(device, service),
             template_faults: device.faults.iter().map(ItemFault::of).collect(),
             refused: device.refused.iter().map(refused).collect(),
             tasks: device.tasks.iter().map(Task::of).collect(),

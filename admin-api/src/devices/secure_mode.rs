@@ -81,5 +81,5 @@ async fn set_secure_mode(
         return Err(Problem::new(Kind::Conflict, "no default PIN is configured"));
     }
     let device = service.set_secure_mode(&id, &wish, expected).await?;
-    Ok((etag(device.revision), axum::Json(Device::of(&device))))
+    Ok((etag(device.revision), axum::Json(Device::of(&device, service))))
 }

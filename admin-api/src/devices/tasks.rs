@@ -19,6 +19,7 @@ use crate::paging::Page;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::time::text;
+use crate::warnings::warnings;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(list_tasks, add_task)).routes(routes!(get_task, remove_task))
@@ -97,6 +98,9 @@ pub(super) struct Task {
     /// The items that it reads or writes. Values are not shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     items: Vec<TaskItem>,
+    /// What may be wrong with it; only in the answer to the request that made it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl Task {
@@ -117,6 +121,7 @@ impl Task {
             created: text(task.created),
             sent,
             items,
+            warnings: Vec::new(),
         }
     }
 }
@@ -208,9 +213,14 @@ async fn add_task(
 ) -> Result<impl IntoResponse, Problem> {
     state.device(&id)?;
     let wish = body.request(&state)?;
+    let wish_warnings = match &wish {
+        TaskRequest::ReadItems(keys) => warnings(keys.iter()),
+        TaskRequest::WriteItems(items) => warnings(items.iter().map(|item| &item.key)),
+        TaskRequest::ReadAll | TaskRequest::Restart { .. } => Vec::new(),
+    };
     let (device, number) = state.service().add_task(&id, wish).await?;
     let location = format!("/api/v1/devices/{}/tasks/{number}", path_segment(&id.to_string()));
-    let task = find(&device, number)?;
+    let task = Task { warnings: wish_warnings, ..find(&device, number)? };
     Ok((StatusCode::CREATED, [(LOCATION, location)], axum::Json(task)))
 }
 

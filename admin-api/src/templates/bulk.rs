@@ -6,14 +6,14 @@ use axum::extract::State as FromState;
 use callboard_core::device::DeviceId;
 use callboard_core::event::{EventDraft, EventKind};
 use callboard_core::policy::TemplateId;
-use callboard_core::service::Service;
+use callboard_core::service::{Service, counted};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::devices::{FilterBody, cursor};
+use crate::devices::{FilterBody, cursor, next as next_cursor};
 use crate::extract::{Id, Json, Object};
 use crate::problem::{Kind, Problem};
 use crate::refusal::internal;
@@ -106,10 +106,11 @@ async fn change(
     let known = state.template(template)?;
     let (devices, next) = devices(state, body).await?;
     let mut result = toggle_all(state.service(), template, assigned, devices).await?;
-    result.next = next.map(|id| id.to_string());
+    result.next = next.as_ref().map(next_cursor);
     if result.changed > 0 {
-        let (word, count) = (if assigned { "assigned to" } else { "taken from" }, result.changed);
-        let text = format!("template {template} ({}) {word} {count} devices", known.name);
+        let word = if assigned { "assigned to" } else { "taken from" };
+        let devices = counted(result.changed, "device", "devices");
+        let text = format!("template {template} ({}) {word} {devices}", known.name);
         state.service().record(EventDraft::node(EventKind::AdminChange, text));
     }
     Ok(result)
@@ -125,7 +126,7 @@ async fn devices(state: &State, body: BulkInput) -> Result<(Vec<DeviceId>, Optio
         }
         (None, Some(Object(filter))) => {
             let after = cursor(body.cursor.as_deref())?;
-            let filter = filter.filter()?;
+            let filter = filter.filter(state.service())?;
             let walk = move |service: &Service, wanted: &Wanted| {
                 service.fleet.page_while(after.as_ref(), MOST, &filter, &|| wanted.still())
             };

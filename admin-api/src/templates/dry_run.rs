@@ -2,17 +2,18 @@
 
 use axum::extract::State as FromState;
 use callboard_core::policy;
-use callboard_core::service;
+use callboard_core::service::{self, counted};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::input::TemplateInput;
-use crate::devices::{FilterBody, ItemFault, cursor, template_id};
+use crate::devices::{FilterBody, ItemFault, cursor, next, template_id};
 use crate::extract::{Json, Object};
 use crate::problem::Problem;
 use crate::state::{State, Wanted};
+use crate::warnings::warnings;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(dry_run_template))
@@ -93,14 +94,23 @@ struct DryRun {
     items: Vec<DryRunDevice>,
     /// Devices that the filter passed and that were compared for this part.
     looked_at: usize,
+    /// How many of these an onboarding template no longer reaches, because they are past their first contact; 0 for other
+    /// kinds.
+    past_onboarding: usize,
+    /// What is to be known about this answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// What may be wrong with the template.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     /// The cursor of the next part; null at the end. A part may be empty and have a next one.
     next: Option<String>,
 }
 
 /// Try a template
 ///
-/// Which devices would change if the template were stored, and how. Nothing is changed. An onboarding template is tried
-/// as if the devices called for the first time.
+/// Which devices would change if the template were stored, and how. Nothing is changed. An onboarding template
+/// changes no device that is past its first contact; `past_onboarding` counts those.
 #[utoipa::path(post, path = "/templates/dry-run", tag = "templates", request_body = DryRunInput,
     responses((status = 200, description = "A part of the devices", body = DryRun),
               (status = 422, description = "Fields are wrong")))]
@@ -111,7 +121,8 @@ async fn dry_run_template(
     let limit = state.page_size(body.limit)?;
     let after = cursor(body.cursor.as_deref())?;
     let candidate = candidate(&state, body.template, body.id.as_deref())?;
-    let (assume, filter) = (body.assume_assigned, body.filter.0.filter()?);
+    let warnings = warnings(candidate.items.iter().map(|item| &item.key));
+    let (assume, filter) = (body.assume_assigned, body.filter.0.filter(state.service())?);
     let walk = move |service: &service::Service, wanted: &Wanted| {
         service.dry_run(candidate, assume, &filter, after.as_ref(), limit, &|| wanted.still())
     };
@@ -119,8 +130,19 @@ async fn dry_run_template(
     Ok(axum::Json(DryRun {
         items: run.devices.iter().map(DryRunDevice::of).collect(),
         looked_at: run.looked_at,
-        next: run.next.map(|id| id.to_string()),
+        past_onboarding: run.past_onboarding,
+        note: note(run.past_onboarding),
+        warnings,
+        next: run.next.as_ref().map(next),
     }))
+}
+
+fn note(past_onboarding: usize) -> Option<String> {
+    let devices = counted(past_onboarding, "device is", "devices are");
+    let text = format!(
+        "onboarding templates apply at the first contact only; {devices} past it and would not change"
+    );
+    (past_onboarding > 0).then_some(text)
 }
 
 fn candidate(

@@ -80,7 +80,7 @@ async fn create_template(
     let candidate = body.template(service, service.new_template_id(), None)?;
     let template = service.put_template(candidate, true, None).await?;
     let location = format!("/api/v1/templates/{}", template.id);
-    let body = axum::Json(Template::of(&template));
+    let body = axum::Json(Template::warned(&template));
     Ok((StatusCode::CREATED, [(LOCATION, location)], etag(template.revision), body))
 }
 
@@ -124,7 +124,7 @@ async fn replace_template(
     let candidate = body.template(service, id, Some(&old))?;
     // Kept secrets come from this very revision, whatever If-Match leaves open.
     let template = service.put_template(candidate, false, Some(old.revision)).await?;
-    Ok((etag(template.revision), axum::Json(Template::of(&template))))
+    Ok((etag(template.revision), axum::Json(Template::warned(&template))))
 }
 
 /// Forget a template

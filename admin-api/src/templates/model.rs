@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::time::text;
+use crate::warnings::warnings;
 
 /// When a template is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -150,6 +151,9 @@ pub(super) struct Template {
     summary: TemplateSummary,
     /// Its values.
     items: Vec<TemplateItem>,
+    /// What may be wrong with it; only in the answer to the request that made or changed it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl Template {
@@ -157,6 +161,13 @@ impl Template {
         Self {
             summary: TemplateSummary::of(template),
             items: template.items.iter().map(TemplateItem::of).collect(),
+            warnings: Vec::new(),
         }
+    }
+
+    /// The same with what may be wrong with it.
+    pub(super) fn warned(template: &policy::Template) -> Self {
+        let warnings = warnings(template.items.iter().map(|item| &item.key));
+        Self { warnings, ..Self::of(template) }
     }
 }

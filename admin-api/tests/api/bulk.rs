@@ -33,6 +33,10 @@ async fn listed_devices_are_changed_one_by_one() {
     let result = rig.post(&format!("/templates/{id}/unassign"), &again).await.expect(200);
     assert_eq!(result["changed"], 2);
     assert_eq!(assigned(&rig, &id).await, 1);
+    let events = rig.get("/events?kind=admin-change").await.expect(200);
+    let text = |at: usize| events["items"][at]["text"].as_str().unwrap().to_owned();
+    assert_eq!(text(0), format!("template {id} (t) taken from 2 devices"));
+    assert_eq!(text(1), format!("template {id} (t) assigned to 1 device"));
 }
 
 #[tokio::test]
@@ -45,11 +49,11 @@ async fn a_filter_goes_on_at_its_cursor() {
     let id = template(&rig).await;
     let path = format!("/templates/{id}/assign");
     let first = rig.post(&path, &json!({ "filter": { "q": "phone" } })).await.expect(200);
-    assert_eq!((&first["changed"], &first["next"]), (&json!(1_000), &json!("phone-0999")));
+    assert_eq!((&first["changed"], &first["next"]), (&json!(1_000), &json!("after:phone-0999")));
     let rest = json!({ "filter": { "q": "phone" }, "cursor": first["next"] });
     let rest = rig.post(&path, &rest).await.expect(200);
     assert_eq!((&rest["changed"], &rest["next"]), (&json!(1), &Value::Null));
-    let everybody = rig.post(&path, &json!({ "filter": {}, "cursor": "other" })).await.expect(200);
+    let everybody = rig.post(&path, &json!({ "filter": {}, "cursor": "after:other" })).await.expect(200);
     assert_eq!((&everybody["changed"], &everybody["unchanged"]), (&json!(0), &json!(1_000)));
 }
 

@@ -48,7 +48,14 @@ async fn filters_choose() {
             key: ItemKey::new("alert", Some(2)),
             reason: "why not".into(),
         });
+        device.refused.push(Refusal {
+            key: ItemKey::new("dhcp", None),
+            digest: 1,
+            status: "invalid data".into(),
+            at: Timestamp::from_millis(0),
+        });
     });
+    rig.template(0xabc);
     for (query, wanted) in [
         ("state=registered", vec!["00:00:00:00:00:01"]),
         ("state=new", vec!["00:00:00:00:00:02", "00:00:00:00:00:03"]),
@@ -59,6 +66,10 @@ async fn filters_choose() {
         ("template=000000000abc", vec!["00:00:00:00:00:03"]),
         ("faults=true", vec!["00:00:00:00:00:03"]),
         ("faults=false&limit=1", vec!["00:00:00:00:00:01"]),
+        ("refused=true", vec!["00:00:00:00:00:03"]),
+        ("refused=false&limit=1", vec!["00:00:00:00:00:01"]),
+        ("q=000000000003", vec!["00:00:00:00:00:03"]),
+        ("q=00-00-00-03", vec!["00:00:00:00:00:03"]),
         ("q=CP6", vec!["00:00:00:00:00:03"]),
         ("q=nothing", vec![]),
     ] {
@@ -201,6 +212,28 @@ async fn templates_are_assigned_by_hand() {
         assert_eq!(answer.fields(422, "validation"), [field]);
     }
     assert_eq!(rig.put(path, "*", &json!({ "templates": [] })).await.expect(200)["templates"], json!([]));
+}
+
+#[tokio::test]
+async fn deleted_templates_are_not_shown_and_not_kept() {
+    let rig = Rig::new();
+    rig.devices(1);
+    let (gone, kept) = (rig.template(1), rig.template(2));
+    let path = "/devices/00:00:00:00:00:01";
+    let assign = format!("{path}/templates");
+    rig.put(&assign, "", &json!({ "templates": [gone, kept] })).await.expect(200);
+    rig.delete(&format!("/templates/{gone}"), "*").await.expect(204);
+    for device in [rig.get(path).await.expect(200), rig.get("/devices").await.expect(200)["items"][0].clone()]
+    {
+        assert_eq!(device["templates"], json!([kept]));
+    }
+    rig.get(&format!("/devices?template={gone}")).await.problem(400, "malformed");
+    let stored = || rig.service.fleet.get(&"00:00:00:00:00:01".parse().unwrap()).unwrap().templates.len();
+    assert_eq!(stored(), 2);
+    rig.post(&format!("{path}/tasks"), &json!({ "type": "read-all" })).await.expect(201);
+    assert_eq!(stored(), 1);
+    // What was read goes back as it came.
+    rig.put(&assign, "", &json!({ "templates": [kept] })).await.expect(200);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use callboard_core::dialogue::wpi::Need;
 use callboard_core::event::EventLimits;
 use callboard_core::item::ItemSetBuilder;
 use callboard_core::pki::Series;
+use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateKind};
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::store::MemoryStore;
@@ -204,6 +205,25 @@ impl Rig {
             Ok(new)
         });
         made.unwrap()
+    }
+
+    /// Put a template in that sets nothing, with an id of one's choice. Gives the id.
+    pub(crate) fn template(&self, id: u64) -> String {
+        let template = Template {
+            id: TemplateId::from_u64(id),
+            revision: 0,
+            name: format!("template {id}").into(),
+            description: "".into(),
+            kind: TemplateKind::Default,
+            ranking: 1,
+            device_types: Vec::new(),
+            software_types: Vec::new(),
+            applies_to: AppliesTo::Assigned,
+            items: Vec::new(),
+            created: Timestamp::default(),
+            changed: Timestamp::default(),
+        };
+        self.service.templates.put(template, true, None).unwrap().0.id.to_string()
     }
 
     /// Devices `00:00:00:00:00:01` and on.

@@ -76,6 +76,11 @@ async fn queries_are_strict() {
         ("/devices?limit=x", "limit"),
         ("/devices?limit=1&limit=2", "limit"),
         ("/devices?cursor=a%20b", "cursor"),
+        ("/devices?cursor=zzz", "cursor"),
+        ("/devices?cursor=!!!", "cursor"),
+        ("/devices?cursor=after:", "cursor"),
+        ("/devices?refused=1", "refused"),
+        ("/devices?template=000000000def", "template"),
         ("/devices?state=old", "state"),
         ("/devices?secure_mode=on", "secure_mode"),
         ("/devices?faults=1", "faults"),
@@ -96,6 +101,19 @@ async fn queries_are_strict() {
     }
     let long = format!("/devices?q={}", "x".repeat(257));
     assert_eq!(rig.get(&long).await.fields(400, "malformed"), ["q"]);
+}
+
+#[tokio::test]
+async fn numbers_are_told_what_they_may_be() {
+    let rig = Rig::new();
+    for (path, reason) in [
+        ("/devices?limit=abc", "limit: 1 to 20"),
+        ("/devices?limit=", "limit: 1 to 20"),
+        ("/events?limit=99999999999999999999", "limit: 1 to 20"),
+        ("/events?before=abc", "before: a whole number, 0 to 18446744073709551615"),
+    ] {
+        assert_eq!(rig.get(path).await.problem(400, "malformed")["detail"], reason, "{path}");
+    }
 }
 
 #[tokio::test]

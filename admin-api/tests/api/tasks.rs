@@ -52,6 +52,22 @@ async fn what_is_written_is_kept_and_not_shown() {
 }
 
 #[tokio::test]
+async fn names_that_are_nearly_known_are_taken_with_a_warning() {
+    let rig = Rig::new();
+    rig.devices(1);
+    let warning = json!(["items[1].name: not in the catalogue; did you mean hostname?"]);
+    for (kind, items) in [
+        ("read-items", json!([{ "name": "realm" }, { "name": "HOSTNAME" }])),
+        ("write-items", json!([{ "name": "realm", "value": "x" }, { "name": "hostnam", "value": "x" }])),
+    ] {
+        let task = rig.post(PATH, &json!({ "type": kind, "items": items })).await.expect(201);
+        assert_eq!(task["warnings"], warning);
+        let shown = rig.get(&format!("{PATH}/{}", task["id"])).await.expect(200);
+        assert!(shown.get("warnings").is_none(), "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_tasks_are_refused() {
     let rig = Rig::new();
     rig.devices(1);
@@ -74,6 +90,7 @@ async fn wrong_tasks_are_refused() {
         (write(json!([])), vec!["items"]),
         (write(json!([{ "name": "realm" }])), vec!["items[0].value"]),
         (write(json!([item("mac-addr", "x"), item("dhcp", "yes")])), vec!["items[0].name", "items[1].value"]),
+        (write(json!([item("alert", "x")])), vec!["items[0].index"]),
         (write(json!([item("goto-secure-mode", "x")])), vec!["items[0].name"]),
         (write(json!([item("realm", "x"), item("realm", "y")])), vec!["items[1]"]),
         (write(Value::from(many)), vec!["items"]),

@@ -147,6 +147,44 @@ async fn a_dry_run_shows_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_onboarding_template_reaches_new_devices_only() {
+    let rig = Rig::new();
+    rig.devices(2);
+    rig.device_with("00:00:00:00:00:03", &[("sntp-addr", None, "old")], |device| device.onboarded = false);
+    let template = json!({ "name": "t", "kind": "onboarding", "applies_to": "all",
+                           "items": [{ "name": "sntp-addr", "value": "new" }] });
+    let run = rig.post("/templates/dry-run", &json!({ "template": template })).await.expect(200);
+    assert_eq!(
+        run["items"],
+        json!([{ "id": "00:00:00:00:00:03", "faults": [],
+                 "writes": [{ "name": "sntp-addr", "from": "old", "to": "new" }] }])
+    );
+    assert_eq!((&run["looked_at"], &run["past_onboarding"]), (&json!(3), &json!(2)));
+    assert!(run["note"].as_str().unwrap().contains("2 devices are past it"), "{run}");
+
+    let template = json!({ "name": "t", "kind": "default", "applies_to": "all",
+                           "items": [{ "name": "sntp-addr", "value": "new" }] });
+    let run = rig.post("/templates/dry-run", &json!({ "template": template })).await.expect(200);
+    assert_eq!(run["items"].as_array().unwrap().len(), 3);
+    assert_eq!((&run["past_onboarding"], run.get("note")), (&json!(0), None));
+}
+
+#[tokio::test]
+async fn names_that_are_nearly_known_are_taken_with_a_warning() {
+    let rig = Rig::new();
+    let template = json!({ "name": "t", "kind": "default", "items": [
+        { "name": "hostnam", "value": "x" }, { "name": "name-of-tomorrow", "value": "x" }] });
+    let warnings = json!(["items[0].name: not in the catalogue; did you mean hostname?"]);
+    let run = rig.post("/templates/dry-run", &json!({ "template": template })).await.expect(200);
+    assert_eq!(run["warnings"], warnings);
+    let made = rig.post("/templates", &template).await.expect(201);
+    assert_eq!(made["warnings"], warnings);
+    let path = format!("/templates/{}", made["id"].as_str().unwrap());
+    assert_eq!(rig.put(&path, "*", &template).await.expect(200)["warnings"], warnings);
+    assert!(rig.get(&path).await.expect(200).get("warnings").is_none());
+}
+
+#[tokio::test]
 async fn a_stored_template_can_be_tried_too() {
     let rig = Rig::new();
     rig.devices(1);

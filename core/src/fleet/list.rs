@@ -1,5 +1,6 @@
 //! Lists of devices, page by page in the order of their ids.
 
+use std::fmt::Write as _;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct Filter {
     pub template: Option<TemplateId>,
     /// With template items that cannot be applied (`true`) or without (`false`).
     pub faults: Option<bool>,
+    /// With items that the phone refused (`true`) or without (`false`).
+    pub refused: Option<bool>,
     /// With this text in id, number, type, version, part number or address, in any letter case.
     pub text: Option<String>,
 }
@@ -41,6 +44,7 @@ impl Filter {
             && same(&self.software_version, &device.identity.software_version)
             && self.template.is_none_or(|template| device.templates.contains(&template))
             && self.faults.is_none_or(|faults| device.faults.is_empty() != faults)
+            && self.refused.is_none_or(|refused| device.refused.is_empty() != refused)
             && self.text.as_ref().is_none_or(|text| holds(device, text))
     }
 }
@@ -49,6 +53,10 @@ fn holds(device: &Device, text: &str) -> bool {
     let text = text.to_lowercase();
     let identity = &device.identity;
     device.id.to_string().contains(&text)
+        || device
+            .id
+            .mac()
+            .is_some_and(|mac| mac_digits(&text).is_some_and(|digits| hex(mac).contains(&digits)))
         || device.contacts.source.is_some_and(|source| source.to_string().contains(&text))
         || [
             &*identity.e164,
@@ -60,6 +68,32 @@ fn holds(device: &Device, text: &str) -> bool {
         ]
         .iter()
         .any(|own| own.to_lowercase().contains(&text))
+}
+
+/// The digits of a text that is written like a MAC address or a part of one: `001ae8`, `00-1a-e8`, `001a.e812`. Other
+/// numbers, such as IP addresses, are none.
+fn mac_digits(text: &str) -> Option<String> {
+    let is_separator = |c: char| matches!(c, ':' | '-' | '.');
+    let text = text.trim().trim_matches(is_separator);
+    // Shorter ones would be found in too many addresses.
+    let written_so = match text.chars().find(|c| is_separator(*c)) {
+        None => text.len() >= 6,
+        Some('.') => {
+            text.split('.').all(|group| group.len() <= 4) && text.split('.').any(|group| group.len() == 4)
+        }
+        Some(separator) => text.split(separator).all(|group| group.len() == 2),
+    };
+    let digits: String = text.chars().filter(|c| !is_separator(*c)).collect();
+    let fits = written_so && digits.len() <= 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    fits.then_some(digits)
+}
+
+fn hex(mac: [u8; 6]) -> String {
+    mac.iter().fold(String::with_capacity(12), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A part of a list.

@@ -173,7 +173,18 @@ fn filters_look_into_every_field() {
     assert_eq!(count(Filter { device_type: Some("openstage 60".into()), ..Filter::default() }), 2);
     assert_eq!(count(Filter { text: Some("STAGE 4".into()), ..Filter::default() }), 2);
     assert_eq!(count(Filter { text: Some("498973".into()), ..Filter::default() }), 1);
-    assert_eq!(count(Filter { text: Some("00:00:03".into()), ..Filter::default() }), 1);
+    for (text, wanted) in [
+        ("00:00:03", 1),
+        ("001A00000003", 1),
+        ("00-00-00-03", 1),
+        ("001a.0000.0003", 1),
+        ("000003", 1),
+        ("00003", 0),
+        ("10.0.0.3", 0),
+        ("0000000000033", 0),
+    ] {
+        assert_eq!(count(Filter { text: Some(text.into()), ..Filter::default() }), wanted, "{text}");
+    }
     assert_eq!(count(Filter { state: Some(DeviceState::Registered), ..Filter::default() }), 0);
 }
 

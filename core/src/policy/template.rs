@@ -203,8 +203,8 @@ impl Template {
             if !seen.insert(&item.key) {
                 fault(format!("items[{at}]"), format!("{} stands in the template twice", item.key));
             }
-            if let Some(reason) = setting_fault(&item.key) {
-                fault(format!("items[{at}].name"), reason);
+            if let Some((part, reason)) = setting_fault(&item.key) {
+                fault(format!("items[{at}].{part}"), reason);
             }
             match item.reveal(vault) {
                 Ok(value) => {
@@ -223,9 +223,21 @@ fn entry_of(key: &ItemKey) -> Option<&'static catalogue::Entry> {
     catalogue::lookup(key.name()).map(catalogue::entry)
 }
 
-/// Why no value may be written at `key`, in words; `None` if one may. Phones may know names that the catalogue does not,
-/// so unknown names pass.
-pub fn setting_fault(key: &ItemKey) -> Option<String> {
+/// Why no value may be written at `key`: which part of it is wrong, `name` or `index`, and why; `None` if one may. Phones
+/// may know names that the catalogue does not, so unknown names pass.
+pub fn setting_fault(key: &ItemKey) -> Option<(&'static str, String)> {
+    if let Some(reason) = name_fault(key) {
+        return Some(("name", reason));
+    }
+    let name = key.name();
+    match (entry_of(key)?.indexed, key.index()) {
+        (Indexed::No, Some(_)) => Some(("index", format!("{name} takes no index"))),
+        (Indexed::Yes, None) => Some(("index", format!("{name} needs an index"))),
+        _ => None,
+    }
+}
+
+fn name_fault(key: &ItemKey) -> Option<String> {
     let name = key.name();
     if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
         return Some("1 to 64 visible ASCII characters without blanks".into());
@@ -243,13 +255,10 @@ pub fn setting_fault(key: &ItemKey) -> Option<String> {
     ) {
         return Some(format!("{name} is set through the device's secure mode"));
     }
-    let entry = entry_of(key)?;
-    match (entry.access, entry.indexed, key.index()) {
-        (Access::ReadOnly, ..) => Some(format!("{name} is read only")),
-        (Access::Message, ..) => Some(format!("{name} is a control item, not a setting")),
-        (_, Indexed::No, Some(_)) => Some(format!("{name} takes no index")),
-        (_, Indexed::Yes, None) => Some(format!("{name} needs an index")),
-        _ => None,
+    match entry_of(key)?.access {
+        Access::ReadOnly => Some(format!("{name} is read only")),
+        Access::Message => Some(format!("{name} is a control item, not a setting")),
+        Access::ReadWrite | Access::WriteOnly => None,
     }
 }
 
@@ -405,8 +414,8 @@ pub(crate) mod tests {
             [
                 "items[0].name",
                 "items[1].name",
-                "items[2].name",
-                "items[3].name",
+                "items[2].index",
+                "items[3].index",
                 "items[4].value",
                 "items[5].value",
                 "items[6].value",

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::Service;
+use super::dry_run::occasion;
 use crate::device::{Device, DeviceId, SecureMode, Security, Task, TaskId, TaskKind, TaskState, TaskWrite};
 use crate::dialogue::wpi::pin_fault;
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::{FleetError, check_revision};
 use crate::item::{ItemKey, ItemWrite};
 use crate::policy::{
-    Difference, Facts, Fault, Occasion, Template, TemplateError, TemplateId, difference, setting_fault,
+    Difference, Facts, Fault, Template, TemplateError, TemplateId, difference, setting_fault,
 };
 use crate::secret::{Secret, VaultError};
 
@@ -66,6 +67,11 @@ pub enum TaskRequest {
     },
 }
 
+/// A number with the word for it.
+pub fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// Items that one task may read or write.
 const MAX_TASK_ITEMS: usize = 500;
 
@@ -73,8 +79,7 @@ impl Service {
     /// What `device` should get and does not have.
     pub fn difference(&self, device: &Device) -> Difference {
         let policy = self.templates.policy();
-        let occasion = if device.onboarded { Occasion::Later } else { Occasion::FirstContact };
-        let desired = policy.desired(Facts::of(device), occasion);
+        let desired = policy.desired(Facts::of(device), occasion(device));
         difference(desired, device, &device.reported, &self.around.vault)
     }
 
@@ -107,7 +112,7 @@ impl Service {
                 Ok(())
             })
             .await?;
-        self.admin_event(Some(id), format!("{} templates assigned", templates.len()));
+        self.admin_event(Some(id), counted(templates.len(), "template", "templates") + " assigned");
         Ok(device)
     }
 
@@ -254,6 +259,12 @@ impl Service {
         Ok(())
     }
 
+    /// The templates assigned to a device that there are. Deleting a template leaves its id at devices until their next
+    /// change.
+    pub fn assigned(&self, device: &Device) -> Vec<TemplateId> {
+        device.templates.iter().copied().filter(|id| self.templates.get(*id).is_some()).collect()
+    }
+
     /// An id that no template has.
     pub fn new_template_id(&self) -> TemplateId {
         loop {
@@ -274,6 +285,10 @@ impl Service {
         let (device, ticket) = self.fleet.update(id, false, |device| {
             check_revision(device, expected)?;
             let mut new = device.clone();
+            // A record that cannot be read now may be repaired: what it is assigned to must still be known then.
+            if self.templates.unreadable() == 0 {
+                new.templates.retain(|id| self.templates.get(*id).is_some());
+            }
             change(&mut new)?;
             new.revision += 1;
             Ok(new)
@@ -299,8 +314,8 @@ impl Service {
             TaskRequest::WriteItems(items) => {
                 bounded(items.len())?;
                 for (at, item) in items.iter().enumerate() {
-                    if let Some(reason) = setting_fault(&item.key) {
-                        return Err(AdminError::field(format!("items[{at}].name"), reason));
+                    if let Some((part, reason)) = setting_fault(&item.key) {
+                        return Err(AdminError::field(format!("items[{at}].{part}"), reason));
                     }
                 }
                 let seal = |item: ItemWrite| {

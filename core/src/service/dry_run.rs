@@ -39,6 +39,8 @@ pub struct DryRun {
     pub devices: Vec<DryRunDevice>,
     /// Devices compared.
     pub looked_at: usize,
+    /// Of these, the ones past their first contact, which an onboarding template no longer reaches; 0 for other kinds.
+    pub past_onboarding: usize,
     /// Where to go on. `None` at the end.
     pub next: Option<DeviceId>,
 }
@@ -68,10 +70,7 @@ impl Service {
         if assume_assigned {
             candidate.applies_to = AppliesTo::All;
         }
-        // Known devices are past their onboarding: to show what an onboarding template does, it is taken as default.
-        if candidate.kind == TemplateKind::Onboarding {
-            candidate.kind = TemplateKind::Default;
-        }
+        let onboarding = candidate.kind == TemplateKind::Onboarding;
         let now = self.templates.policy();
         let id = candidate.id;
         let others = now.templates().filter(|template| template.id != id).cloned();
@@ -90,6 +89,7 @@ impl Service {
                     return Ok(run);
                 }
                 run.looked_at += 1;
+                run.past_onboarding += usize::from(onboarding && device.onboarded);
                 run.devices.extend(self.compare(device, &now, &then));
                 last = Some(device.id.clone());
             }
@@ -104,7 +104,7 @@ impl Service {
 
     fn compare(&self, device: &Device, now: &Policy, then: &Policy) -> Option<DryRunDevice> {
         let plan = |policy: &Policy| {
-            let desired = policy.desired(Facts::of(device), Occasion::Later);
+            let desired = policy.desired(Facts::of(device), occasion(device));
             difference(desired, device, &device.reported, self.vault())
         };
         let (before, after) = (plan(now), plan(then));
@@ -121,6 +121,11 @@ impl Service {
             faults,
         })
     }
+}
+
+/// What the device's next contact is to policy.
+pub(super) fn occasion(device: &Device) -> Occasion {
+    if device.onboarded { Occasion::Later } else { Occasion::FirstContact }
 }
 
 fn shown(device: &Device, item: &DesiredItem) -> PlannedWrite {

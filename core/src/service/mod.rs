@@ -22,7 +22,7 @@ use crate::secret::{Secret, Vault};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
 
-pub use admin::{AdminError, SecureModeRequest, TaskRequest};
+pub use admin::{AdminError, SecureModeRequest, TaskRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
 pub use outcome::{Outcome, OverloadCause};
 pub use wpi::{Sender, WpiRequest, WpiResponse, device_of};

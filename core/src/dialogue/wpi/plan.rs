@@ -123,12 +123,9 @@ impl Flow {
         self.learned.update.onboarded = batches.is_empty();
         if faults != self.base.faults {
             if let Some(first) = faults.first() {
-                let text = format!(
-                    "{} template items do not apply, first {}: {}",
-                    faults.len(),
-                    first.key,
-                    first.reason
-                );
+                let what = if faults.len() == 1 { "item does" } else { "items do" };
+                let (count, key, reason) = (faults.len(), &first.key, &first.reason);
+                let text = format!("{count} template {what} not apply, first {key}: {reason}");
                 events.push(EventDraft::about(&self.device, EventKind::TemplateFault, text));
             }
             self.learned.update.faults = Some(faults);
