@@ -27,8 +27,8 @@ pub(super) fn harmless(text: String) -> String {
     out
 }
 
-/// Whether a character moves the cursor, ends a line, turns the direction of writing or is not seen: C0, C1 and DEL, line
-/// and paragraph separators, the bidirectional controls, marks without width, and what is no character.
+/// Whether a character moves the cursor, ends a line, turns the direction of writing or is not seen: C0, C1 and DEL,
+/// line and paragraph separators, the bidirectional controls, marks without width, and what is no character.
 pub fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(

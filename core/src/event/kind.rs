@@ -29,8 +29,10 @@ impl Severity {
 /// Whose doing events of a kind are. Each class is kept by itself, so that none pushes another one out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventClass {
-    /// What the node and administrators do, and what came of their tasks.
+    /// What the node and administrators do.
     Administration,
+    /// What came of tasks: phones tell it, each of them as often as it has a task.
+    Task,
     /// Secure mode: takes a device that is in it, or a certificate of ours.
     Security,
     /// Anything else that a peer does wrong.
@@ -41,7 +43,8 @@ pub enum EventClass {
 
 impl EventClass {
     /// All classes.
-    pub const ALL: [Self; 4] = [Self::Administration, Self::Security, Self::Trouble, Self::Routine];
+    pub const ALL: [Self; 5] =
+        [Self::Administration, Self::Task, Self::Security, Self::Trouble, Self::Routine];
 }
 
 macro_rules! kinds {
@@ -95,9 +98,9 @@ kinds! {
     /// A phone reported how a file deployment went.
     FileStatus "file-status" Info Routine,
     /// A task is done.
-    TaskDone "task-done" Info Administration,
+    TaskDone "task-done" Info Task,
     /// A task cannot be done.
-    TaskFailed "task-failed" Warning Administration,
+    TaskFailed "task-failed" Warning Task,
     /// A dialogue ended before its end.
     FlowAbandoned "flow-abandoned" Warning Trouble,
     /// The phone ended a dialogue by itself.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{Counter, counter, describe_counter};
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tracing::Level;
+use tracing::{Level, enabled};
 
 use super::harmless::harmless;
 use super::repeats::Repeats;
@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 pub struct EventLimits {
     /// Events kept of [`EventClass::Administration`].
     pub administration: usize,
+    /// Events kept of [`EventClass::Task`].
+    pub tasks: usize,
     /// Events kept of [`EventClass::Security`].
     pub security: usize,
     /// Events kept of [`EventClass::Trouble`].
@@ -34,6 +36,7 @@ impl Default for EventLimits {
     fn default() -> Self {
         Self {
             administration: 5_000,
+            tasks: 5_000,
             security: 5_000,
             trouble: 5_000,
             routine: 5_000,
@@ -47,6 +50,7 @@ impl EventLimits {
     const fn kept(&self, class: EventClass) -> usize {
         match class {
             EventClass::Administration => self.administration,
+            EventClass::Task => self.tasks,
             EventClass::Security => self.security,
             EventClass::Trouble => self.trouble,
             EventClass::Routine => self.routine,
@@ -104,7 +108,7 @@ impl Counters {
 struct Inner {
     next: u64,
     /// One for each class, in the order of [`EventClass::ALL`].
-    rings: [Ring; 4],
+    rings: [Ring; EventClass::ALL.len()],
 }
 
 /// The newest events of one class, by ascending number.
@@ -203,27 +207,29 @@ impl EventLog {
             return;
         }
         counters.recorded.increment(1);
-        let EventDraft { kind, device, task, text } = draft.clone();
+        let line = self.level(at, kind).map(|level| (level, draft.clone()));
+        let EventDraft { kind, device, task, text } = draft;
         ring.push(Event { id, at, kind, device, task, text, repeated: 0 });
         *next += 1;
         self.newest.send_replace(id);
         // The log may wait for its reader.
         drop(inner);
-        self.log(at, &draft);
+        if let Some((level, draft)) = line {
+            write_line(level, &draft);
+        }
     }
 
-    /// A line in the log. What peers bring about is kept down, so that none of them can fill the disk.
-    fn log(&self, at: Timestamp, draft: &EventDraft) {
-        let EventDraft { kind, device, task, text } = draft;
-        let (device, task) = (device.as_ref().map(tracing::field::display), task.map(|task| task.0));
-        let word = kind.as_str();
-        match kind.level() {
-            Level::INFO => tracing::info!(kind = word, device, task, text, "event"),
+    /// How loudly the log tells of an event; `None` if nobody reads so much. What peers bring about is kept down, so
+    /// that none of them can fill the disk.
+    fn level(&self, at: Timestamp, kind: EventKind) -> Option<Level> {
+        let (level, heard) = match kind.level() {
+            Level::INFO => (Level::INFO, enabled!(Level::INFO, kind, device, task, text)),
             Level::WARN if self.warnings.lock().take(at) => {
-                tracing::warn!(kind = word, device, task, text, "event");
+                (Level::WARN, enabled!(Level::WARN, kind, device, task, text))
             }
-            _ => tracing::debug!(kind = word, device, task, text, "event"),
-        }
+            _ => (Level::DEBUG, enabled!(Level::DEBUG, kind, device, task, text)),
+        };
+        heard.then_some(level)
     }
 
     /// The newest events that `wanted` takes, newest first, older than `before` if given, at most `limit`.
@@ -239,8 +245,8 @@ impl EventLog {
         std::iter::from_fn(next).filter(|event| wanted(event)).take(limit).cloned().collect()
     }
 
-    /// Events after `id`, oldest first, at most `limit`: what a listener missed while it was away, as far as it is kept.
-    /// A gap between two numbers is as many events that are not kept any more.
+    /// Events after `id`, oldest first, at most `limit`: what a listener missed while it was away, as far as it is
+    /// kept. A gap between two numbers is as many events that are not kept any more.
     pub fn after(&self, id: u64, limit: usize) -> Vec<Event> {
         let inner = self.inner.lock();
         let mut rings = inner.rings.each_ref().map(|ring| ring.events.range(ring.after(id)..).peekable());
@@ -272,6 +278,18 @@ impl EventLog {
     }
 }
 
+/// A line in the log.
+fn write_line(level: Level, draft: &EventDraft) {
+    let EventDraft { kind, device, task, text } = draft;
+    let (device, task) = (device.as_ref().map(tracing::field::display), task.map(|task| task.0));
+    let word = kind.as_str();
+    match level {
+        Level::INFO => tracing::info!(kind = word, device, task, text, "event"),
+        Level::WARN => tracing::warn!(kind = word, device, task, text, "event"),
+        _ => tracing::debug!(kind = word, device, task, text, "event"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +297,7 @@ mod tests {
 
     const SMALL: EventLimits = EventLimits {
         administration: 3,
+        tasks: 2,
         security: 2,
         trouble: 2,
         routine: 2,
@@ -366,7 +385,7 @@ mod tests {
 
     #[test]
     fn administrators_are_heard_each_time_and_tasks_by_themselves() {
-        let log = EventLog::new(&EventLimits { administration: 10, ..SMALL }, Timestamp::default());
+        let log = EventLog::new(&SMALL, Timestamp::default());
         let phone = "phone".parse().unwrap();
         let happens = |kind, task| {
             let draft = EventDraft::about(&phone, kind, "x").of_task(TaskId(task));
@@ -379,6 +398,17 @@ mod tests {
         }
         let told: Vec<_> = log.after(2, 10).iter().map(|event| (event.task, event.repeated)).collect();
         assert_eq!(told, [(Some(TaskId(1)), 1), (Some(TaskId(2)), 1)]);
+    }
+
+    #[test]
+    fn tasks_of_many_phones_leave_what_administrators_did() {
+        let log = log_of(&[EventKind::AdminChange]);
+        for n in 0..1_000 {
+            let phone = format!("phone-{n}").parse().unwrap();
+            let kind = if n % 2 == 0 { EventKind::TaskDone } else { EventKind::TaskFailed };
+            log.record(Timestamp::from_millis(1), EventDraft::about(&phone, kind, "x").of_task(TaskId(1)));
+        }
+        assert_eq!(ids(&log.after(0, 10)), [1, 1_000, 1_001]);
     }
 
     #[test]
@@ -410,6 +440,39 @@ mod tests {
         let text = "reason `x\n2026 ERROR \u{202e}`";
         log.record(Timestamp::default(), EventDraft::node(EventKind::FlowAbandoned, text));
         assert_eq!(log.after(0, 1)[0].text, r"reason `x\u{a}2026 ERROR \u{202e}`");
+    }
+
+    /// Takes what is INFO and more, and counts it.
+    #[derive(Default)]
+    struct Reader(std::sync::atomic::AtomicUsize);
+
+    impl tracing::Subscriber for Reader {
+        fn enabled(&self, meta: &tracing::Metadata<'_>) -> bool {
+            *meta.level() <= Level::INFO
+        }
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn the_log_tells_what_is_read() {
+        use EventKind::{AdminChange, FlowAbandoned, SecureModeViolation};
+        let reader = std::sync::Arc::new(Reader::default());
+        tracing::subscriber::with_default(reader.clone(), || {
+            let log = log_of(&[AdminChange, AdminChange, FlowAbandoned, SecureModeViolation]);
+            let level = |kind| log.level(Timestamp::from_millis(1), kind);
+            let levels = [AdminChange, FlowAbandoned, SecureModeViolation].map(level);
+            assert_eq!(levels, [Some(Level::INFO), None, Some(Level::WARN)]);
+        });
+        assert_eq!(reader.0.load(std::sync::atomic::Ordering::Relaxed), 3);
     }
 
     #[test]

@@ -174,8 +174,14 @@ pub(crate) fn run(bytes: &[u8]) {
 /// Bounds that a few messages reach.
 fn bounds() -> Settings {
     let mut settings = Settings { templates: 3, templates_per_device: 2, tasks_per_device: 3, ..settings() };
-    settings.events =
-        EventLimits { administration: 4, security: 4, trouble: 4, routine: 4, ..EventLimits::default() };
+    settings.events = EventLimits {
+        administration: 4,
+        tasks: 4,
+        security: 4,
+        trouble: 4,
+        routine: 4,
+        ..EventLimits::default()
+    };
     settings.flow.actions = 6;
     settings.flow.fragments = 3;
     settings.flow.items = 24;

@@ -203,8 +203,10 @@ config_table! {
 
     /// Events shown to administrators.
     events: Events {
-        /// Events kept of the node, of administrators and of tasks; the oldest goes first.
+        /// Events kept of the node and of administrators; the oldest goes first.
         administration_kept: count(5_000 in 100..=1_000_000),
+        /// Events kept of what came of tasks; the oldest goes first.
+        tasks_kept: count(5_000 in 100..=1_000_000),
         /// Events kept of secure mode; the oldest goes first.
         security_kept: count(5_000 in 100..=1_000_000),
         /// Events kept of other trouble with phones; the oldest goes first.

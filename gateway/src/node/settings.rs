@@ -60,6 +60,7 @@ pub(super) fn service_settings(
         tasks_per_device: fleet.tasks_per_device,
         events: EventLimits {
             administration: config.events.administration_kept,
+            tasks: config.events.tasks_kept,
             security: config.events.security_kept,
             trouble: config.events.trouble_kept,
             routine: config.events.routine_kept,
