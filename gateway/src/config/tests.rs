@@ -321,6 +321,7 @@ fn names_filters_and_paths_keep_their_rules() {
         "[wpi]\npaths = [\"/a b\"]",
         "[log]\nfilter = \"\"",
         "[log]\nfilter = \"callboard=loud\"",
+        "[log]\nfilter = \" ῆ=\"",
         "[node]\nname = \"a b\"",
         "[tls]\norganisation = \"\"",
         "[tls]\nrsa_key_file = \"a\\u0000b\"",

@@ -406,7 +406,10 @@ pub(super) mod rules {
 
     pub(crate) const LOG_FILTER: Rule = Rule {
         allowed: "a level (error, warn, info, debug, trace) or a list such as \"info,callboard::wpi=debug\"",
-        check: |text| !text.is_empty() && tracing_subscriber::EnvFilter::try_new(text).is_ok(),
+        // The parser of filters can panic at what is not ASCII.
+        check: |text| {
+            !text.is_empty() && text.is_ascii() && tracing_subscriber::EnvFilter::try_new(text).is_ok()
+        },
     };
 
     /// RFC 5890 host name in LDH form, RFC 6125 wild card in the first label only.
