@@ -6,6 +6,7 @@
 #[path = "../../core/tests/replay/drive.rs"]
 mod drive;
 #[path = "../../core/tests/replay/world.rs"]
+#[allow(dead_code, reason = "written dialogues use the rest of it")]
 mod world;
 
 use libfuzzer_sys::fuzz_target;
