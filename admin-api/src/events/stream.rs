@@ -50,9 +50,9 @@ struct StreamQuery {
 ///
 /// Server-sent events: `id` is the event's id, `event` its kind, `data` the event as JSON. With `Last-Event-ID` it goes
 /// on after that event as far as events are kept; without, it begins with what happens next. Where events are missing,
-/// because the reader was slow or away for too long, it gets an event `lagged` with their number; the number is null if the
-/// reader was last here before a restart of the server. What only repeats an event is not sent. The stream ends when the
-/// server drains.
+/// because the reader was slow or away for too long, it gets an event `lagged` with their number, and as `id` that of
+/// the last one missed; the number is null if the reader was last here before a restart of the server. What only repeats
+/// an event is not sent. The stream ends when the server drains.
 #[utoipa::path(get, path = "/events/stream", tag = "events",
     params(StreamQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The event to go on after")),
     responses((status = 200, description = "Events as they happen", body = String, content_type = "text/event-stream"),
@@ -121,7 +121,7 @@ impl Feed {
         let work = async {
             if !log.is_own(self.last) {
                 self.last = log.start();
-                self.tell(&lagged(None)).await?;
+                self.tell(&lagged(self.last, None)).await?;
             }
             loop {
                 let events = log.after(self.last, AHEAD);
@@ -147,7 +147,7 @@ impl Feed {
             let missed = event.id.saturating_sub(self.last + 1);
             self.last = event.id;
             if missed > 0 {
-                self.tell(&lagged(Some(missed))).await?;
+                self.tell(&lagged(event.id - 1, Some(missed))).await?;
             }
             if self.wanted.takes(event) {
                 self.tell(&frame(event)).await?;
@@ -166,7 +166,8 @@ fn frame(event: &Event) -> Frame {
     Frame::default().id(event.id.to_string()).event(event.kind.as_str()).data(data)
 }
 
-fn lagged(missed: Option<u64>) -> Frame {
+/// `id` is where the gap ends: a reader that comes back is not told of it again, even if it wants no event behind it.
+fn lagged(id: u64, missed: Option<u64>) -> Frame {
     let data = serde_json::to_string(&Lagged { missed }).unwrap_or_default();
-    Frame::default().event("lagged").data(data)
+    Frame::default().id(id.to_string()).event("lagged").data(data)
 }
