@@ -140,8 +140,9 @@ fn an_export_steps_over_a_page_that_cannot_be_read() {
     killed(whole.path());
     // Once it was opened and closed, its summary covers the log.
     SledStore::open(whole.path(), &config()).unwrap().0.shutdown(Duration::from_mins(1)).unwrap();
-    let mut stepped = 0;
-    for percent in [10, 20, 30, 40, 50, 60, 70, 80, 90] {
+    // Where pages lie differs from run to run; not each place is inside one.
+    let mut stepped = false;
+    for percent in (4..100).step_by(4) {
         let dir = tempfile::tempdir().unwrap();
         copy(whole.path(), dir.path());
         flip(dir.path(), percent);
@@ -157,8 +158,8 @@ fn an_export_steps_over_a_page_that_cannot_be_read() {
                 "{checked:?}"
             );
             assert!(report.unreadable[0].contains("is damaged at byte"), "{report:?}");
-            stepped += u64::from(report.records > RECORDS / 2);
+            stepped |= report.records > RECORDS / 2;
         }
     }
-    assert!(stepped > 0, "no page was stepped over");
+    assert!(stepped, "no page was stepped over");
 }

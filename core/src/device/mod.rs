@@ -121,19 +121,6 @@ pub struct Written {
     pub digest: u64,
 }
 
-/// A value that the phone took, and then reported as another one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Altered {
-    /// Which item.
-    pub key: ItemKey,
-    /// Keyed digest of the value that was written.
-    pub wish: u64,
-    /// Keyed digest of the value that is reported.
-    pub reported: u64,
-    /// How often in a row.
-    pub times: u8,
-}
-
 /// One device. Immutable: a change makes a new one with the next revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
@@ -161,8 +148,6 @@ pub struct Device {
     pub security: Security,
     /// Work waiting for its next contact.
     pub tasks: Vec<Task>,
-    /// Values that it took and altered. The last field: records of version 1 end before it.
-    pub altered: Vec<Altered>,
 }
 
 impl Device {
@@ -181,7 +166,6 @@ impl Device {
             onboarded: false,
             security: Security::default(),
             tasks: Vec::new(),
-            altered: Vec::new(),
         }
     }
 

@@ -3,9 +3,7 @@
 use super::Device;
 
 /// Version of the record form that this build writes. Older ones stay readable.
-const VERSION: u8 = 2;
-/// Ends before [`Device::altered`].
-const WITHOUT_ALTERED: u8 = 1;
+const VERSION: u8 = 1;
 
 /// A record that cannot be read as a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,11 +35,6 @@ pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
 pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
     match bytes.split_first() {
         Some((&VERSION, payload)) => postcard::from_bytes(payload).map_err(BadRecord::Malformed),
-        Some((&WITHOUT_ALTERED, payload)) => {
-            // The length of an empty list.
-            let whole = [payload, &[0]].concat();
-            postcard::from_bytes(&whole).map_err(BadRecord::Malformed)
-        }
         Some((&version, _)) if version > VERSION => Err(BadRecord::Newer(version)),
         Some(_) => Err(BadRecord::Malformed(postcard::Error::DeserializeBadEncoding)),
         None => Err(BadRecord::Empty),
@@ -51,7 +44,7 @@ pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Altered, DeviceId, Refusal, SecureMode};
+    use crate::device::{DeviceId, Refusal, SecureMode};
     use crate::item::{ItemKey, ItemSetBuilder};
     use crate::secret::{KEY_LEN, Secret, Vault};
     use crate::time::Timestamp;
@@ -72,7 +65,6 @@ mod tests {
             status: "failed".into(),
             at: Timestamp::from_millis(9),
         });
-        device.altered.push(Altered { key: ItemKey::new("sntp-addr", None), wish: 1, reported: 2, times: 1 });
         device
     }
 
@@ -93,20 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn records_of_version_1_stay_readable() {
-        let device = Device { altered: Vec::new(), ..device() };
-        let mut bytes = encode(&device).unwrap();
-        assert_eq!(bytes.pop(), Some(0));
-        bytes[0] = 1;
-        assert_eq!(decode(&bytes).unwrap(), device);
-        for cut in 0..bytes.len() {
-            assert!(decode(&bytes[..cut]).is_err(), "{cut}");
-        }
-    }
-
-    #[test]
     fn serial_numbers_of_older_records_stay_good() {
-        // One that was handed out, as version 2 wrote it.
+        // One that was handed out alone, of no series.
         let bytes =
             postcard::to_allocvec(&("6f00112233445566778899aabbccddee", Timestamp::from_millis(9))).unwrap();
         let offered = postcard::from_bytes(&bytes).unwrap();

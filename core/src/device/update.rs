@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Altered, Device, Identity, Offered, Refusal, SecureMode, Security, TaskId, TaskState, TemplateFault,
-    Written,
+    Device, Identity, Offered, Refusal, SecureMode, Security, TaskId, TaskState, TemplateFault, Written,
 };
 use crate::item::{ItemKey, ItemSet};
 use crate::time::Timestamp;
@@ -13,7 +12,6 @@ use crate::time::Timestamp;
 const MAX_REFUSED: usize = 500;
 const MAX_FAULTS: usize = 500;
 const MAX_WRITTEN: usize = 500;
-const MAX_ALTERED: usize = 500;
 
 /// Changes of one dialogue. Merged onto the current device, so that what an administrator did meanwhile stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,9 +38,7 @@ pub struct DeviceUpdate {
     pub written: Vec<Written>,
     /// The faults that policy now sees, if it was evaluated.
     pub faults: Option<Vec<TemplateFault>>,
-    /// What the phone took and altered, if it was compared with policy.
-    pub altered: Option<Vec<Altered>>,
-    /// Forget what the phone refused, took and altered: the firmware changed.
+    /// Forget refusals: the firmware changed.
     pub forget_refusals: bool,
     /// Onboarding templates were considered.
     pub onboarded: bool,
@@ -118,7 +114,6 @@ impl DeviceUpdate {
         if self.forget_refusals {
             new.refused.clear();
             new.written.clear();
-            new.altered.clear();
         }
         new.refused.retain(|old| !self.accepted.contains(&old.key));
         for refusal in self.refused {
@@ -134,10 +129,6 @@ impl DeviceUpdate {
         if let Some(mut faults) = self.faults {
             faults.truncate(MAX_FAULTS);
             new.faults = faults;
-        }
-        if let Some(altered) = self.altered {
-            new.altered = altered;
-            keep_newest(&mut new.altered, MAX_ALTERED);
         }
         new.onboarded |= self.onboarded;
         if let Some(change) = self.security {

@@ -2,7 +2,6 @@
 
 use callboard_codecs::wpi::catalogue::{self, Access, Kind};
 
-use super::altered::{REASON, TIMES, seen};
 use super::evaluate::{Desired, DesiredItem};
 use crate::device::{Device, TemplateFault};
 use crate::item::{Entry, ItemKey, ItemSet, NameRef};
@@ -20,8 +19,8 @@ pub struct Difference {
 /// Compare `desired` with `reported`.
 ///
 /// Written is only what differs, and only under names that the phone reported or that are known to be write-only
-/// (WPI reference, section 10.1). What `device` refused before with the same value, what it always makes the same other
-/// value of, and write-only values that it already took, are left out.
+/// (WPI reference, section 10.1). What `device` refused before with the same value, and write-only values that it
+/// already took, are left out.
 pub fn difference(desired: Desired, device: &Device, reported: &ItemSet, vault: &Vault) -> Difference {
     let mut result = Difference { writes: Vec::new(), faults: desired.faults };
     let mut cursor = reported.iter().peekable();
@@ -68,7 +67,7 @@ fn verdict(
     let value = item.value.expose();
     if let Some(entry) = here
         && entry.status.is_none()
-        && is(&item.key, entry, value, vault)
+        && same(&item.key, entry, value, vault)
     {
         return Verdict::Equal;
     }
@@ -89,19 +88,12 @@ fn verdict(
         let known = device.written.iter().any(|written| written.key == item.key && written.digest == digest);
         return if known { Verdict::Equal } else { Verdict::Write };
     }
-    if let Some(altered) = device.altered.iter().find(|altered| altered.key == item.key)
-        && altered.times >= TIMES
-        && altered.wish == vault.digest(value)
-        && seen(here, vault) == Some(altered.reported)
-    {
-        return Verdict::Fault(REASON.into());
-    }
     if name_reported { Verdict::Write } else { Verdict::Fault("the phone does not report this item".into()) }
 }
 
 /// Whether the phone's value is the wanted one, in the terms of phones: `NULL` clears, and words of truth come in
 /// any case.
-pub(super) fn is(key: &ItemKey, entry: Entry<'_>, value: &str, vault: &Vault) -> bool {
+fn same(key: &ItemKey, entry: Entry<'_>, value: &str, vault: &Vault) -> bool {
     if entry.value.equals(value, vault) {
         return true;
     }

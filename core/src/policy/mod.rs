@@ -1,13 +1,11 @@
 //! What should this phone be? Templates, and the difference between them and what a phone reported.
 
-mod altered;
 mod difference;
 mod evaluate;
 mod pattern;
 mod registry;
 mod template;
 
-pub use altered::{note_altered, still_wanted};
 pub use difference::{Difference, difference};
 pub(crate) use evaluate::carried;
 pub use evaluate::{Desired, DesiredItem, Facts, Occasion, Policy};

@@ -56,8 +56,6 @@ pub(super) struct ToDo {
     pub(super) read_all: bool,
     pub(super) leave_secure: bool,
     pub(super) policy: bool,
-    /// Compare with policy, but write nothing.
-    pub(super) compare: bool,
     pub(super) tasks: bool,
 }
 

@@ -161,7 +161,6 @@ impl Flow {
                 let attached = flag("configuration-attached-flag") && attached_complete(message);
                 self.to_do.read_all |= !attached;
                 self.to_do.policy = !self.guarded(ctx);
-                self.to_do.compare = !self.to_do.policy;
                 let text = if attached {
                     "settings changed at the phone"
                 } else {
@@ -170,11 +169,9 @@ impl Flow {
                 events.push(EventDraft::about(&self.device, EventKind::LocalChange, text));
             }
             Reason::InventoryChanges => {
-                self.to_do.compare = true;
                 events.push(EventDraft::about(&self.device, EventKind::InventoryChange, modules(message)));
             }
             Reason::Status => {
-                self.to_do.compare = true;
                 events.push(EventDraft::about(&self.device, EventKind::FileStatus, file_status(message)));
             }
             _ => self.to_do.policy = true,
@@ -187,7 +184,7 @@ impl Flow {
     }
 
     /// Whether the change may be the echo of our own write (WPI reference, section 6.6).
-    pub(super) fn guarded(&self, ctx: &Context<'_>) -> bool {
+    fn guarded(&self, ctx: &Context<'_>) -> bool {
         self.base
             .contacts
             .written

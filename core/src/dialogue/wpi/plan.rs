@@ -5,16 +5,16 @@
 
 use std::collections::VecDeque;
 
-use callboard_codecs::wpi::{Action, Dialect, EmitError, ItemRef, MAX_MESSAGE_BYTES, Reason, split_items};
+use callboard_codecs::wpi::{Action, Dialect, EmitError, ItemRef, MAX_MESSAGE_BYTES, split_items};
 
 use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, ToDo, Writing};
 use super::reply::item_ref;
 use super::{Context, Need, Next, Reply, Step};
-use crate::device::{Altered, Task, TaskChange, TaskKind, TaskState, TemplateFault};
+use crate::device::{Task, TaskChange, TaskKind, TaskState, TemplateFault};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemKey, ItemSetBuilder, ItemWrite};
-use crate::policy::{DesiredItem, Difference, Facts, carried, difference, note_altered, still_wanted};
-use crate::secret::{Secret, Vault};
+use crate::policy::{DesiredItem, Difference, Facts, carried, difference};
+use crate::secret::Secret;
 
 /// The password of a factory reset, a constant of the phones (WPI reference, section 8.13).
 const FACTORY_RESET_PASSWORD: &str = "124816";
@@ -51,10 +51,6 @@ impl Flow {
         {
             return next;
         }
-        // Only where the phone said something new can there be anything to note.
-        if std::mem::take(&mut self.to_do.compare) && self.learned.update.reported.is_some() {
-            self.compare(ctx);
-        }
         if self.to_do.tasks
             && let Some(next) = self.next_task(ctx, events)
         {
@@ -81,43 +77,15 @@ impl Flow {
         Next::Reply(Reply::bare(Action::ReadAllItems))
     }
 
-    /// What policy wants and the phone has not. Notes what the phone made of values that it took.
-    fn compare(&mut self, ctx: &Context<'_>) -> Difference {
+    fn apply_policy(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Option<Next> {
         let facts = Facts { id: &self.device, identity: &self.identity, assigned: &self.base.templates };
         let desired = ctx.policy.desired(facts, self.occasion);
         let mut view = self.base.as_ref().clone();
         if self.learned.update.forget_refusals {
             view.refused.clear();
             view.written.clear();
-            view.altered.clear();
         }
-        if let Some(altered) = &self.learned.update.altered {
-            view.altered.clone_from(altered);
-        }
-        view.altered = still_wanted(&view.altered, &desired, ctx.vault);
-        let mut difference = difference(desired, &view, &self.reported, ctx.vault);
-        // What is changed by hand is no alteration, and is changed back.
-        if self.reason != Reason::LocalChanges.as_label() || self.guarded(ctx) {
-            let (before, now) = (&self.base.reported, &self.reported);
-            note_altered(&mut difference, &mut view.altered, (before, now), ctx.vault);
-        }
-        if self.learned.update.read.is_some() {
-            view.altered.retain(|one| !self.has_kept(one, ctx.vault));
-        }
-        self.learned.update.altered = (view.altered != self.base.altered).then_some(view.altered);
-        difference
-    }
-
-    /// Whether the phone reports what it was written after all.
-    fn has_kept(&self, altered: &Altered, vault: &Vault) -> bool {
-        let entry = self.reported.get(altered.key.name_ref(), altered.key.index());
-        entry.is_some_and(|entry| {
-            entry.value.reveal(vault).is_ok_and(|value| vault.digest(value.expose()) == altered.wish)
-        })
-    }
-
-    fn apply_policy(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Option<Next> {
-        let Difference { writes, mut faults } = self.compare(ctx);
+        let Difference { writes, mut faults } = difference(desired, &view, &self.reported, ctx.vault);
         let batches = self.batches(writes, &mut faults);
         // With something to write, onboarding templates have had their chance when the phone has taken it.
         self.learned.update.onboarded = batches.is_empty();
