@@ -5,6 +5,7 @@
 
 #[path = "replay/drive.rs"]
 mod drive;
+#[allow(dead_code, reason = "written dialogues use the rest of it")]
 #[path = "replay/world.rs"]
 mod world;
 

@@ -3,7 +3,9 @@
 use super::Device;
 
 /// Version of the record form that this build writes. Older ones stay readable.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Has no marks in [`Offered`](super::Offered).
+const WITHOUT_MARKS: u8 = 1;
 
 /// A record that cannot be read as a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +36,9 @@ pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
 /// Unpack a device.
 pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
     match bytes.split_first() {
-        Some((&VERSION, payload)) => postcard::from_bytes(payload).map_err(BadRecord::Malformed),
+        Some((&(VERSION | WITHOUT_MARKS), payload)) => {
+            postcard::from_bytes(payload).map_err(BadRecord::Malformed)
+        }
         Some((&version, _)) if version > VERSION => Err(BadRecord::Newer(version)),
         Some(_) => Err(BadRecord::Malformed(postcard::Error::DeserializeBadEncoding)),
         None => Err(BadRecord::Empty),
@@ -44,8 +48,9 @@ pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{DeviceId, Refusal, SecureMode};
+    use crate::device::{DeviceId, Offered, Refusal, SecureMode};
     use crate::item::{ItemKey, ItemSetBuilder};
+    use crate::pki::Series;
     use crate::secret::{KEY_LEN, Secret, Vault};
     use crate::time::Timestamp;
 
@@ -92,11 +97,25 @@ mod tests {
         let offered = postcard::from_bytes(&bytes).unwrap();
         let mut device = device();
         device.security.offered.push(offered);
-        let read = decode(&encode(&device).unwrap()).unwrap();
+        let mut bytes = encode(&device).unwrap();
+        bytes[0] = 1;
+        let read = decode(&bytes).unwrap();
         assert!(read.security.admits("6f00112233445566778899aabbccddee"));
         assert!(
             !read.security.admits("6f00112233445566778899aabbccddef") && read.security.series().is_none()
         );
+    }
+
+    #[test]
+    fn what_is_known_of_certificates_comes_back() {
+        let mut device = device();
+        let at = Timestamp::from_millis(1_800_000_000_000);
+        device.security.offered.push(Offered::series(Series::new(1), at, at));
+        device.security = device.security.chosen(SecureMode::EnablingNoPin, at, None);
+        device.security.offered.push(Offered::series(Series::new(2), at, at));
+        let read = decode(&encode(&device).unwrap()).unwrap();
+        assert_eq!(read, device);
+        assert_eq!((read.security.series(), read.security.last_offer()), (Some(Series::new(2)), Some(at)));
     }
 
     #[test]

@@ -51,8 +51,13 @@ pub struct DeviceUpdate {
 /// A step between default and secure mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecurityChange {
-    /// Credentials are about to be handed out, the certificate in them being of this series.
-    Offered(Offered),
+    /// Credentials are about to be handed out. Not taken if the mode was chosen anew since they were asked for.
+    Offered {
+        /// The series of the certificate in them.
+        offered: Offered,
+        /// [`Security::mode`] and [`Security::since`] when they were asked for.
+        choice: (SecureMode, Timestamp),
+    },
     /// The phone accepted its credentials.
     Sent {
         /// Serial number (hex) of the client certificate.
@@ -151,26 +156,30 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
     let security = &mut device.security;
     let enabling = security.mode.is_enabling();
     match change {
-        SecurityChange::Offered(offered) if enabling || security.mode == SecureMode::Secure => {
-            // One series holds them all; another one at the same time is not taken.
-            if security.series().is_none() {
-                security.offered.push(offered);
-            }
+        SecurityChange::Offered { offered, choice }
+            if choice == (security.mode, security.since)
+                && (enabling || security.mode == SecureMode::Secure) =>
+        {
+            security.offer(offered);
         }
-        SecurityChange::Sent { serial, expires } if enabling => {
+        SecurityChange::Sent { serial, expires } if enabling && security.is_present(&serial) => {
             security.certificate_serial = Some(serial);
             security.certificate_expires = Some(expires);
             (security.sent, security.fault) = (true, None);
         }
-        SecurityChange::Secured { serial } if enabling && security.knows(&serial) => {
+        SecurityChange::Secured { serial } if security.may_enter_with(&serial) => {
             enter(security, SecureMode::Secure, at);
-            hold_only(security, serial);
+            hold(security, serial);
+            // Those that were never seen may be in the hands of strangers.
+            security.offered.clear();
             security.wrong_tans = 0;
         }
         SecurityChange::Renewed { serial }
             if security.mode == SecureMode::Secure && security.knows(&serial) =>
         {
-            hold_only(security, serial);
+            // The others of its series were given over mutual TLS too: the phone may take a later one into use.
+            security.offered.retain(|offered| offered.covers(&serial));
+            hold(security, serial);
         }
         SecurityChange::Left if security.mode == SecureMode::Disabling => {
             enter(security, SecureMode::Off, at);
@@ -187,7 +196,7 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
             security.wrong_tans = security.wrong_tans.saturating_add(1);
         }
         // An administrator chose otherwise while the dialogue went on: the choice stands.
-        SecurityChange::Offered(_)
+        SecurityChange::Offered { .. }
         | SecurityChange::Sent { .. }
         | SecurityChange::Secured { .. }
         | SecurityChange::Renewed { .. }
@@ -203,13 +212,12 @@ fn enter(security: &mut Security, mode: SecureMode, at: Timestamp) {
     (security.pin, security.sent, security.fault) = (None, false, None);
 }
 
-/// From now on this certificate and no other: those that were never seen are good no longer.
-fn hold_only(security: &mut Security, serial: Box<str>) {
-    let offered = std::mem::take(&mut security.offered);
+/// From now on this certificate is the phone's.
+fn hold(security: &mut Security, serial: Box<str>) {
     if security.certificate_serial.as_ref() != Some(&serial) {
         // The end of this very one is not kept; it is not before that of the first in its series.
         security.certificate_expires =
-            offered.into_iter().find(|offered| offered.covers(&serial)).map(|offered| offered.expires);
+            security.offered.iter().find(|offered| offered.covers(&serial)).map(|offered| offered.expires);
         security.certificate_serial = Some(serial);
     }
 }
@@ -250,20 +258,102 @@ mod tests {
         assert_eq!(new.revision, changed.revision + 1);
     }
 
+    fn step(device: &Device, security: SecurityChange) -> Device {
+        DeviceUpdate { security: Some(security), ..DeviceUpdate::default() }.apply(device)
+    }
+
+    fn of(series: Series, number: u64) -> String {
+        format!("{}{number:016x}", series.to_hex())
+    }
+
+    /// Handed out at this time, and ending a thousand later.
+    fn offered(asked: &Device, series: Series, at: u64) -> SecurityChange {
+        let (at, expires) = (Timestamp::from_millis(at), Timestamp::from_millis(at + 1_000));
+        let choice = (asked.security.mode, asked.security.since);
+        SecurityChange::Offered { offered: Offered::series(series, at, expires), choice }
+    }
+
+    #[test]
+    fn what_was_made_for_an_earlier_choice_is_not_taken() {
+        let mut device = device();
+        device.security = device.security.chosen(SecureMode::EnablingNoPin, Timestamp::from_millis(1), None);
+        let late = offered(&device, Series::new(1), 5);
+        for (mode, since) in [(SecureMode::EnablingDefaultPin, 1), (SecureMode::EnablingNoPin, 2)] {
+            let mut changed = device.clone();
+            changed.security = changed.security.chosen(mode, Timestamp::from_millis(since), None);
+            assert!(!step(&changed, late.clone()).security.may_hold_certificate(), "{mode:?}");
+        }
+        assert_eq!(step(&device, late).security.series(), Some(Series::new(1)));
+    }
+
+    #[test]
+    fn a_certificate_given_before_the_pin_was_chosen_does_not_enter_secure_mode() {
+        let mut device = device();
+        device.security.mode = SecureMode::EnablingNoPin;
+        let (old, new) = (Series::new(1), Series::new(2));
+        device = step(&device, offered(&device, old, 1));
+        let sent = SecurityChange::Sent { serial: of(old, 1).into(), expires: Timestamp::default() };
+        let taken = step(&device, sent.clone());
+        for mut device in [device, taken] {
+            let now = Timestamp::from_millis(9);
+            device.security = device.security.chosen(SecureMode::EnablingIndividualPin, now, None);
+            device = step(&device, offered(&device, new, 10));
+            assert_eq!(device.security.series(), Some(new));
+            device = step(&device, sent.clone());
+            assert!(!device.security.sent, "it is told too late");
+            assert!(device.security.admits(&of(old, 1)), "it is told to leave");
+            let entered =
+                |number: &str| step(&device, SecurityChange::Secured { serial: number.into() }).security.mode;
+            assert_eq!(entered(&of(old, 1)), SecureMode::EnablingIndividualPin);
+            assert_eq!(entered(&of(new, 1)), SecureMode::Secure);
+        }
+    }
+
+    #[test]
+    fn beginning_anew_again_and_again_does_not_make_the_record_grow() {
+        let mut device = device();
+        for number in 1..=50 {
+            let since = Timestamp::from_millis(number);
+            device.security = device.security.chosen(SecureMode::EnablingNoPin, since, None);
+            device = step(&device, offered(&device, Series::new(number), number));
+        }
+        assert_eq!(device.security.offered.len(), 9);
+        assert!(
+            device.security.knows(&of(Series::new(42), 1)) && !device.security.knows(&of(Series::new(41), 1))
+        );
+    }
+
+    #[test]
+    fn a_renewal_stays_good_until_the_next_one_begins() {
+        let mut device = device();
+        device.security.mode = SecureMode::Secure;
+        device.security.certificate_serial = Some("01".into());
+        let (one, other) = (Series::new(1), Series::new(2));
+        device = step(&device, offered(&device, one, 1));
+        device = step(&device, offered(&device, one, 3));
+        assert_eq!(device.security.last_offer(), Some(Timestamp::from_millis(3)));
+        device = step(&device, SecurityChange::Renewed { serial: of(one, 1).into() });
+        let security = &device.security;
+        assert_eq!(security.certificate_expires, Some(Timestamp::from_millis(1_001)));
+        assert!(security.admits(&of(one, 2)) && !security.admits("01") && security.series().is_none());
+        device = step(&device, SecurityChange::Renewed { serial: of(one, 2).into() });
+        assert!(device.security.admits(&of(one, 1)));
+        device = step(&device, offered(&device, other, 9));
+        let security = &device.security;
+        assert_eq!(security.series(), Some(other));
+        assert!(security.admits(&of(one, 2)) && security.admits(&of(other, 1)));
+        assert!(!security.admits(&of(one, 1)), "a new renewal ends the one before");
+    }
+
     #[test]
     fn only_certificates_of_this_bootstrapping_are_good_and_in_the_end_one_is() {
-        let step = |device: &Device, security| {
-            DeviceUpdate { security: Some(security), ..DeviceUpdate::default() }.apply(device)
-        };
         let mut device = device();
         device.security.mode = SecureMode::EnablingNoPin;
         let (one, other) = (Series::new(1), Series::new(2));
-        let of = |series: Series, number: u64| format!("{}{number:016x}", series.to_hex());
         for number in 1..=100 {
-            let expires = Timestamp::from_millis(number);
-            device = step(&device, SecurityChange::Offered(Offered::series(one, expires)));
+            device = step(&device, offered(&device, one, number));
         }
-        device = step(&device, SecurityChange::Offered(Offered::series(other, Timestamp::default())));
+        device = step(&device, offered(&device, other, 0));
         assert_eq!((device.security.offered.len(), device.security.series()), (1, Some(one)));
         assert!(device.security.admits(&of(one, 1)) && device.security.admits(&of(one, 100)));
         assert!(!device.security.admits(&of(other, 1)) && !device.security.admits(&one.to_hex()));
@@ -271,7 +361,7 @@ mod tests {
         assert_eq!(foreign.security.mode, SecureMode::EnablingNoPin);
         let secured = step(&device, SecurityChange::Secured { serial: of(one, 4).into() });
         assert_eq!(secured.security.mode, SecureMode::Secure);
-        assert_eq!(secured.security.certificate_expires, Some(Timestamp::from_millis(1)));
+        assert_eq!(secured.security.certificate_expires, Some(Timestamp::from_millis(1_001)));
         assert!(secured.security.admits(&of(one, 4)) && !secured.security.admits(&of(one, 5)));
         assert_eq!(secured.security.series(), None, "a renewal begins another one");
     }

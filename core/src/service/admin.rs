@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::dry_run::occasion;
-use crate::device::{Device, DeviceId, SecureMode, Security, Task, TaskId, TaskKind, TaskState, TaskWrite};
+use crate::device::{Device, DeviceId, SecureMode, Task, TaskId, TaskKind, TaskState, TaskWrite};
 use crate::dialogue::wpi::pin_fault;
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::{FleetError, check_revision};
@@ -177,14 +177,7 @@ impl Service {
                     SecureModeRequest::DefaultPin => SecureMode::EnablingDefaultPin,
                     SecureModeRequest::IndividualPin(_) => SecureMode::EnablingIndividualPin,
                 };
-                let old = std::mem::take(&mut device.security);
-                device.security = Security { mode, since: now, pin, ..Security::default() };
-                // What the phone may hold stays good until it is seen to hold something else.
-                if mode != SecureMode::Off {
-                    device.security.certificate_serial = old.certificate_serial;
-                    device.security.certificate_expires = old.certificate_expires;
-                    device.security.offered = old.offered;
-                }
+                device.security = std::mem::take(&mut device.security).chosen(mode, now, pin);
                 Ok(())
             })
             .await?;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use callboard_codecs::wpi::{Action, PhoneMessage, Reason, ReplyStatus};
 
 use super::{IssueError, Outcome, OverloadCause, Service};
-use crate::device::{Device, DeviceId, DeviceUpdate, Offered, Security, SecurityChange, Task, TaskState};
+use crate::device::{
+    Device, DeviceId, DeviceUpdate, Offered, SecureMode, Security, SecurityChange, Task, TaskState,
+};
 use crate::dialogue::sessions::{Cookie, Found, Hints};
 use crate::dialogue::wpi::{
     Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason,
@@ -17,6 +19,7 @@ use crate::event::{EventDraft, EventKind};
 use crate::fleet::FleetError;
 use crate::pki::Series;
 use crate::store::SubmitError;
+use crate::time::Timestamp;
 
 /// The store may be this full before new dialogues are asked to come later: those already inside need the rest.
 const STORE_NEARLY_FULL: f32 = 0.75;
@@ -146,7 +149,7 @@ impl Service {
     ) -> Result<Step, WpiResponse> {
         let base = self.fleet.get(device).unwrap_or_else(|| Arc::new(Device::new(device.clone())));
         let now = self.now();
-        let series = base.security.series();
+        let (series, choice) = (base.security.series(), (base.security.mode, base.security.since));
         let mut step = Flow::open(&self.context(now, &self.templates.policy()), base, message, arrival);
         self.tell(&mut step);
         let Next::Need(need) = step.next else { return Ok(step) };
@@ -164,7 +167,7 @@ impl Service {
                 self.sessions.park(cookie, Box::new(step.flow));
                 return Err(WpiResponse::overload(OverloadCause::Credentials));
             }
-            Ok(credentials) => match self.offer(device, series, &credentials).await {
+            Ok(credentials) => match self.offer(device, series, choice, &credentials).await {
                 Ok(()) => Ok(credentials),
                 Err(Unsaved::Never) => Err("the device was changed meanwhile".to_owned()),
                 Err(Unsaved::Later(cause)) => {
@@ -186,20 +189,25 @@ impl Service {
     }
 
     /// Remember of which series a certificate is before it leaves: the phone may store it although its answer is lost.
-    async fn offer(&self, device: &DeviceId, series: Series, made: &Credentials) -> Result<(), Unsaved> {
-        let offered = SecurityChange::Offered(Offered::series(series, made.expires));
-        let update = DeviceUpdate { security: Some(offered), ..DeviceUpdate::default() };
+    /// Nothing leaves if an administrator made another choice while it was made.
+    async fn offer(
+        &self,
+        device: &DeviceId,
+        series: Series,
+        choice: (SecureMode, Timestamp),
+        made: &Credentials,
+    ) -> Result<(), Unsaved> {
+        let offered = Offered::series(series, self.now(), made.expires);
+        let security = Some(SecurityChange::Offered { offered, choice });
+        let update = DeviceUpdate { security, ..DeviceUpdate::default() };
         self.save(device, Learned { update, ..Learned::default() }).await?;
-        match self
-            .fleet
-            .get(device)
-            .map(|known| (known.security.knows(&made.serial), known.security.series()))
-        {
-            Some((true, _)) => Ok(()),
-            // Another flow of this device began a series meanwhile.
-            Some((false, Some(_))) => Err(Unsaved::Later(OverloadCause::Credentials)),
-            _ => Err(Unsaved::Never),
+        let Some(known) = self.fleet.get(device) else { return Err(Unsaved::Never) };
+        let security = &known.security;
+        if (security.mode, security.since) == choice && security.knows(&made.serial) {
+            return Ok(());
         }
+        // Another choice, or another flow of this device began a series. The phone gets what is right when it comes again.
+        Err(Unsaved::Later(OverloadCause::Credentials))
     }
 
     async fn go_on(

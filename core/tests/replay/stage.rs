@@ -94,6 +94,7 @@ impl Stage {
                 let word = step.argument(0)?;
                 self.world.credentials.set_broken(word == "fail");
                 self.world.credentials.set_busy(word == "busy");
+                self.world.credentials.set_held(word == "hold");
                 Ok(())
             }
             "known" => self.known(step),

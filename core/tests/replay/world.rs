@@ -67,6 +67,7 @@ impl Sender for Branch {
 pub(crate) struct PaperCredentials {
     broken: AtomicBool,
     busy: AtomicBool,
+    held: AtomicBool,
     /// Their serial numbers.
     made: Mutex<Vec<Box<str>>>,
 }
@@ -78,6 +79,11 @@ impl PaperCredentials {
 
     pub(crate) fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Let nothing be made until it is let go.
+    pub(crate) fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
     }
 
     /// The serial number of the certificate that was made as this one, counted in hex; the text itself if there is none.
@@ -124,7 +130,12 @@ impl CredentialSource for PaperCredentials {
     }
 
     fn issue(&self, need: Need, series: Series, _: IpAddr, now: Timestamp) -> Issuing<'_> {
-        Box::pin(std::future::ready(self.make(&need, series, now)))
+        Box::pin(std::future::poll_fn(move |_| {
+            if self.held.load(Ordering::Relaxed) {
+                return Poll::Pending;
+            }
+            Poll::Ready(self.make(&need, series, now))
+        }))
     }
 }
 

@@ -221,7 +221,10 @@ impl Flow {
             None if mode == SecureMode::Disabling => {
                 enter(SecurityChange::Left, EventKind::SecureModeLeft, "the phone came to the default door");
             }
-            Some(_) if mode.needs_pin() => self.to_do.tan = true,
+            Some(serial) if mode.needs_pin() && security.may_enter_with(serial) => self.to_do.tan = true,
+            // Given to whomever before this PIN was chosen: it proves nothing now. The phone that has it is to come to
+            // the other door for credentials under this PIN.
+            Some(_) if mode.needs_pin() => self.to_do = ToDo { leave_secure: true, ..ToDo::default() },
             Some(serial) if mode.is_enabling() => {
                 let secured = SecurityChange::Secured { serial: serial.clone() };
                 let text = "the phone came with its certificate";

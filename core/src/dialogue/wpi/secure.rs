@@ -1,6 +1,7 @@
 //! Bootstrapping and leaving secure mode (WPI reference, section 7).
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use callboard_codecs::wpi::Action;
 
@@ -14,6 +15,9 @@ use crate::secret::{Secret, Vault};
 
 /// Characters of the PIN that the phone sends back; the others are the password of the pack.
 const TAN_CHARACTERS: usize = 3;
+
+/// A phone that was given a new certificate and neither starts nor uses it is given another after this time.
+const RENEWAL_PAUSE: Duration = Duration::from_hours(24);
 
 /// A PIN cut into the password of the pack and the TAN.
 pub fn split_pin(pin: &str) -> Option<(&str, &str)> {
@@ -154,9 +158,10 @@ impl Flow {
             return;
         }
         let due = |ends| ends < ctx.now.plus(secure.renew_before) && ends < secure.certificates_end;
-        // One that was given already is asked for again only by a phone that started and still does not have it: most
-        // phones take a certificate into use when they start.
-        let given = security.series().is_some();
+        // Most phones take a certificate into use when they start. One that was given it and does not start may not have
+        // got it: it is given another, but not at each call.
+        let lately = |given| given <= ctx.now && ctx.now.since(given) < RENEWAL_PAUSE;
+        let given = security.series().is_some() && security.last_offer().is_some_and(lately);
         self.to_do.renewal = (starts || !given) && security.certificate_expires.is_some_and(due);
     }
 
@@ -184,7 +189,7 @@ impl Flow {
         }
     }
 
-    /// The phone keeps its old certificate; it is tried again at its next start.
+    /// The phone keeps its old certificate; it is tried again at its next start, or after a while.
     pub(super) fn stays_old(
         &mut self,
         reason: &str,
