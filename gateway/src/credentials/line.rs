@@ -127,10 +127,22 @@ impl Line {
         let place = self.take_place(device, source)?;
         let waiting = timeout(self.limits.wait, self.permits.clone().acquire_owned());
         let permit = waiting.await.ok()?.ok()?;
-        if let Some(account) = self.state.lock().accounts.get_mut(device) {
-            account.count(source);
+        Some(Self::turn(permit, place))
+    }
+
+    /// Take a turn if it comes at once: whoever can do without for now neither waits nor goes before one who waits.
+    pub(super) fn enter_if_idle(self: &Arc<Self>, device: &DeviceId, address: IpAddr) -> Option<Turn> {
+        let place = self.take_place(device, self.source(address))?;
+        // Whoever waits for a permit gets the next one before this does.
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        Some(Self::turn(permit, place))
+    }
+
+    fn turn(permit: OwnedSemaphorePermit, place: Place) -> Turn {
+        if let Some(account) = place.line.state.lock().accounts.get_mut(&place.device) {
+            account.count(place.source);
         }
-        Some(Turn { _permit: permit, _place: place })
+        Turn { _permit: permit, _place: place }
     }
 
     /// Asks and takes under one lock: who asks at the same time must not find the same place free.
@@ -240,6 +252,27 @@ mod tests {
         let second = second.await.unwrap();
         assert!(!line.is_closed(&device(1), PHONE));
         drop(second);
+        assert_eq!(line.state.lock().inside, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_can_do_without_takes_a_turn_only_while_nobody_waits() {
+        let line = line();
+        let idle = line.enter_if_idle(&device(1), PHONE).unwrap();
+        assert!(line.enter_if_idle(&device(2), PHONE).is_none(), "it does not wait");
+        assert_eq!(line.state.lock().inside, 1, "and holds no place");
+        let enter = |number: u32| {
+            let line = line.clone();
+            Box::pin(async move { line.enter(&device(number), PHONE).await })
+        };
+        let mut waits = enter(3);
+        assert!(futures_now(&mut waits).is_none(), "the one place to wait is free");
+        drop(idle);
+        assert!(line.enter_if_idle(&device(2), PHONE).is_none(), "one waits");
+        let turn = waits.await.unwrap();
+        assert!(line.enter_if_idle(&device(2), PHONE).is_none(), "its own are being made");
+        drop(turn);
+        assert!(line.enter_if_idle(&device(2), PHONE).is_some());
         assert_eq!(line.state.lock().inside, 0);
     }
 

@@ -115,7 +115,12 @@ impl CredentialSource for Issuer {
     fn issue(&self, need: Need, series: Series, source: IpAddr, now: Timestamp) -> Issuing<'_> {
         Box::pin(async move {
             let began = Instant::now();
-            let turn = self.line.enter(&need.device, source).await.ok_or(IssueError::Later)?;
+            let turn = if need.renews {
+                self.line.enter_if_idle(&need.device, source)
+            } else {
+                self.line.enter(&need.device, source).await
+            };
+            let turn = turn.ok_or(IssueError::Later)?;
             let (authority, settings, packer) =
                 (self.authority.clone(), self.settings.clone(), self.packer.clone());
             let make = move || {
@@ -207,7 +212,10 @@ mod tests {
     #[tokio::test]
     async fn without_pin_the_certificate_travels_as_it_is() {
         let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
-        let made = issuer().issue(Need { device, password: None }, Series::new(7), PHONE, NOW).await.unwrap();
+        let made = issuer()
+            .issue(Need { device, password: None, renews: false }, Series::new(7), PHONE, NOW)
+            .await
+            .unwrap();
         assert_eq!(names(&made), ["dls-client-certificate", "dls-server-ca[0]", "dls-server-ca[1]"]);
         assert!(made.items[1].value.expose().starts_with("-----BEGIN CERTIFICATE-----"));
         assert_eq!(made.expires, NOW.plus(Duration::from_hours(365 * 24)));
@@ -217,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn no_certificate_outlives_the_authority() {
         let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
-        let need = Need { device, password: None };
+        let need = Need { device, password: None, renews: false };
         let made = issuer_for(11 * 365 * 24).issue(need, Series::new(7), PHONE, NOW).await.unwrap();
         assert_eq!(made.expires, NOW.plus(Duration::from_hours(10 * 365 * 24)));
     }
@@ -225,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn with_pin_everything_is_in_one_pack() {
         let device: DeviceId = "00:1a:e8:0a:0b:0c".parse().unwrap();
-        let need = Need { device, password: Some(Secret::new("1234")) };
+        let need = Need { device, password: Some(Secret::new("1234")), renews: false };
         let made = issuer().issue(need, Series::new(7), PHONE, NOW).await.unwrap();
         assert_eq!(names(&made), ["secure-mode-data"]);
         let contents = SimulatorPacker.unpack(made.items[0].value.expose(), "1234").unwrap();

@@ -139,6 +139,8 @@ pub struct Need {
     pub device: DeviceId,
     /// The password that opens the pack (the PIN without its TAN), or none for bootstrapping without PIN.
     pub password: Option<Secret>,
+    /// They take the place of others: the phone can do without for now.
+    pub renews: bool,
 }
 
 /// Credentials made for a phone.

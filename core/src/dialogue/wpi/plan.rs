@@ -38,7 +38,7 @@ impl Flow {
         }
         // First of all in its flow: making a certificate takes a while, and nothing is promised yet.
         if std::mem::take(&mut self.to_do.renewal) {
-            return Next::Need(Need { device: self.device.clone(), password: None });
+            return Next::Need(Need { device: self.device.clone(), password: None, renews: true });
         }
         if std::mem::take(&mut self.to_do.read_all) {
             return self.read_all();

@@ -85,7 +85,7 @@ impl Flow {
         } else {
             None
         };
-        Next::Need(Need { device: self.device.clone(), password })
+        Next::Need(Need { device: self.device.clone(), password, renews: false })
     }
 
     fn pin(&self, vault: &Vault) -> Option<Secret> {
