@@ -16,11 +16,12 @@ pub(super) fn settle(config: &mut Config) {
     lower(config, CREDENTIALS_WAIT, wait);
 }
 
-/// Takes `most` for a key that was not given and has a larger default.
+/// Takes `most` for a key that was not given and has a larger default. It is never lowered to 0, which switches some things
+/// off: then the rules tell of both keys.
 fn lower(config: &mut Config, path: &str, most: u64) {
     let Some((index, key)) = by_path(path) else { return };
     let is_unset = *config.origins.get(index) == Origin::Default;
-    if is_unset && number(config, path).is_some_and(|own| own > most) {
+    if is_unset && most > 0 && number(config, path).is_some_and(|own| own > most) {
         // The same type as the number it replaces, so it is taken.
         let _ = (key.set)(config, &Value::Whole(most));
     }

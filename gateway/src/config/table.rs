@@ -247,7 +247,7 @@ config_table! {
         max_pin_retries: count(3 in 1..=10),
         /// Port written to phones as `dls-secure-port`: the one under which they reach `listen.wpi_secure`.
         secure_port: port(18_444),
-        /// Time before the end of a phone's certificate from which it is given a new one when it calls; 0 is never. At most half of `tls.client_lifetime_days`; if it is not given, it is lowered to that.
+        /// Time before the end of a phone's certificate from which it is given a new one when it calls; 0 is never. At most half of `tls.client_lifetime_days`; if it is not given, it is lowered to that, but never to 0.
         renew_before: days(30 in 0..=365),
         /// Credentials made at the same time. An RSA key takes about a tenth of a second of one core.
         credentials_at_once: count(1 in 1..=64),

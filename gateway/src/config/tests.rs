@@ -251,6 +251,11 @@ fn keys_that_do_not_go_together_are_refused_where_they_were_written() {
         ("[limits]\nhandler_timeout_ms = 9000\n[secure_mode]\ncredentials_wait_ms = 9001\n", "4:23: "),
         ("[tls]\nclient_lifetime_days = 59\n[secure_mode]\nrenew_before_days = 30\n", "4:21: "),
         (
+            "[tls]\nclient_lifetime_days = 1\n",
+            "2:24: tls.client_lifetime_days: 2 times secure_mode.renew_before_days must not be larger than \
+             tls.client_lifetime_days (secure_mode.renew_before_days = 30, the default; ",
+        ),
+        (
             "[listen]\nmetrics = \"127.0.0.1:18443\"\n",
             "2:11: listen.metrics: listen.metrics and listen.wpi ask for the same port",
         ),
@@ -287,6 +292,10 @@ fn what_was_not_given_is_lowered_to_what_was() {
     assert_eq!(config.secure_mode.renew_before, Duration::from_hours(15 * 24));
     assert_eq!(config.secure_mode.credentials_wait, Duration::from_secs(9));
     assert!(show(&config).lines().any(|line| line == "credentials_wait_ms = 9000 # default"));
+    let renew = |text: &str| load(text).unwrap().secure_mode.renew_before;
+    assert_eq!(renew("[tls]\nclient_lifetime_days = 2\n"), Duration::from_hours(24));
+    let never = "[tls]\nclient_lifetime_days = 1\n[secure_mode]\nrenew_before_days = 0\n";
+    assert_eq!(renew(never), Duration::ZERO, "never only for who says so");
     let wait = |text: &str| load(text).unwrap().secure_mode.credentials_wait;
     assert_eq!(wait("[flow]\nidle_timeout_s = 1\n"), Duration::from_millis(500));
     assert_eq!(wait("[flow]\nidle_timeout_s = 600\n"), Duration::from_secs(15), "nothing is raised");
