@@ -102,13 +102,6 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
     Config::load(file, config::environment()).map_err(|faults| wrong(&faults.to_string()))
 }
 
-/// Load the configuration and look at the files it names, or say what is wrong with them.
-pub(crate) fn load_with_files(file: Option<&Path>) -> Result<Config, ExitCode> {
-    let config = load(file)?;
-    config.check_files().map_err(|faults| wrong(&faults.to_string()))?;
-    Ok(config)
-}
-
 /// An error with its causes, without those that its text holds already.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     let mut text = String::new();

@@ -13,10 +13,16 @@ use crate::admin;
 use crate::cli::{self, ServeArgs};
 
 pub(crate) fn run(args: &ServeArgs) -> ExitCode {
-    let config = match cli::load_with_files(args.config.as_deref()) {
+    let config = match cli::load(args.config.as_deref()) {
         Ok(config) => Arc::new(config),
         Err(code) => return code,
     };
+    if let Err(faults) = config.check_files() {
+        // Not the code of a wrong configuration: files may be mounted late, or be exchanged at this moment, so another
+        // start may well succeed.
+        cli::complain(&faults.to_string());
+        return ExitCode::FAILURE;
+    }
     match serve(&config, args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
