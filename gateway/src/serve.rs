@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use callboard::config::Config;
+use callboard::config::{self, Config};
 use callboard::{node, telemetry};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,6 +40,10 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 
 fn serve(config: &Arc<Config>, args: &ServeArgs) -> anyhow::Result<()> {
     telemetry::install_logs(&config.log)?;
+    let foreign = config::foreign_variables(config::environment());
+    if !foreign.is_empty() {
+        tracing::warn!(variables = ?foreign, "variables that begin with CALLBOARD_ and set no key are passed over");
+    }
     raise_file_limit(config.limits.connections.saturating_add(config.limits.shed_connections));
     let metrics = telemetry::install_metrics()?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

@@ -30,11 +30,11 @@ pub use table::{
 };
 pub use value::{AfterCleanUp, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Value};
 
-use read::Given;
+use read::{Given, Variable};
 
 impl Config {
-    /// Reads `file`, then the variables of `env` that begin with `CALLBOARD_`, which override it. What Kubernetes sets for a
-    /// service of that name is passed over.
+    /// Reads `file`, then the variables of `env` that begin with `CALLBOARD_`, which override it. Those that neither set a
+    /// key nor look as if they should are passed over; see [`foreign_variables`].
     ///
     /// Returns all faults at once: unreadable file, wrong TOML, unknown keys and variables, wrong types, values
     /// out of range and values that do not go together.
@@ -96,4 +96,13 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .filter(|(name, _)| name.starts_with(read::PREFIX))
+}
+
+/// The names among `env` that begin with `CALLBOARD_` and set nothing, without a fault. Those that Kubernetes makes for a
+/// service are not told.
+pub fn foreign_variables(env: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    let is_foreign = |name: &str, value: &str| {
+        name.starts_with(read::PREFIX) && matches!(Variable::of(name, value), Variable::Foreign)
+    };
+    env.filter(|(name, value)| is_foreign(name, value)).map(|(name, _)| name).collect()
 }

@@ -111,18 +111,54 @@ impl Given {
         }
     }
 
-    /// Takes the variables that begin with [`PREFIX`]; each overrides the file.
+    /// Takes the variables that begin with [`PREFIX`]; each overrides the file. Those that are not meant for us are left.
     pub(super) fn read_environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
-        let mut ours: Vec<_> = variables
-            .filter(|(name, value)| name.starts_with(PREFIX) && !is_service_link(name, value))
-            .collect();
+        let mut ours: Vec<_> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
         ours.sort();
         for (name, text) in ours {
             let origin = Origin::Environment(name.clone());
-            match KEYS.iter().enumerate().find(|(_, key)| key.variable() == name) {
-                Some((index, key)) => self.take(index, key, origin, from_text(key, &text)),
-                None => self.refuse(origin, String::new(), hint::unknown_variable(&name)),
+            match Variable::of(&name, &text) {
+                Variable::Key(index, key) => self.take(index, key, origin, from_text(key, &text)),
+                Variable::Mistake => self.refuse(origin, String::new(), hint::unknown_variable(&name)),
+                Variable::Link | Variable::Foreign => {}
             }
+        }
+    }
+}
+
+/// What a variable that begins with [`PREFIX`] is.
+pub(super) enum Variable {
+    /// Sets a key.
+    Key(usize, &'static Key),
+    /// Made by Kubernetes or Docker for a service that is called as the program is.
+    Link,
+    /// Looks like a key's, and sets none.
+    Mistake,
+    /// Somebody else's: the version of a compose file, for example.
+    Foreign,
+}
+
+impl Variable {
+    pub(super) fn of(name: &str, value: &str) -> Self {
+        if let Some((index, key)) = KEYS.iter().enumerate().find(|(_, key)| key.variable() == name) {
+            return Self::Key(index, key);
+        }
+        let rest = name.strip_prefix(PREFIX).unwrap_or_default();
+        let (word, is_double) = rest.strip_prefix('_').map_or((rest, false), |word| (word, true));
+        // What follows the name of a section of ours, if it begins with one.
+        let behind: Vec<_> = SECTIONS
+            .iter()
+            .filter_map(|(section, _)| word.strip_prefix(section.to_uppercase().as_str()))
+            .filter(|behind| behind.is_empty() || behind.starts_with('_'))
+            .collect();
+        // A service may be called callboard--x, too.
+        let is_key_like = is_double && behind.iter().any(|behind| behind.starts_with("__"));
+        if !is_key_like && is_service_link(name, value) {
+            Self::Link
+        } else if is_double || !behind.is_empty() {
+            Self::Mistake
+        } else {
+            Self::Foreign
         }
     }
 }
@@ -131,14 +167,16 @@ impl Given {
 /// all containers of the name space, and a service may well be called as the program is.
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
-    let numbered = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| {
-        name.contains(protocol)
-            && name
-                .split_once("_PORT_")
-                .is_some_and(|(_, port)| port.starts_with(|c: char| c.is_ascii_digit()))
+    // The name of the service may hold the same words; it ends with a letter or a digit.
+    let is_service = |service: &str| !service.ends_with('_');
+    let numbered = name.rsplit_once("_PORT_").is_some_and(|(service, port)| {
+        let rest = port.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_port = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| rest.starts_with(protocol));
+        is_service(service) && rest.len() < port.len() && is_port
     });
-    let service = name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT");
-    !name.starts_with("CALLBOARD__") && (service || numbered || (is_url && name.ends_with("_PORT")))
+    let host = name.strip_suffix("_SERVICE_HOST").is_some_and(is_service);
+    let port = name.rsplit_once("_SERVICE_PORT").is_some_and(|(service, _)| is_service(service));
+    host || port || numbered || (is_url && name.strip_suffix("_PORT").is_some_and(is_service))
 }
 
 /// The key of this name and its position.

@@ -59,8 +59,9 @@ file: `limits.connections` is `CALLBOARD__LIMITS__CONNECTIONS`. Lists are writte
 
 `callboard config check FILE` lists everything that is wrong with a file, and with the certificates and keys it names; run it
 as the user of the server, who must be able to read them. `callboard config show` prints the values in
-force and where each comes from. Unknown keys are refused, and so are variables that begin with `CALLBOARD_` and set none,
-those excepted that Kubernetes makes for a service of that name. The unit of a number is the ending of its name.
+force and where each comes from. Unknown keys are refused, and so are variables that set none and begin with `CALLBOARD__`, or with
+`CALLBOARD_` and the name of a section; others that begin with `CALLBOARD_` are told in the log. Those that Kubernetes
+makes for a service of that name are passed over. The unit of a number is the ending of its name.
 ";
 
 /// An example file: every key as a comment with its default, ready to be uncommented.

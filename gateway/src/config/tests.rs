@@ -377,27 +377,55 @@ fn a_value_that_is_not_utf8_is_refused_with_its_variable() {
 }
 
 #[test]
-fn variables_that_nearly_are_keys_are_refused_and_those_of_kubernetes_are_not() {
-    let found = faults(load_with(
-        "",
-        &[("CALLBOARD_LIMITS_CONNECTIONS", "5"), ("CALLBOARD_PORT", "18443"), ("CALLBOARD__PORT", "tcp://x")],
-    ));
+fn variables_that_nearly_are_keys_are_refused() {
+    let wrong = [
+        ("CALLBOARD_LIMITS_CONNECTIONS", "5"),
+        ("CALLBOARD__LISTEN__WPI_PORT", "tcp://x"),
+        ("CALLBOARD__PORT", "tcp://x"),
+    ];
     assert_eq!(
-        found,
+        faults(load_with("", &wrong)),
         [
             "environment CALLBOARD_LIMITS_CONNECTIONS: sets no key; did you mean CALLBOARD__LIMITS__CONNECTIONS?",
-            "environment CALLBOARD_PORT: sets no key",
+            "environment CALLBOARD__LISTEN__WPI_PORT: sets no key; did you mean CALLBOARD__LISTEN__WPI?",
             "environment CALLBOARD__PORT: sets no key",
         ]
     );
+    for name in ["CALLBOARD_LOG", "CALLBOARD_SECURE_MODE_PORT", "CALLBOARD_TLS__NAMES", "CALLBOARD__X"] {
+        assert_eq!(faults(load_with("", &[(name, "x")])).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn variables_of_others_keep_nobody_from_starting() {
     let links = [
         ("CALLBOARD_SERVICE_HOST", "10.0.0.11"),
         ("CALLBOARD_SERVICE_PORT_WPI", "18443"),
         ("CALLBOARD_PORT", "tcp://10.0.0.11:18443"),
         ("CALLBOARD_PORT_18443_TCP_PORT", "18443"),
         ("CALLBOARD_ADMIN_PORT_8443_TCP", "tcp://10.0.0.12:8443"),
+        ("CALLBOARD_PORT_X_PORT_80_TCP_ADDR", "10.0.0.13"),
+        ("CALLBOARD__X_SERVICE_HOST", "10.0.0.14"),
+        ("CALLBOARD__LIMITS_PORT_80_UDP_PROTO", "udp"),
     ];
-    assert_eq!(load_with("", &links).unwrap(), Config::default());
+    let others = [
+        ("CALLBOARD_VERSION", "0.1.0"),
+        ("CALLBOARD_IMAGE", "callboard:0.1.0"),
+        ("CALLBOARD_NAME", "/web/callboard"),
+        ("CALLBOARD_ENV_LANG", "C"),
+        ("CALLBOARD_LOGO", "x"),
+        ("CALLBOARD_PORT", "18443"),
+    ];
+    for variables in [&links[..], &others] {
+        assert_eq!(load_with("", variables).unwrap(), Config::default());
+    }
+    let told = |variables: &[(&str, &str)]| {
+        let others = [("PATH", "/bin"), ("CALLBOARD__LOG__FORMAT", "json"), ("CALLBOARD_LOG", "x")];
+        let all = variables.iter().chain(&others);
+        foreign_variables(all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    };
+    assert_eq!(told(&links), [""; 0]);
+    assert_eq!(told(&others), others.map(|(name, _)| name));
 }
 
 #[test]
