@@ -53,7 +53,7 @@ pub struct WpiRequest<'a> {
     pub connection: Option<Cookie>,
     /// What the listener knows of the sender.
     pub sender: &'a dyn Sender,
-    /// Whoever opens a flow shall come later, and why.
+    /// Whoever opens a flow shall come later, and why. Over the budget of its source so shall whoever is in no open flow.
     pub shed: Option<OverloadCause>,
 }
 
@@ -227,7 +227,12 @@ impl Service {
         if self.sessions.is_too_heavy() {
             return WpiResponse::overload(OverloadCause::Flows);
         }
+        let is_over_budget = request.shed == Some(OverloadCause::SourceRequests);
         match self.sessions.check_out(hints, arrival, now) {
+            // Else whoever leaves out the opening message could send, and have things made durable, without bounds.
+            Found::None | Found::Over(..) if is_over_budget => {
+                WpiResponse::overload(OverloadCause::SourceRequests)
+            }
             Found::Flow(cookie, flow) => {
                 tell_span(cookie);
                 let policy = self.templates.policy();
