@@ -124,7 +124,8 @@ impl ConnInfo {
         self.in_dialogue.store(open, Ordering::Relaxed);
     }
 
-    fn in_dialogue(&self) -> bool {
+    /// What [`ConnInfo::set_in_dialogue`] told last.
+    pub(crate) fn in_dialogue(&self) -> bool {
         self.in_dialogue.load(Ordering::Relaxed)
     }
 }

@@ -114,8 +114,8 @@ impl WpiHandler {
             Some(Shed::Draining) => Some(OverloadCause::Draining),
             None => (!in_budget).then_some(OverloadCause::SourceRequests),
         };
-        // Whoever is inside a flow may end it.
-        let is_small = shed.is_some() && conn.flow.lock().is_none();
+        // Whoever is inside a flow may end it. The flow that the connection remembers may be over.
+        let is_small = shed.is_some() && !conn.in_dialogue();
         let limit = if is_small { SMALL_BODY_BYTES } else { self.limits.body_bytes };
         // A body of unknown length may become as long as is allowed.
         let announced =

@@ -73,6 +73,10 @@ fn handler() -> WpiHandler {
 }
 
 fn handler_with(large_bodies: Arc<LargeBodies>) -> WpiHandler {
+    handler_that(large_bodies, true)
+}
+
+fn handler_that(large_bodies: Arc<LargeBodies>, close_after_clean_up: bool) -> WpiHandler {
     let around = Surroundings {
         store: Arc::new(MemoryStore::default()),
         vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
@@ -87,7 +91,7 @@ fn handler_with(large_bodies: Arc<LargeBodies>) -> WpiHandler {
         body_bytes: 400_000,
         large_bodies,
         paths: vec!["/DeploymentService/LoginService".to_owned()],
-        close_after_clean_up: true,
+        close_after_clean_up,
     };
     WpiHandler::new(Arc::new(Service::new(around, settings)), Mode::Default, limits)
 }
@@ -227,6 +231,34 @@ async fn who_is_to_come_later_sends_small_bodies_but_for_those_inside_a_flow() {
     assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
     let last = ask(&mut inside, cookie_of(&first), &large).await;
     assert!(last.contains("CleanUp"), "{last}");
+    shutdown.stop();
+    door.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flow_that_is_over_allows_no_large_bodies_over_the_budget() {
+    let bound = bind(Door::WPI, "127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let (address, shutdown) = (bound.local_addr(), Shutdown::new());
+    let limits = listen::Limits { requests_per_source_per_second: 1, ..listen::Limits::default() };
+    let handler = Arc::new(handler_that(Arc::new(LargeBodies::new(1 << 20)), false));
+    let door = tokio::spawn(serve(bound, None, Arc::new(limits), handler, shutdown.clone()));
+    let mut inside = TcpStream::connect(address).await.unwrap();
+    let first = ask(&mut inside, "", OPENING).await;
+    assert!(first.contains("ReadAllItems"), "{first}");
+    let cookie = cookie_of(&first);
+    let last = ask(&mut inside, cookie, ANSWER).await;
+    assert!(last.contains("CleanUp") && !last.contains(">overload<"), "{last}");
+    let large = ANSWER.replace("</ItemList>", &format!("{}</ItemList>", " ".repeat(100_000)));
+    let mut answer = String::new();
+    // On a slow machine a second may pass between two of them: then the budget is spent again.
+    for _ in 0..200 {
+        post(address, "", ANSWER).await;
+        answer = ask(&mut inside, cookie, &large).await;
+        if !answer.starts_with("HTTP/1.1 200 ") {
+            break;
+        }
+    }
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     shutdown.stop();
     door.await.unwrap();
 }
