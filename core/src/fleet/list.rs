@@ -32,42 +32,71 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a device is wanted.
-    pub fn wants(&self, device: &Device) -> bool {
-        let same = |wanted: &Option<String>, own: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted.trim().eq_ignore_ascii_case(own.trim()))
-        };
-        self.state.is_none_or(|state| device.state() == state)
-            && self.secure_mode.is_none_or(|mode| device.security.mode == mode)
-            && same(&self.device_type, &device.identity.device_type)
-            && same(&self.software_type, &device.identity.software_type)
-            && same(&self.software_version, &device.identity.software_version)
-            && self.template.is_none_or(|template| device.templates.contains(&template))
-            && self.faults.is_none_or(|faults| device.faults.is_empty() != faults)
-            && self.refused.is_none_or(|refused| device.refused.is_empty() != refused)
-            && self.text.as_ref().is_none_or(|text| holds(device, text))
+    /// Makes the filter ready to look at many devices.
+    fn ready(&self) -> Ready<'_> {
+        Ready { filter: self, text: self.text.as_deref().map(Search::new) }
     }
 }
 
-fn holds(device: &Device, text: &str) -> bool {
-    let text = text.to_lowercase();
-    let identity = &device.identity;
-    device.id.to_string().contains(&text)
-        || device
-            .id
-            .mac()
-            .is_some_and(|mac| mac_digits(&text).is_some_and(|digits| hex(mac).contains(&digits)))
-        || device.contacts.source.is_some_and(|source| source.to_string().contains(&text))
-        || [
-            &*identity.e164,
-            &*identity.basic_e164,
-            &*identity.device_type,
-            &*identity.software_type,
-            &*identity.software_version,
-            &*identity.part_number,
-        ]
-        .iter()
-        .any(|own| own.to_lowercase().contains(&text))
+/// A filter with its text brought into the forms that are sought, once for all devices.
+struct Ready<'a> {
+    filter: &'a Filter,
+    text: Option<Search>,
+}
+
+impl Ready<'_> {
+    /// Whether a device is wanted.
+    fn wants(&self, device: &Device) -> bool {
+        let filter = self.filter;
+        let same = |wanted: &Option<String>, own: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted.trim().eq_ignore_ascii_case(own.trim()))
+        };
+        filter.state.is_none_or(|state| device.state() == state)
+            && filter.secure_mode.is_none_or(|mode| device.security.mode == mode)
+            && same(&filter.device_type, &device.identity.device_type)
+            && same(&filter.software_type, &device.identity.software_type)
+            && same(&filter.software_version, &device.identity.software_version)
+            && filter.template.is_none_or(|template| device.templates.contains(&template))
+            && filter.faults.is_none_or(|faults| device.faults.is_empty() != faults)
+            && filter.refused.is_none_or(|refused| device.refused.is_empty() != refused)
+            && self.text.as_ref().is_none_or(|text| text.is_in(device))
+    }
+}
+
+/// A text that is sought in devices.
+struct Search {
+    /// In lower case.
+    text: String,
+    /// As a part of a MAC address.
+    mac: Option<String>,
+}
+
+impl Search {
+    fn new(text: &str) -> Self {
+        let text = text.to_lowercase();
+        Self { mac: mac_digits(&text), text }
+    }
+
+    fn is_in(&self, device: &Device) -> bool {
+        let identity = &device.identity;
+        let has = |own: &str| own.contains(&self.text);
+        has(&device.id.to_string())
+            || self
+                .mac
+                .as_ref()
+                .is_some_and(|digits| device.id.mac().is_some_and(|mac| hex(mac).contains(digits.as_str())))
+            || device.contacts.source.is_some_and(|source| has(&source.to_string()))
+            || [
+                &*identity.e164,
+                &*identity.basic_e164,
+                &*identity.device_type,
+                &*identity.software_type,
+                &*identity.software_version,
+                &*identity.part_number,
+            ]
+            .iter()
+            .any(|own| has(&own.to_lowercase()))
+    }
 }
 
 /// The digits of a text that is written like a MAC address or a part of one: `001ae8`, `00-1a-e8`, `001a.e812`. Other
@@ -128,6 +157,7 @@ impl Fleet {
         filter: &Filter,
         go_on: &dyn Fn() -> bool,
     ) -> Page {
+        let filter = filter.ready();
         let mut page = Page::default();
         let mut last = after.cloned();
         loop {
