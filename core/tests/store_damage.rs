@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use callboard_core::store::{
-    OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact, export, import,
+    MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact, export, import,
 };
 
 const RECORDS: u64 = 400;
@@ -153,7 +153,7 @@ fn an_export_steps_over_a_page_that_cannot_be_read() {
             assert!(
                 matches!(
                     checked.as_ref().err(),
-                    Some(callboard_core::store::MaintenanceError::Open(error)) if error.is_damage()
+                    Some(MaintenanceError::Open(error)) if error.is_damage()
                 ),
                 "{checked:?}"
             );
@@ -162,4 +162,26 @@ fn an_export_steps_over_a_page_that_cannot_be_read() {
         }
     }
     assert!(stepped, "no page was stepped over");
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = SledStore::open(dir.path(), &config()).unwrap();
+    store.submit(vec![Write::put(Table::Device, "000", value_of(0))]).unwrap().wait().unwrap();
+    store.shutdown(Duration::from_mins(1)).unwrap();
+    let commits = dir.path().join("records-1/commits");
+    fs::remove_file(&commits).unwrap();
+    fs::create_dir(&commits).unwrap();
+    let in_the_way = |error: &OpenError| {
+        matches!(error, OpenError::Io { .. }) && !error.is_damage() && error.to_string().contains("commits")
+    };
+    let opened = SledStore::open(dir.path(), &config()).map(drop);
+    assert!(opened.as_ref().is_err_and(in_the_way), "{opened:?}");
+    for outcome in [check(dir.path()).map(drop), compact(dir.path(), &mut |_| ()).map(drop)] {
+        assert!(matches!(&outcome, Err(MaintenanceError::Open(error)) if in_the_way(error)), "{outcome:?}");
+    }
+    fs::remove_dir(&commits).unwrap();
+    let (store, _) = SledStore::open(dir.path(), &config()).unwrap();
+    assert_eq!(count(&store), 1);
 }

@@ -29,11 +29,11 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Opens or makes the file in `folder`.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    /// Opens or makes the file.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(folder.join(FILE))?;
+        let mut file = options.open(path)?;
         let mut bytes = Vec::new();
         file.by_ref().take(BYTES as u64 + 1).read_to_end(&mut bytes)?;
         let noted = decode(&bytes);
@@ -87,23 +87,23 @@ mod tests {
     #[test]
     fn the_file_keeps_the_highest_number_and_damage_is_unknown() {
         let dir = tempfile::tempdir().unwrap();
-        let mark = Mark::open(dir.path()).unwrap();
+        let path = dir.path().join(FILE);
+        let mark = Mark::open(&path).unwrap();
         assert_eq!(mark.missing(0), 0);
         mark.note(7);
         mark.note(5);
-        let mark = Mark::open(dir.path()).unwrap();
+        let mark = Mark::open(&path).unwrap();
         assert_eq!((mark.missing(4), mark.missing(7), mark.missing(9)), (3, 0, 0));
-        let path = dir.path().join(FILE);
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(&path, bytes).unwrap();
-            let mark = Mark::open(dir.path()).unwrap();
+            let mark = Mark::open(&path).unwrap();
             assert_eq!(mark.missing(0), 0, "byte {at}");
         }
         // What is unknown is written anew.
-        Mark::open(dir.path()).unwrap().note(2);
-        assert_eq!(Mark::open(dir.path()).unwrap().missing(0), 2);
+        Mark::open(&path).unwrap().note(2);
+        assert_eq!(Mark::open(&path).unwrap().missing(0), 2);
     }
 }

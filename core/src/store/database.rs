@@ -5,24 +5,20 @@
 //! before what is queued has been reported lost.
 
 use std::cell::Cell;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 
 use super::commits::{self, Mark};
+use super::opening::{OpenFault, make, open_patiently, restrict};
 use super::queue::RecordKey;
 use super::record::{self, Assembler, Item, Present};
 use super::{DamagedRecord, Table};
-
-/// How long to wait for the lock of the database's files.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the database said when it failed.
 pub(super) type Failure = Arc<str>;
@@ -36,22 +32,6 @@ pub(super) struct Database {
     /// Number of the last commit applied.
     commits: Cell<u64>,
     mark: Mark,
-}
-
-/// Why a database does not open.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenFault {
-    #[error("{0}")]
-    Failed(Failure),
-    /// It has lost this many durable commits.
-    #[error("the newest {0} commits are missing, although they had been made durable")]
-    LostCommits(u64),
-}
-
-impl From<Failure> for OpenFault {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
 }
 
 /// One record of a scan: its key, and its value as whole.
@@ -93,13 +73,14 @@ impl Database {
     }
 
     /// Opens what can be opened, and says how many durable commits are missing.
-    pub(super) fn open_readable(folder: &Path, cache_bytes: u64) -> Result<(Self, u64), Failure> {
-        let failed = |error: io::Error| Failure::from(error.to_string());
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    pub(super) fn open_readable(folder: &Path, cache_bytes: u64) -> Result<(Self, u64), OpenFault> {
+        make(folder)?;
         let tree = open_patiently(folder, cache_bytes)?;
-        let log = File::open(folder.join("db")).map_err(failed)?;
-        let mark = Mark::open(folder).map_err(failed)?;
-        restrict(folder).map_err(failed)?;
+        let path = folder.join("db");
+        let log = File::open(&path).map_err(OpenFault::io("open", &path))?;
+        let path = folder.join(commits::FILE);
+        let mark = Mark::open(&path).map_err(OpenFault::io("open", &path))?;
+        restrict(folder)?;
         let commits = match guarded(|| tree.get(commits::KEY))? {
             None => 0,
             Some(value) => record::whole(commits::KEY, &value)
@@ -109,7 +90,8 @@ impl Database {
         };
         let missing = mark.missing(commits);
         let this = Self { tree, log, commits: Cell::new(commits), mark };
-        this.sync()?;
+        guarded(|| Ok(this.tree.flush()))?.map_err(|error| OpenFault::of(error, folder))?;
+        this.sync_log().map_err(OpenFault::io("sync", folder))?;
         Ok((this, missing))
     }
 
@@ -167,7 +149,12 @@ impl Database {
     /// Makes everything applied durable.
     pub(super) fn sync(&self) -> Result<(), Failure> {
         guarded(|| self.tree.flush())?;
-        self.log.sync_data().map_err(|error| Failure::from(format!("syncing the log: {error}")))?;
+        self.sync_log().map_err(|error| Failure::from(format!("syncing the log: {error}")))
+    }
+
+    /// Makes what the database has written durable, and says so.
+    fn sync_log(&self) -> io::Result<()> {
+        self.log.sync_data()?;
         self.mark.note(self.commits.get());
         Ok(())
     }
@@ -309,44 +296,6 @@ fn add_number(batch: &mut sled::Batch, commits: u64) {
     }
 }
 
-/// Makes the files readable for their owner only; the database makes them as the process may.
-fn restrict(folder: &Path) -> io::Result<()> {
-    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            match fs::set_permissions(entry.path(), Permissions::from_mode(0o600)) {
-                // A summary that the database has just replaced.
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Opens the database, waiting for threads of one that this process closed just now.
-///
-/// They may hold the lock of its files a moment longer. No other process can: it would have to hold the
-/// lock of the store.
-fn open_patiently(folder: &Path, cache_bytes: u64) -> Result<sled::Db, Failure> {
-    let config = sled::Config::default()
-        .path(folder)
-        .cache_capacity(cache_bytes)
-        .mode(sled::Mode::LowSpace)
-        .use_compression(false)
-        .flush_every_ms(None);
-    let end = Instant::now() + LOCK_PATIENCE;
-    loop {
-        match guarded(|| config.open()) {
-            Err(reason) if reason.contains("could not acquire lock") && Instant::now() < end => {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
 /// Runs a call into the database; its errors and panics come back as text.
 pub(super) fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
     // After a panic nothing of the database is used again but its files, at the next start.
@@ -364,7 +313,7 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fa
 }
 
 /// An error of the database for people.
-fn explained(error: &sled::Error) -> Failure {
+pub(super) fn explained(error: &sled::Error) -> Failure {
     let sled::Error::Corruption { at, .. } = error else { return Failure::from(error.to_string()) };
     // It says where only in its debugging form.
     let place = format!("{at:?}");
@@ -377,6 +326,8 @@ fn explained(error: &sled::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use foldhash::HashMapExt;
     use proptest::prelude::*;
@@ -466,7 +417,7 @@ mod tests {
         }
         drop(first);
         drop(database(dir.path()));
-        Mark::open(dir.path()).unwrap().note(5);
+        Mark::open(&dir.path().join(commits::FILE)).unwrap().note(5);
         for _ in 0..2 {
             assert!(matches!(Database::open(dir.path(), 4 << 20), Err(OpenFault::LostCommits(2))));
         }
@@ -477,7 +428,7 @@ mod tests {
         let file = dir.path().join(commits::FILE);
         fs::remove_file(&file).unwrap();
         drop(database(dir.path()));
-        assert_eq!(Mark::open(dir.path()).unwrap().missing(0), 3);
+        assert_eq!(Mark::open(&file).unwrap().missing(0), 3);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::copy::Copy;
-use super::database::{Database, Failure, OpenFault};
+use super::database::{Database, Failure};
 use super::directory::{Access, Directory};
+use super::opening::OpenFault;
 use super::record::Item;
 use super::sled_store::open_database;
 use super::space::free_bytes_of;
@@ -59,7 +60,8 @@ pub fn check(dir: &Path) -> Result<CheckReport, MaintenanceError> {
     let copy = Copy::of(&directory)?;
     let damaged = |reason: Failure| OpenError::Damaged { dir: dir.to_owned(), reason: reason.to_string() };
     let cache_bytes = StoreConfig::default().cache_bytes;
-    let (database, missing_commits) = Database::open_readable(copy.folder(), cache_bytes).map_err(damaged)?;
+    let (database, missing_commits) =
+        Database::open_readable(copy.folder(), cache_bytes).map_err(|fault| fault.told_of(dir))?;
     let mut tables = Table::ALL.map(|table| TableReport { table, records: 0, bytes: 0 });
     let mut damage = ScanReport::default();
     database
@@ -106,7 +108,7 @@ pub fn compact(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<CompactRepor
     refuse_full_disk(dir, contents.bytes, config.min_free_bytes)?;
 
     let (number, folder) = directory.fresh_records().map_err(failed("making room for the copy"))?;
-    let target = Database::open(&folder, config.cache_bytes).map_err(|fault| not_opened(&fault))?;
+    let target = Database::open(&folder, config.cache_bytes).map_err(|fault| not_opened(fault, dir))?;
     source.copy_to(&target, config.flush_bytes, progress).map_err(StoreError::Database)?;
     if target.measure().map_err(StoreError::Database)? != contents {
         return Err(MaintenanceError::CopyDiffers);
@@ -119,8 +121,12 @@ pub fn compact(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<CompactRepor
     Ok(CompactReport { entries: contents.entries, before, after })
 }
 
-fn not_opened(fault: &OpenFault) -> StoreError {
-    StoreError::Database(fault.to_string().into())
+/// The copy did not open, which says nothing of the original.
+fn not_opened(fault: OpenFault, dir: &Path) -> MaintenanceError {
+    match fault {
+        OpenFault::Io { .. } => fault.told_of(dir).into(),
+        fault => StoreError::Database(fault.to_string().into()).into(),
+    }
 }
 
 fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> MaintenanceError {

@@ -20,6 +20,7 @@ mod live;
 mod maintain;
 mod memory;
 mod meter;
+mod opening;
 mod queue;
 mod record;
 mod salvage;

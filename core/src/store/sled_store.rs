@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::database::{Chunk, Database, Failure, OpenFault};
+use super::database::{Chunk, Database, Failure};
 use super::directory::{Access, Directory};
 use super::shared::{ScanRequest, Shared};
 use super::space::{FreeSpace, free_bytes_of};
@@ -143,10 +143,7 @@ pub(super) fn open_database(
         path: dir.clone(),
         source,
     })?;
-    let database = Database::open(&directory.records(), cache_bytes).map_err(|fault| match fault {
-        OpenFault::Failed(reason) => OpenError::Damaged { dir, reason: reason.to_string() },
-        OpenFault::LostCommits(commits) => OpenError::LostCommits { dir, commits },
-    })?;
+    let database = Database::open(&directory.records(), cache_bytes).map_err(|fault| fault.told_of(&dir))?;
     Ok((database, set_aside))
 }
 

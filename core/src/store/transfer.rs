@@ -27,8 +27,8 @@ use super::database::Database;
 use super::directory::{Access, Directory};
 use super::record::Item;
 use super::{
-    MAX_KEY_BYTES, MaintenanceError, OpenError, ScanReport, SledStore, Store, StoreConfig, SubmitError,
-    Table, Ticket, Write,
+    MAX_KEY_BYTES, MaintenanceError, ScanReport, SledStore, Store, StoreConfig, SubmitError, Table, Ticket,
+    Write,
 };
 
 const TITLE: &str = "callboard-store";
@@ -118,7 +118,7 @@ pub fn export(
     let copy = Copy::of(&directory)?;
     let (database, missing_commits) =
         Database::open_readable(copy.folder(), StoreConfig::default().cache_bytes)
-            .map_err(|reason| OpenError::Damaged { dir: dir.to_owned(), reason: reason.to_string() })?;
+            .map_err(|fault| fault.told_of(dir))?;
     let mut report = ExportReport { missing_commits, ..ExportReport::default() };
     line(out, &Head { export: TITLE.to_owned(), format: FORMAT })?;
     for table in Table::ALL {
