@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -214,6 +215,32 @@ fn a_failed_import_removes_what_it_made() {
     let outcome = import(&new.join("store"), &config(), &mut b"rubbish".as_slice(), &mut |_| ());
     assert!(matches!(outcome, Err(MaintenanceError::Line { line: 1, .. })), "{outcome:?}");
     assert!(!new.exists() && dir.path().exists());
+}
+
+/// An input during which somebody puts the key beside the new store, and which ends too soon.
+struct Meanwhile<'a> {
+    text: &'a [u8],
+    key: &'a Path,
+}
+
+impl io::Read for Meanwhile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        fs::write(self.key, "sealed under this")?;
+        self.text.read(buffer)
+    }
+}
+
+#[test]
+fn a_failed_import_leaves_what_it_did_not_make() {
+    let dir = tempfile::tempdir().unwrap();
+    let (outer, new) = (dir.path().join("outer"), dir.path().join("outer/new"));
+    let key = new.join("key");
+    let mut input = io::BufReader::new(Meanwhile { text: b"rubbish", key: &key });
+    let outcome = import(&new.join("store"), &config(), &mut input, &mut |_| ());
+    assert!(matches!(outcome, Err(MaintenanceError::Line { line: 1, .. })), "{outcome:?}");
+    assert_eq!(fs::read(&key).unwrap(), b"sealed under this");
+    let left: Vec<_> = fs::read_dir(&outer).unwrap().chain(fs::read_dir(&new).unwrap()).flatten().collect();
+    assert_eq!(left.iter().map(fs::DirEntry::path).collect::<Vec<_>>(), [new.clone(), key.clone()]);
 }
 
 #[test]

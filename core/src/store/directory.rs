@@ -317,6 +317,23 @@ pub(super) fn finish_import(dir: &Path) -> Result<(), OpenError> {
     this.mark_ready().map_err(|source| failed("write", dir, source))
 }
 
+/// Removes the store in `dir`, which is closed, if it is still that of an unfinished import. What is not of
+/// the store stays.
+pub(super) fn remove_import(dir: &Path) -> Result<(), OpenError> {
+    let lock = lock(dir)?;
+    let Some(marker) = read_marker(dir)?.filter(|marker| marker.state == State::Importing) else {
+        return Err(OpenError::NotAStore { dir: dir.to_owned(), found: "no import is under way".to_owned() });
+    };
+    let this = Directory { dir: dir.to_owned(), marker, _lock: lock };
+    let records = this.records();
+    fs::remove_dir_all(&records).map_err(|source| failed("remove", &records, source))?;
+    for name in [MARKER, LOCK] {
+        let file = dir.join(name);
+        fs::remove_file(&file).map_err(|source| failed("remove", &file, source))?;
+    }
+    fs::remove_dir(dir).map_err(|source| failed("remove", dir, source))
+}
+
 fn temporary_marker() -> String {
     format!("{MARKER}.new")
 }

@@ -195,8 +195,8 @@ pub struct ImportReport {
 /// Imports an export into the store in `dir`, which must be new or empty, or left by an interrupted import.
 ///
 /// Every record is durable when this returns. Memory is bounded by the commit queue and the longest
-/// record. `progress` is told the number of records read so far. After an error what the import made is
-/// removed. After a crash, or when the directory was there before, it holds part of the records; nothing
+/// record. `progress` is told the number of records read so far. After an error the store that the import made is
+/// removed, and the folders made for it unless they hold something else. After a crash, or when the directory was there before, it holds part of the records; nothing
 /// opens it but another import, which starts over.
 pub fn import(
     dir: &Path,
@@ -209,13 +209,24 @@ pub fn import(
     let outcome = import_into(&store, dir, config, input, progress);
     // Closed before its files go.
     drop(store);
-    if let (Err(_), Some(made)) = (&outcome, made)
-        && let Err(error) = std::fs::remove_dir_all(&made)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, folder = %made.display(), "the failed import was not removed");
+    if let (Err(_), Some(made)) = (&outcome, made) {
+        remove_import(dir, &made);
     }
     outcome
+}
+
+/// Removes the store of a failed import, and the folders around it from `made` on that hold nothing else:
+/// somebody may have put the key beside it meanwhile.
+fn remove_import(dir: &Path, made: &Path) {
+    if let Err(error) = super::directory::remove_import(dir) {
+        tracing::warn!(%error, folder = %dir.display(), "the failed import was not removed");
+        return;
+    }
+    for folder in dir.ancestors().skip(1).take_while(|folder| folder.starts_with(made)) {
+        if std::fs::remove_dir(folder).is_err() {
+            return;
+        }
+    }
 }
 
 /// The outermost folder that must be made for `dir` to be there.
