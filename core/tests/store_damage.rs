@@ -140,9 +140,9 @@ fn an_export_steps_over_a_page_that_cannot_be_read() {
     killed(whole.path());
     // Once it was opened and closed, its summary covers the log.
     SledStore::open(whole.path(), &config()).unwrap().0.shutdown(Duration::from_mins(1)).unwrap();
-    // Where pages lie differs from run to run; not each place is inside one.
-    let mut stepped = false;
-    for percent in (4..100).step_by(4) {
+    let mut stepped = 0;
+    // Which page a place belongs to differs from run to run.
+    for percent in (2..98).step_by(3) {
         let dir = tempfile::tempdir().unwrap();
         copy(whole.path(), dir.path());
         flip(dir.path(), percent);
@@ -158,10 +158,10 @@ fn an_export_steps_over_a_page_that_cannot_be_read() {
                 "{checked:?}"
             );
             assert!(report.unreadable[0].contains("is damaged at byte"), "{report:?}");
-            stepped |= report.records > RECORDS / 2;
+            stepped += u64::from(report.records > RECORDS / 2);
         }
     }
-    assert!(stepped, "no page was stepped over");
+    assert!(stepped > 0, "no page was stepped over");
 }
 
 #[test]

@@ -98,6 +98,15 @@ fn check(dir: &Path) -> anyhow::Result<ExitCode> {
     if report.missing_commits > 0 {
         let _ = writeln!(text, "missing: {}", missing(report.missing_commits));
     }
+    if let Some(reason) = &report.number_fault {
+        let _ = writeln!(text, "missing: {}", unknown(reason));
+    }
+    if let Some(fault) = report.commits_fault {
+        let _ = writeln!(
+            text,
+            "the file `commits` {fault}: whether commits are missing is not known; the next start writes it anew"
+        );
+    }
     say(&text);
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
@@ -111,6 +120,10 @@ fn missing(commits: u64) -> String {
         "the newest {commits} commits, which had been made durable; restore the last backup, or export what is readable \
          and import it into a new directory"
     )
+}
+
+fn unknown(reason: &str) -> String {
+    format!("unknown how many of the newest commits: {reason}")
 }
 
 fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
@@ -127,6 +140,9 @@ fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
     }
     if report.missing_commits > 0 {
         complain(&format!("missing: {}", missing(report.missing_commits)));
+    }
+    if let Some(reason) = &report.number_fault {
+        complain(&format!("missing: {}", unknown(reason)));
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }

@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Where the number lies in the database: no table begins with this byte.
 pub(super) const KEY: &[u8] = b"sequence";
@@ -25,6 +26,7 @@ pub(super) struct Mark {
     file: File,
     /// What it says; `None` when it says nothing that can be read.
     noted: Cell<Option<u64>>,
+    fault: Option<&'static str>,
     warned: Cell<bool>,
 }
 
@@ -37,10 +39,20 @@ impl Mark {
         let mut bytes = Vec::new();
         file.by_ref().take(BYTES as u64 + 1).read_to_end(&mut bytes)?;
         let noted = decode(&bytes);
-        if noted.is_none() && !bytes.is_empty() {
-            tracing::warn!("the store's file {FILE} is damaged; whether commits are missing is unknown");
-        }
-        Ok(Self { file, noted: Cell::new(noted), warned: Cell::new(false) })
+        let fault = match noted {
+            Some(_) => None,
+            None if bytes.is_empty() => Some("is missing or empty"),
+            None => {
+                tracing::warn!("the store's file {FILE} is damaged; whether commits are missing is unknown");
+                Some("is damaged")
+            }
+        };
+        Ok(Self { file, noted: Cell::new(noted), fault, warned: Cell::new(false) })
+    }
+
+    /// What was wrong with the file when it was opened.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        self.fault
     }
 
     /// How many of the commits it speaks of are missing in a database that holds `commits`.
@@ -53,7 +65,13 @@ impl Mark {
         if self.noted.get().is_some_and(|noted| noted >= commits) {
             return;
         }
-        match self.file.write_all_at(&encode(commits), 0) {
+        let bytes = encode(commits);
+        let mut written = self.file.write_all_at(&bytes, 0);
+        if self.noted.get().is_none() {
+            // What cannot be read may be too long.
+            written = written.and_then(|()| self.file.set_len(BYTES as u64));
+        }
+        match written {
             Ok(()) => self.noted.set(Some(commits)),
             Err(error) if !self.warned.replace(true) => {
                 tracing::warn!(%error, "the store's file {FILE} cannot be written");
@@ -61,6 +79,17 @@ impl Mark {
             Err(_) => {}
         }
     }
+}
+
+/// What is known of durable commits that may be missing.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// How many are known to be.
+    pub(super) missing: u64,
+    /// Why the database does not say how many it holds.
+    pub(super) number_fault: Option<Arc<str>>,
+    /// Why the file beside it does not say how many there were.
+    pub(super) file_fault: Option<&'static str>,
 }
 
 fn encode(commits: u64) -> [u8; BYTES] {
@@ -102,8 +131,17 @@ mod tests {
             let mark = Mark::open(&path).unwrap();
             assert_eq!(mark.missing(0), 0, "byte {at}");
         }
-        // What is unknown is written anew.
-        Mark::open(&path).unwrap().note(2);
-        assert_eq!(Mark::open(&path).unwrap().missing(0), 2);
+        // What is unknown is written anew, and whole.
+        let long = [whole.as_slice(), b"more".as_slice()].concat();
+        for (bytes, fault) in
+            [(&[][..], "is missing or empty"), (&whole[1..], "is damaged"), (&long, "is damaged")]
+        {
+            fs::write(&path, bytes).unwrap();
+            let mark = Mark::open(&path).unwrap();
+            assert_eq!(mark.fault(), Some(fault));
+            mark.note(2);
+            let mark = Mark::open(&path).unwrap();
+            assert_eq!((mark.missing(0), mark.fault()), (2, None));
+        }
     }
 }

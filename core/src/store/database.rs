@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::commits::{self, Mark};
+use super::commits::{self, Counted, Mark};
 use super::opening::{OpenFault, make, open_patiently, restrict};
 use super::queue::RecordKey;
 use super::record::{self, Assembler, Item, Present};
@@ -67,13 +67,14 @@ impl Database {
     /// Opens or makes the database in `folder`; its files are synced.
     pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, OpenFault> {
         match Self::open_readable(folder, cache_bytes)? {
-            (this, 0) => Ok(this),
-            (_, missing) => Err(OpenFault::LostCommits(missing)),
+            (_, Counted { number_fault: Some(reason), .. }) => Err(OpenFault::Failed(reason)),
+            (this, Counted { missing: 0, .. }) => Ok(this),
+            (_, Counted { missing, .. }) => Err(OpenFault::LostCommits(missing)),
         }
     }
 
-    /// Opens what can be opened, and says how many durable commits are missing.
-    pub(super) fn open_readable(folder: &Path, cache_bytes: u64) -> Result<(Self, u64), OpenFault> {
+    /// Opens what can be opened, and says what is known of missing commits.
+    pub(super) fn open_readable(folder: &Path, cache_bytes: u64) -> Result<(Self, Counted), OpenFault> {
         make(folder)?;
         let tree = open_patiently(folder, cache_bytes)?;
         let path = folder.join("db");
@@ -81,18 +82,17 @@ impl Database {
         let path = folder.join(commits::FILE);
         let mark = Mark::open(&path).map_err(OpenFault::io("open", &path))?;
         restrict(folder)?;
-        let commits = match guarded(|| tree.get(commits::KEY))? {
-            None => 0,
-            Some(value) => record::whole(commits::KEY, &value)
-                .and_then(|number| number.try_into().ok())
-                .map(u64::from_le_bytes)
-                .ok_or_else(|| Failure::from("the number of its commits is damaged"))?,
+        let number = number_of(&tree);
+        let commits = number.as_ref().copied().unwrap_or(0);
+        let counted = Counted {
+            missing: number.as_ref().map_or(0, |&number| mark.missing(number)),
+            number_fault: number.err(),
+            file_fault: mark.fault(),
         };
-        let missing = mark.missing(commits);
         let this = Self { tree, log, commits: Cell::new(commits), mark };
         guarded(|| Ok(this.tree.flush()))?.map_err(|error| OpenFault::of(error, folder))?;
         this.sync_log().map_err(OpenFault::io("sync", folder))?;
-        Ok((this, missing))
+        Ok((this, counted))
     }
 
     /// Applies writes as one atomic batch; they are durable after [`Database::sync`].
@@ -290,6 +290,15 @@ impl Chunk {
     }
 }
 
+/// The number of the last commit in a database.
+fn number_of(tree: &sled::Db) -> Result<u64, Failure> {
+    let Some(value) = guarded(|| tree.get(commits::KEY))? else { return Ok(0) };
+    record::whole(commits::KEY, &value)
+        .and_then(|number| number.try_into().ok())
+        .map(u64::from_le_bytes)
+        .ok_or_else(|| Failure::from("the number of its commits is damaged"))
+}
+
 fn add_number(batch: &mut sled::Batch, commits: u64) {
     for (key, value) in record::encode(commits::KEY.to_vec(), &commits.to_le_bytes(), 0) {
         batch.insert(key, value);
@@ -421,8 +430,8 @@ mod tests {
         for _ in 0..2 {
             assert!(matches!(Database::open(dir.path(), 4 << 20), Err(OpenFault::LostCommits(2))));
         }
-        let (readable, missing) = Database::open_readable(dir.path(), 4 << 20).unwrap();
-        assert_eq!((missing, all(&readable, 1 << 20).0.len()), (2, 1));
+        let (readable, counted) = Database::open_readable(dir.path(), 4 << 20).unwrap();
+        assert_eq!((counted.missing, all(&readable, 1 << 20).0.len()), (2, 1));
         drop(readable);
         // A store without the file is taken as it is, and has one from then on.
         let file = dir.path().join(commits::FILE);
@@ -430,6 +439,20 @@ mod tests {
         drop(database(dir.path()));
         assert_eq!(Mark::open(&file).unwrap().missing(0), 3);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_number_keeps_nothing_from_being_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = database(dir.path());
+        put(&first, "a", Some(vec![1]));
+        first.tree.insert(commits::KEY, b"rubbish".as_slice()).unwrap();
+        first.sync().unwrap();
+        drop(first);
+        assert!(matches!(Database::open(dir.path(), 4 << 20), Err(OpenFault::Failed(_))));
+        let (readable, counted) = Database::open_readable(dir.path(), 4 << 20).unwrap();
+        assert!(counted.number_fault.unwrap().contains("number"));
+        assert_eq!((counted.missing, all(&readable, 1 << 20).0.len()), (0, 1));
     }
 
     #[test]

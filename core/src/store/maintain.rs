@@ -33,6 +33,11 @@ pub struct CheckReport {
     pub size_on_disk: u64,
     /// Durable commits that are missing: the database cuts off what follows damage in its log.
     pub missing_commits: u64,
+    /// Why the database does not say how many commits it holds; some may be missing then.
+    pub number_fault: Option<String>,
+    /// What is wrong with the file `commits`. Until the next start writes it anew, a loss of commits goes
+    /// unnoticed.
+    pub commits_fault: Option<&'static str>,
     /// Files of an interrupted start; the next start moves them out of the way.
     pub set_aside: Vec<PathBuf>,
     /// Folders of an interrupted compaction, check or export.
@@ -42,7 +47,7 @@ pub struct CheckReport {
 impl CheckReport {
     /// Whether every record can be read and none is missing.
     pub fn is_sound(&self) -> bool {
-        self.damage.damaged == 0 && self.missing_commits == 0
+        self.damage.damaged == 0 && self.missing_commits == 0 && self.number_fault.is_none()
     }
 
     /// Bytes of all sound records.
@@ -60,7 +65,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, MaintenanceError> {
     let copy = Copy::of(&directory)?;
     let damaged = |reason: Failure| OpenError::Damaged { dir: dir.to_owned(), reason: reason.to_string() };
     let cache_bytes = StoreConfig::default().cache_bytes;
-    let (database, missing_commits) =
+    let (database, counted) =
         Database::open_readable(copy.folder(), cache_bytes).map_err(|fault| fault.told_of(dir))?;
     let mut tables = Table::ALL.map(|table| TableReport { table, records: 0, bytes: 0 });
     let mut damage = ScanReport::default();
@@ -77,7 +82,16 @@ pub fn check(dir: &Path) -> Result<CheckReport, MaintenanceError> {
         .map_err(damaged)?;
     let size_on_disk = database.size_on_disk().map_err(StoreError::Database)?;
     drop(database);
-    Ok(CheckReport { tables: tables.to_vec(), damage, size_on_disk, missing_commits, set_aside, leftovers })
+    Ok(CheckReport {
+        tables: tables.to_vec(),
+        damage,
+        size_on_disk,
+        missing_commits: counted.missing,
+        number_fault: counted.number_fault.map(|reason| reason.to_string()),
+        commits_fault: counted.file_fault,
+        set_aside,
+        leftovers,
+    })
 }
 
 /// What compacting did.

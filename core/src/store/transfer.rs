@@ -95,12 +95,17 @@ pub struct ExportReport {
     pub unreadable: Vec<String>,
     /// Durable commits that are missing: the database cuts off what follows damage in its log.
     pub missing_commits: u64,
+    /// Why the database does not say how many commits it holds; some may be missing then.
+    pub number_fault: Option<String>,
 }
 
 impl ExportReport {
     /// Whether nothing was left out.
     pub fn is_complete(&self) -> bool {
-        self.damage.damaged == 0 && self.unreadable.is_empty() && self.missing_commits == 0
+        self.damage.damaged == 0
+            && self.unreadable.is_empty()
+            && self.missing_commits == 0
+            && self.number_fault.is_none()
     }
 }
 
@@ -116,10 +121,13 @@ pub fn export(
 ) -> Result<ExportReport, MaintenanceError> {
     let directory = Directory::open(dir, Access::Existing)?;
     let copy = Copy::of(&directory)?;
-    let (database, missing_commits) =
-        Database::open_readable(copy.folder(), StoreConfig::default().cache_bytes)
-            .map_err(|fault| fault.told_of(dir))?;
-    let mut report = ExportReport { missing_commits, ..ExportReport::default() };
+    let (database, counted) = Database::open_readable(copy.folder(), StoreConfig::default().cache_bytes)
+        .map_err(|fault| fault.told_of(dir))?;
+    let mut report = ExportReport {
+        missing_commits: counted.missing,
+        number_fault: counted.number_fault.map(|reason| reason.to_string()),
+        ..ExportReport::default()
+    };
     line(out, &Head { export: TITLE.to_owned(), format: FORMAT })?;
     for table in Table::ALL {
         export_table(&database, table, out, render, progress, &mut report)?;
