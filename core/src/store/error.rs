@@ -105,8 +105,8 @@ pub enum LoadError {
     },
     /// More records cannot be read than a few faulty ones: something is wrong with the whole store.
     #[error(
-        "more than {limit} device records cannot be read. Nothing was changed. Keep a copy of the directory, run \
-         `callboard store check` on the copy, and restore the last export into a new directory with \
+        "more than {limit} device records cannot be read. No record was changed. Copy the data directory before \
+         you try anything else, run `callboard store check`, and restore the last export into a new directory with \
          `callboard store import`"
     )]
     TooManyUnreadable {
@@ -115,7 +115,8 @@ pub enum LoadError {
     },
 }
 
-/// Why a store directory was not opened. Nothing in it was changed, unless the text says so.
+/// Why a store directory was not opened. No record in it was changed; but opening the database cuts off what
+/// it takes for the torn end of its log.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A value of the configuration is out of its range.
@@ -171,8 +172,9 @@ pub enum OpenError {
     },
     /// The data cannot be read.
     #[error(
-        "the store in {} is damaged: {reason}. Nothing was deleted. Keep a copy of the directory, run \
-         `callboard store check` on the copy, and restore the last export into a new directory with \
+        "the store in {} is damaged: {reason}. Copy the data directory before you try anything else: whenever \
+         the database is opened, it cuts off what it takes for the torn end of its log. Then run `callboard store check`, \
+         and restore the last export into a new directory with \
          `callboard store import`",
         .dir.display()
     )]
@@ -186,7 +188,8 @@ pub enum OpenError {
     /// database cuts off what follows the damage.
     #[error(
         "the store in {} is damaged: its newest {commits} commits are missing, although they had been made durable. \
-         Keep a copy of the directory and restore the last backup; or take over what is readable: \
+         What follows the damage in the log was cut off when the database was opened. Copy the data directory before you \
+         try anything else, and restore the last backup; or take over what is readable: \
          `callboard store export` from this directory, `callboard store import` into a new one",
         .dir.display()
     )]
