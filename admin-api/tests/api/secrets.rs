@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use callboard_core::device::{DeviceUpdate, SecurityChange};
+use callboard_core::device::{DeviceUpdate, Offered, SecurityChange};
+use callboard_core::pki::Series;
+use callboard_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{Rig, TOKEN};
@@ -104,14 +106,21 @@ async fn credentials_handed_out_are_shown_by_serial_only() {
     rig.device("00:00:00:00:00:01", &[]);
     let path = "/devices/00:00:00:00:00:01";
     rig.put(&format!("{path}/secure-mode"), "", &json!({ "mode": "no-pin" })).await.expect(200);
-    let sent = SecurityChange::Sent {
-        serial: "0a0b".into(),
-        expires: callboard_core::time::Timestamp::from_millis(1),
-    };
-    let update = DeviceUpdate { security: Some(sent), ..DeviceUpdate::default() };
     let id = path.rsplit('/').next().unwrap().parse().unwrap();
-    rig.service.fleet.update_detached(&id, false, |device| Ok(update.apply(device))).unwrap();
+    let ends = Timestamp::from_millis(1);
+    let series = Series::new(7);
+    let serial = format!("{}0a0b", series.to_hex());
+    let security = rig.service.fleet.get(&id).unwrap().security.clone();
+    let offered = SecurityChange::Offered {
+        offered: Offered::series(series, ends, ends),
+        choice: (security.mode, security.since),
+    };
+    let sent = SecurityChange::Sent { serial: serial.as_str().into(), expires: ends };
+    for step in [offered, sent] {
+        let update = DeviceUpdate { security: Some(step), ..DeviceUpdate::default() };
+        rig.service.fleet.update_detached(&id, false, |device| Ok(update.apply(device))).unwrap();
+    }
     let mode = rig.get(path).await.expect(200)["secure_mode"].clone();
-    assert_eq!((&mode["certificate_serial"], &mode["sent"]), (&json!("0a0b"), &json!(true)));
+    assert_eq!((&mode["certificate_serial"], &mode["sent"]), (&json!(serial), &json!(true)));
     assert_eq!(mode["certificate_expires"], "1970-01-01T00:00:00.001Z");
 }
