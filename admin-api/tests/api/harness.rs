@@ -47,7 +47,7 @@ impl Random for Counter {
 struct NoCredentials;
 
 impl CredentialSource for NoCredentials {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr, _: Timestamp) -> bool {
+    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
         false
     }
 

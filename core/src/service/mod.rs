@@ -34,7 +34,7 @@ pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Credentials, IssueErro
 pub trait CredentialSource: Send + Sync + 'static {
     /// Whether [`CredentialSource::issue`] would refuse a start-up of `device` from `source` now: so that it ends no
     /// flow of that device in vain.
-    fn is_busy(&self, device: &DeviceId, source: IpAddr, now: Timestamp) -> bool;
+    fn is_busy(&self, device: &DeviceId, source: IpAddr) -> bool;
 
     /// Make credentials for a device whose message came from `source`, with a certificate of `series`. If the promise is
     /// dropped nobody gets them.

@@ -391,7 +391,7 @@ impl Service {
         }
         // Before a flow begins: it would end one that may still come to its end.
         if *request.door == Door::Default && self.is_enabling(device) {
-            let busy = self.around.credentials.is_busy(device, request.source, self.now());
+            let busy = self.around.credentials.is_busy(device, request.source);
             if busy {
                 return Some(OverloadCause::Credentials);
             }

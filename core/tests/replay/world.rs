@@ -125,7 +125,7 @@ impl PaperCredentials {
 }
 
 impl CredentialSource for PaperCredentials {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr, _: Timestamp) -> bool {
+    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
         self.busy.load(Ordering::Relaxed)
     }
 

@@ -107,8 +107,7 @@ impl std::fmt::Debug for Issuer {
 }
 
 impl CredentialSource for Issuer {
-    fn is_busy(&self, device: &DeviceId, source: IpAddr, _: Timestamp) -> bool {
-        // By a clock of its own, which nobody sets back.
+    fn is_busy(&self, device: &DeviceId, source: IpAddr) -> bool {
         self.line.is_closed(device, source)
     }
 

@@ -46,7 +46,7 @@ impl Random for Still {
 }
 
 impl CredentialSource for Still {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr, _: Timestamp) -> bool {
+    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
         false
     }
 
