@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
@@ -12,6 +14,8 @@ use callboard_core::store::{
     MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact, export, import,
 };
 
+use files::{copy, value_of};
+
 const RECORDS: u64 = 400;
 
 fn config() -> StoreConfig {
@@ -20,23 +24,6 @@ fn config() -> StoreConfig {
         flush_spacing: Duration::ZERO,
         cache_bytes: 4 << 20,
         ..StoreConfig::default()
-    }
-}
-
-fn value_of(at: u64) -> Vec<u8> {
-    (0..1_500_u64).map(|byte| ((byte * 31) ^ (at * 7)).to_le_bytes()[0]).collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod files;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 use callboard_core::store::{
     CommitError, Health, OpenError, SledStore, Store, StoreConfig, StoreError, SubmitError, Table, Write,
 };
+
+use files::{copy, value_of};
 
 const LONG: Duration = Duration::from_mins(1);
 const MIB: u64 = 1024 * 1024;
@@ -214,23 +218,6 @@ fn a_scan_runs_beside_commits() {
         })
         .unwrap();
     assert_eq!(seen, (0..800).map(|at| format!("{at:04}")).collect::<Vec<_>>());
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-fn value_of(at: u64) -> Vec<u8> {
-    (0..1_500_u64).map(|byte| ((byte * 31) ^ (at * 7)).to_le_bytes()[0]).collect()
 }
 
 /// A store with 400 records that was closed.

@@ -91,31 +91,8 @@ impl<W: io::Write> io::Write for Clean<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use parking_lot::Mutex;
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl<'a> MakeWriter<'a> for Sink {
-        type Writer = Self;
-        fn make_writer(&'a self) -> Self {
-            self.clone()
-        }
-    }
+    use crate::telemetry::sink::Sink;
 
     fn logged(filter: &str, format: LogFormat) -> String {
         let sink = Sink::default();
@@ -127,7 +104,7 @@ mod tests {
             tracing::info!(device = "00:1a:e8:0a:0b:0c", "registered");
             tracing::debug!(error = %"two\nlines \u{202e}\u{9b}\u{2028}\u{1fffe}", "not by default\u{1b}[31m");
         });
-        String::from_utf8(sink.0.lock().clone()).unwrap()
+        sink.text()
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod logs;
 mod metrics;
 mod process;
 mod runtime;
+#[cfg(test)]
+pub(crate) mod sink;
 
 pub use door::Door;
 pub use health::{Cause, Health};

@@ -1,6 +1,5 @@
 //! The handler behind a real door: what a dialogue leaves in the log.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,13 +14,13 @@ use callboard_core::service::{
 };
 use callboard_core::store::MemoryStore;
 use callboard_core::time::{Clock, Random, Timestamp};
-use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{LargeBodies, Mode, WpiHandler, WpiLimits};
 use crate::listen::{self, Door, Shutdown, bind, serve};
+use crate::telemetry::sink::Sink;
 
 const OPENING: &str = r#"<WorkpointMessage><Message nonce="AA01" maxItems="-1">
 <ReasonForContact>start-up</ReasonForContact><ItemList><Item name="mac-addr">00:1a:e8:0a:0b:0c</Item>
@@ -52,19 +51,6 @@ impl CredentialSource for Still {
 
     fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
         Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
-    }
-}
-
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -111,12 +97,11 @@ async fn post(address: SocketAddr, cookie: &str, body: &str) -> String {
 #[tokio::test]
 async fn all_lines_of_a_flow_carry_its_number() {
     let sink = Sink::default();
-    let log = sink.clone();
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || sink.clone())
+        .with_writer(sink.clone())
         .finish();
     let _here = tracing::subscriber::set_default(subscriber);
 
@@ -132,7 +117,7 @@ async fn all_lines_of_a_flow_carry_its_number() {
     shutdown.drain();
     door.await.unwrap();
 
-    let text = String::from_utf8(log.0.lock().clone()).unwrap();
+    let text = sink.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let said = |message: &str| lines.iter().filter(|line| line["message"] == message).collect::<Vec<_>>();
     let ended = said("flow ended");
