@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::MaintenanceError;
-use super::directory::Directory;
+use super::directory::{Directory, remove_folder};
 use super::space::free_bytes_of;
 
 /// Beside the records, on the same file system; an interrupted run's is reported and removed as a leftover.
@@ -25,7 +25,7 @@ impl Copy {
     pub(super) fn of(directory: &Directory) -> Result<Self, MaintenanceError> {
         let folder = directory.path().join(FOLDER);
         let records = directory.records();
-        remove(&folder).map_err(failed("removing the copy of an interrupted run"))?;
+        remove_folder(&folder).map_err(failed("removing the copy of an interrupted run"))?;
         let needed_bytes = bytes_of(&records).map_err(failed("reading the store"))?.saturating_add(SPARE);
         let free_bytes = free_bytes_of(directory.path()).map_err(failed("asking for the free space"))?;
         if free_bytes < needed_bytes {
@@ -44,7 +44,7 @@ impl Copy {
 impl Drop for Copy {
     fn drop(&mut self) {
         // Threads of the closed database may still have a hand on it for a moment.
-        if let Err(error) = remove(&self.folder).or_else(|_| remove(&self.folder)) {
+        if let Err(error) = remove_folder(&self.folder).or_else(|_| remove_folder(&self.folder)) {
             tracing::warn!(%error, folder = %self.folder.display(), "the copy was not removed");
         }
     }
@@ -52,13 +52,6 @@ impl Drop for Copy {
 
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> MaintenanceError {
     move |source| MaintenanceError::Io { action, source }
-}
-
-fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn bytes_of(folder: &Path) -> io::Result<u64> {

@@ -118,12 +118,7 @@ impl Directory {
     /// Starts over with an empty folder. Only for a store that never became ready.
     fn begin(&self) -> Result<(), OpenError> {
         let records = self.records();
-        match fs::remove_dir_all(&records) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("empty", &records, source));
-            }
-            _ => {}
-        }
+        remove_folder(&records).map_err(|source| failed("empty", &records, source))?;
         write_marker(&self.dir, &self.marker).map_err(|source| failed("write", &self.dir, source))
     }
 
@@ -158,10 +153,8 @@ impl Directory {
     pub(super) fn fresh_records(&self) -> io::Result<(u32, PathBuf)> {
         let number = self.marker.records.wrapping_add(1);
         let folder = self.folder(number);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok((number, folder)),
-        }
+        remove_folder(&folder)?;
+        Ok((number, folder))
     }
 
     fn folder(&self, number: u32) -> PathBuf {
@@ -187,7 +180,7 @@ impl Directory {
         fs::remove_dir_all(former)
     }
 
-    /// Folders of records that are not the valid one: left by a compaction that was interrupted.
+    /// Folders of records that are not the valid one: left by a compaction or a look into a copy that was interrupted.
     pub(super) fn leftovers(&self) -> Vec<PathBuf> {
         let valid = self.records();
         let Ok(entries) = fs::read_dir(&self.dir) else { return Vec::new() };
@@ -315,6 +308,14 @@ pub(super) fn finish_import(dir: &Path) -> Result<(), OpenError> {
     };
     let mut this = Directory { dir: dir.to_owned(), marker, _lock: lock };
     this.mark_ready().map_err(|source| failed("write", dir, source))
+}
+
+/// Removes a folder with all that is in it, if it is there.
+pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Removes the store in `dir`, which is closed, if it is still that of an unfinished import. What is not of
