@@ -130,7 +130,7 @@ impl Line {
         Some(Self::turn(permit, place))
     }
 
-    /// Take a turn if it comes at once: whoever can do without for now neither waits nor goes before one who waits.
+    /// Take a turn if it comes at once: for a renewal, which neither waits nor goes before one who waits.
     pub(super) fn enter_if_idle(self: &Arc<Self>, device: &DeviceId, address: IpAddr) -> Option<Turn> {
         let place = self.take_place(device, self.source(address))?;
         // Whoever waits for a permit gets the next one before this does.

@@ -139,7 +139,7 @@ pub struct Need {
     pub device: DeviceId,
     /// The password that opens the pack (the PIN without its TAN), or none for bootstrapping without PIN.
     pub password: Option<Secret>,
-    /// They take the place of others: the phone can do without for now.
+    /// They take the place of others, which stay good until they end.
     pub renews: bool,
 }
 

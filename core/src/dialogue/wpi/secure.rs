@@ -161,11 +161,11 @@ impl Flow {
         // Most phones take a certificate into use when they start. One that was given it and does not start may not have
         // got it: it is given another, but not at each call.
         let lately = |given| given <= ctx.now && ctx.now.since(given) < RENEWAL_PAUSE;
-        let given = security.series().is_some() && security.last_offer().is_some_and(lately);
+        let given = security.last_offer().is_some_and(lately);
         self.to_do.renewal = (starts || !given) && security.certificate_expires.is_some_and(due);
     }
 
-    /// Whether credentials that the flow asks for take the place of others: the phone can do without for now.
+    /// Whether credentials that the flow asks for take the place of others, which stay good until they end.
     pub fn renews(&self) -> bool {
         self.base.security.mode == SecureMode::Secure
     }
