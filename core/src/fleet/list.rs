@@ -68,23 +68,20 @@ struct Search {
     /// In lower case.
     text: String,
     /// As a part of a MAC address.
-    mac: Option<String>,
+    mac: Option<MacPart>,
 }
 
 impl Search {
     fn new(text: &str) -> Self {
         let text = text.to_lowercase();
-        Self { mac: mac_digits(&text), text }
+        Self { mac: MacPart::parse(&text), text }
     }
 
     fn is_in(&self, device: &Device) -> bool {
         let identity = &device.identity;
         let has = |own: &str| own.contains(&self.text);
         has(&device.id.to_string())
-            || self
-                .mac
-                .as_ref()
-                .is_some_and(|digits| device.id.mac().is_some_and(|mac| hex(mac).contains(digits.as_str())))
+            || self.mac.as_ref().is_some_and(|part| device.id.mac().is_some_and(|mac| part.is_in(mac)))
             || device.contacts.source.is_some_and(|source| has(&source.to_string()))
             || [
                 &*identity.e164,
@@ -99,22 +96,49 @@ impl Search {
     }
 }
 
-/// The digits of a text that is written like a MAC address or a part of one: `001ae8`, `00-1a-e8`, `001a.e812`. Other
-/// numbers, such as IP addresses, are none.
-fn mac_digits(text: &str) -> Option<String> {
-    let is_separator = |c: char| matches!(c, ':' | '-' | '.');
-    let text = text.trim().trim_matches(is_separator);
-    // Shorter ones would be found in too many addresses.
-    let written_so = match text.chars().find(|c| is_separator(*c)) {
-        None => text.len() >= 6,
-        Some('.') => {
-            text.split('.').all(|group| group.len() <= 4) && text.split('.').any(|group| group.len() == 4)
-        }
-        Some(separator) => text.split(separator).all(|group| group.len() == 2),
-    };
-    let digits: String = text.chars().filter(|c| !is_separator(*c)).collect();
-    let fits = written_so && digits.len() <= 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    fits.then_some(digits)
+/// A MAC address or a part of one, as it is written: `001ae8`, `00-1a-e8`, `001a.e812`.
+struct MacPart {
+    /// Without separators, in lower case.
+    digits: String,
+    /// Digits between two separators; 1 without any, so that a run of digits is found anywhere.
+    group: usize,
+    /// Digits before the first separator.
+    first: usize,
+}
+
+impl MacPart {
+    /// `None` for other texts and numbers, such as IP addresses. `text` is in lower case.
+    fn parse(text: &str) -> Option<Self> {
+        let is_separator = |c: char| matches!(c, ':' | '-' | '.');
+        let text = text.trim().trim_matches(is_separator);
+        let separator = text.chars().find(|c| is_separator(*c));
+        let groups: Vec<&str> =
+            separator.map_or_else(|| vec![text], |separator| text.split(separator).collect());
+        let first = groups[0].len();
+        let (group, written_so) = match separator {
+            // Shorter ones would be found in too many addresses.
+            None => (1, first >= 6),
+            // The outer groups may be cut.
+            Some('.') => {
+                let inner = &groups[1..groups.len() - 1];
+                let whole = |group: &&str| group.len() == 4;
+                let fits = groups.iter().all(|group| group.len() <= 4) && inner.iter().all(whole);
+                (4, fits && groups.iter().any(whole))
+            }
+            Some(_) => (2, groups.iter().all(|group| group.len() == 2)),
+        };
+        let digits = groups.concat();
+        let fits = written_so && digits.len() <= 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        fits.then_some(Self { digits, group, first })
+    }
+
+    /// Whether it is a part of this address, with its separators where those of the address are.
+    fn is_in(&self, mac: [u8; 6]) -> bool {
+        let mac = hex(mac);
+        // Every place: they may overlap.
+        (0..mac.len())
+            .any(|at| (at + self.first).is_multiple_of(self.group) && mac[at..].starts_with(&self.digits))
+    }
 }
 
 fn hex(mac: [u8; 6]) -> String {
