@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use callboard_core::store::{
-    MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact, export, import,
+    CommitsFault, MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact,
+    export, import,
 };
 
 use files::{copy, value_of};
@@ -126,6 +127,35 @@ fn what_is_readable_of_a_damaged_store_moves_to_a_new_one() {
     import(new.path(), &config(), &mut text.as_slice(), &mut |_| ()).unwrap();
     let (store, _) = SledStore::open(new.path(), &config()).unwrap();
     assert_eq!(count(&store), exported.records);
+}
+
+#[test]
+fn a_damaged_file_of_commits_is_told_because_it_hides_what_is_missing() {
+    let whole = tempfile::tempdir().unwrap();
+    killed(whole.path());
+    let dir = tempfile::tempdir().unwrap();
+    let cut = (10..90).step_by(10).any(|percent| {
+        copy(whole.path(), dir.path());
+        flip(dir.path(), percent);
+        check(dir.path()).is_ok_and(|report| report.missing_commits > 0)
+    });
+    assert!(cut, "no place cuts the log off");
+    let commits = dir.path().join("records-1/commits");
+    let reports = || {
+        let exported = export(dir.path(), &mut Vec::new(), None, &mut |_| ()).unwrap();
+        (check(dir.path()).unwrap(), exported)
+    };
+    fs::write(&commits, "rubbish").unwrap();
+    let (checked, exported) = reports();
+    assert_eq!((exported.missing_commits, exported.commits_fault), (0, Some(CommitsFault::Damaged)));
+    assert_eq!((checked.missing_commits, checked.commits_fault), (0, Some(CommitsFault::Damaged)));
+    assert!(!exported.is_complete() && !checked.is_sound());
+    // One that is not there is told, and no more: a loss of power may take it.
+    fs::remove_file(&commits).unwrap();
+    let (checked, exported) = reports();
+    let faults = (checked.commits_fault, exported.commits_fault);
+    assert_eq!(faults, (Some(CommitsFault::Missing), Some(CommitsFault::Missing)));
+    assert!(exported.is_complete() && checked.is_sound());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use callboard_core::device;
 use callboard_core::fleet::FleetLimits;
 use callboard_core::item::Dictionary;
 use callboard_core::policy;
-use callboard_core::store::{self, ExportReport, MaintenanceError, StoreConfig, Table};
+use callboard_core::store::{self, CommitsFault, ExportReport, MaintenanceError, StoreConfig, Table};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(crate) enum StoreCommand {
     /// store, which needs its space for the time, and changes nothing. Exit code 3 if something is wrong.
     Check(Place),
     /// Write every readable record as a line of JSON. Works on a copy as `check` does. Exit code 3 if something had to
-    /// be left out.
+    /// be left out, or may be missing.
     Export {
         #[command(flatten)]
         place: Place,
@@ -102,10 +102,7 @@ fn check(dir: &Path) -> anyhow::Result<ExitCode> {
         let _ = writeln!(text, "missing: {}", unknown(reason));
     }
     if let Some(fault) = report.commits_fault {
-        let _ = writeln!(
-            text,
-            "the file `commits` {fault}: whether commits are missing is not known; the next start writes it anew"
-        );
+        let _ = writeln!(text, "{}", unmarked(fault));
     }
     say(&text);
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
@@ -126,6 +123,12 @@ fn unknown(reason: &str) -> String {
     format!("unknown how many of the newest commits: {reason}")
 }
 
+fn unmarked(fault: CommitsFault) -> String {
+    format!(
+        "the file `commits` {fault}: whether commits are missing is not known; the next start writes it anew"
+    )
+}
+
 fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
     let report = if to == Path::new("-") {
         export_to(dir, &mut BufWriter::new(io::stdout().lock()))?
@@ -143,6 +146,9 @@ fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
     }
     if let Some(reason) = &report.number_fault {
         complain(&format!("missing: {}", unknown(reason)));
+    }
+    if let Some(fault) = report.commits_fault {
+        complain(&unmarked(fault));
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
@@ -255,6 +261,15 @@ mod tests {
         let whole = fs::read(&to).unwrap();
         assert!(export_to_file(&store, &to).is_err(), "written over");
         assert_eq!(fs::read(&to).unwrap(), whole);
+
+        let commits = store.join("records-1/commits");
+        let saved = fs::read(&commits).unwrap();
+        let third = dir.path().join("third");
+        fs::write(&commits, "rubbish").unwrap();
+        assert_eq!(check(&store).unwrap(), ExitCode::from(DAMAGED));
+        assert_eq!(export(&store, &third).unwrap(), ExitCode::from(DAMAGED));
+        fs::write(&commits, saved).unwrap();
+        assert_eq!(check(&store).unwrap(), ExitCode::SUCCESS);
 
         fs::write(store.join("records-1/db"), "rubbish").unwrap();
         let other = dir.path().join("other");

@@ -6,6 +6,7 @@
 //! kill it is still there, and after a loss of power it may be older than the database, but not newer.
 
 use std::cell::Cell;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -21,12 +22,30 @@ pub(super) const FILE: &str = "commits";
 const TITLE: [u8; 8] = *b"commits1";
 const BYTES: usize = TITLE.len() + 8 + 4;
 
+/// Why the file `commits` does not say how many commits were durable: whether some are missing is unknown then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitsFault {
+    /// It is not there, or empty. It is never synced: a loss of power may have taken it.
+    Missing,
+    /// It holds something else. It fits into one sector: what damaged it may have damaged the database.
+    Damaged,
+}
+
+impl fmt::Display for CommitsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "is missing or empty",
+            Self::Damaged => "is damaged",
+        })
+    }
+}
+
 /// The file that says how many commits were durable.
 pub(super) struct Mark {
     file: File,
     /// What it says; `None` when it says nothing that can be read.
     noted: Cell<Option<u64>>,
-    fault: Option<&'static str>,
+    fault: Option<CommitsFault>,
     warned: Cell<bool>,
 }
 
@@ -41,17 +60,17 @@ impl Mark {
         let noted = decode(&bytes);
         let fault = match noted {
             Some(_) => None,
-            None if bytes.is_empty() => Some("is missing or empty"),
+            None if bytes.is_empty() => Some(CommitsFault::Missing),
             None => {
                 tracing::warn!("the store's file {FILE} is damaged; whether commits are missing is unknown");
-                Some("is damaged")
+                Some(CommitsFault::Damaged)
             }
         };
         Ok(Self { file, noted: Cell::new(noted), fault, warned: Cell::new(false) })
     }
 
     /// What was wrong with the file when it was opened.
-    pub(super) fn fault(&self) -> Option<&'static str> {
+    pub(super) fn fault(&self) -> Option<CommitsFault> {
         self.fault
     }
 
@@ -89,7 +108,7 @@ pub(super) struct Counted {
     /// Why the database does not say how many it holds.
     pub(super) number_fault: Option<Arc<str>>,
     /// Why the file beside it does not say how many there were.
-    pub(super) file_fault: Option<&'static str>,
+    pub(super) file_fault: Option<CommitsFault>,
 }
 
 fn encode(commits: u64) -> [u8; BYTES] {
@@ -133,9 +152,11 @@ mod tests {
         }
         // What is unknown is written anew, and whole.
         let long = [whole.as_slice(), b"more".as_slice()].concat();
-        for (bytes, fault) in
-            [(&[][..], "is missing or empty"), (&whole[1..], "is damaged"), (&long, "is damaged")]
-        {
+        for (bytes, fault) in [
+            (&[][..], CommitsFault::Missing),
+            (&whole[1..], CommitsFault::Damaged),
+            (&long, CommitsFault::Damaged),
+        ] {
             fs::write(&path, bytes).unwrap();
             let mark = Mark::open(&path).unwrap();
             assert_eq!(mark.fault(), Some(fault));

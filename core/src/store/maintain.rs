@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::commits::CommitsFault;
 use super::copy::Copy;
 use super::database::{Database, Failure};
 use super::directory::{Access, Directory};
@@ -37,7 +38,7 @@ pub struct CheckReport {
     pub number_fault: Option<String>,
     /// What is wrong with the file `commits`. Until the next start writes it anew, a loss of commits goes
     /// unnoticed.
-    pub commits_fault: Option<&'static str>,
+    pub commits_fault: Option<CommitsFault>,
     /// Files of an interrupted start; the next start moves them out of the way.
     pub set_aside: Vec<PathBuf>,
     /// Folders of an interrupted compaction, check or export.
@@ -45,9 +46,12 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether every record can be read and none is missing.
+    /// Whether every record can be read and none is missing. That the file `commits` is missing is no damage.
     pub fn is_sound(&self) -> bool {
-        self.damage.damaged == 0 && self.missing_commits == 0 && self.number_fault.is_none()
+        self.damage.damaged == 0
+            && self.missing_commits == 0
+            && self.number_fault.is_none()
+            && self.commits_fault != Some(CommitsFault::Damaged)
     }
 
     /// Bytes of all sound records.

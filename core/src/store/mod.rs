@@ -35,6 +35,7 @@ mod writer;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+pub use commits::CommitsFault;
 pub use config::StoreConfig;
 pub use directory::STORE_FORMAT;
 pub use error::{CommitError, LoadError, MaintenanceError, OpenError, StoreError, SubmitError};

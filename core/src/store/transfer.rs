@@ -22,6 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use super::commits::CommitsFault;
 use super::copy::Copy;
 use super::database::Database;
 use super::directory::{Access, Directory};
@@ -97,15 +98,18 @@ pub struct ExportReport {
     pub missing_commits: u64,
     /// Why the database does not say how many commits it holds; some may be missing then.
     pub number_fault: Option<String>,
+    /// What is wrong with the file `commits`: it does not tell whether commits are missing.
+    pub commits_fault: Option<CommitsFault>,
 }
 
 impl ExportReport {
-    /// Whether nothing was left out.
+    /// Whether nothing was left out, as far as can be told. That the file `commits` is missing is no damage.
     pub fn is_complete(&self) -> bool {
         self.damage.damaged == 0
             && self.unreadable.is_empty()
             && self.missing_commits == 0
             && self.number_fault.is_none()
+            && self.commits_fault != Some(CommitsFault::Damaged)
     }
 }
 
@@ -126,6 +130,7 @@ pub fn export(
     let mut report = ExportReport {
         missing_commits: counted.missing,
         number_fault: counted.number_fault.map(|reason| reason.to_string()),
+        commits_fault: counted.file_fault,
         ..ExportReport::default()
     };
     line(out, &Head { export: TITLE.to_owned(), format: FORMAT })?;
