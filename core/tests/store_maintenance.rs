@@ -185,6 +185,22 @@ fn a_compacted_store_holds_the_same_in_less_space() {
 }
 
 #[test]
+fn a_start_removes_the_copy_of_an_interrupted_check_and_tells_what_else_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &contents());
+    let (copy, other) = (dir.path().join("records-copy"), dir.path().join("records-7"));
+    for folder in [&copy, &other] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("db"), "as long as the store").unwrap();
+    }
+    let (store, report) = SledStore::open(dir.path(), &config()).unwrap();
+    assert!(!copy.exists() && other.exists());
+    assert_eq!(report.leftovers, [other]);
+    drop(store);
+    assert_eq!(read(dir.path()), contents());
+}
+
+#[test]
 fn a_check_counts_by_table() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &contents());

@@ -9,7 +9,7 @@ use super::MaintenanceError;
 use super::directory::{Directory, remove_folder};
 use super::space::free_bytes_of;
 
-/// Beside the records, on the same file system; an interrupted run's is reported and removed as a leftover.
+/// Beside the records, on the same file system; an interrupted run's is removed by whoever opens the store next.
 const FOLDER: &str = "records-copy";
 
 /// Space to leave free, and for the summary that the database writes when it opens.
@@ -46,6 +46,23 @@ impl Drop for Copy {
         // Threads of the closed database may still have a hand on it for a moment.
         if let Err(error) = remove_folder(&self.folder).or_else(|_| remove_folder(&self.folder)) {
             tracing::warn!(%error, folder = %self.folder.display(), "the copy was not removed");
+        }
+    }
+}
+
+/// Removes the copy of an interrupted run, which nobody else can be looking into: the directory is locked. One that stays
+/// is in nobody's way but takes space.
+pub(super) fn remove_interrupted(directory: &Directory) {
+    let folder = directory.path().join(FOLDER);
+    if folder.symlink_metadata().is_err() {
+        return;
+    }
+    match remove_folder(&folder) {
+        Ok(()) => {
+            tracing::info!(folder = %folder.display(), "removed the copy that an interrupted check or export left");
+        }
+        Err(error) => {
+            tracing::warn!(%error, folder = %folder.display(), "the copy that an interrupted check or export left stays");
         }
     }
 }

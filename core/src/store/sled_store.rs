@@ -7,6 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::copy;
 use super::database::{Chunk, Database, Failure};
 use super::directory::{Access, Directory};
 use super::shared::{ScanRequest, Shared};
@@ -38,7 +39,8 @@ pub struct OpenReport {
     pub size_on_disk: u64,
     /// Files of an interrupted start that were moved out of the way; nothing in them is needed.
     pub set_aside: Vec<PathBuf>,
-    /// Folders of an interrupted compaction; the next compaction removes them.
+    /// Folders of an interrupted compaction; the next compaction removes them. The copy of an interrupted check or
+    /// export is removed at once.
     pub leftovers: Vec<PathBuf>,
     /// How long it took.
     pub took: Duration,
@@ -123,6 +125,8 @@ fn prepare(
         return Err(OpenError::Config(faults));
     }
     let mut directory = Directory::open(dir, access)?;
+    // Before the question for space: it may be what fills the disk.
+    copy::remove_interrupted(&directory);
     refuse_full_disk(dir, config.min_free_bytes, space)?;
     let (database, set_aside) = open_database(&mut directory, config.cache_bytes)?;
     Ok((directory, database, set_aside))

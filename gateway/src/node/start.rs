@@ -214,6 +214,10 @@ async fn open_blocking(
         for path in &report.set_aside {
             tracing::warn!(file = %path.display(), "left by an interrupted start, moved aside");
         }
+        for folder in &report.leftovers {
+            let folder = folder.display();
+            tracing::warn!(%folder, "left by an interrupted compaction; the next one removes it");
+        }
         Ok((store, identity))
     })
     .await?

@@ -148,6 +148,20 @@ async fn a_data_directory_serves_one_server_at_a_time() {
 }
 
 #[tokio::test]
+async fn what_an_interrupted_command_left_is_removed_or_told() {
+    let launch = Server::new().await.stop().await;
+    let store = launch.data().join("store");
+    for name in ["records-copy", "records-7"] {
+        std::fs::create_dir(store.join(name)).unwrap();
+    }
+    let server = launch.start().await;
+    let line = server.log.line("left by an interrupted compaction").await;
+    assert!(line.contains("records-7"), "{line}");
+    server.log.line("removed the copy that an interrupted check or export left").await;
+    assert!(!store.join("records-copy").exists() && store.join("records-7").exists());
+}
+
+#[tokio::test]
 async fn a_taken_port_is_told_before_anything_is_made() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
