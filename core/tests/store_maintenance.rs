@@ -233,6 +233,26 @@ fn a_failed_import_removes_what_it_made() {
     assert!(!new.exists() && dir.path().exists());
 }
 
+#[test]
+fn an_import_that_does_not_even_open_its_store_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = dir.path().join("new");
+    // The folder of records can be made, and no file in it: its path would be longer than any may be.
+    let mut store = new.clone();
+    while store.as_os_str().len() < 3_830 {
+        store.push("x".repeat(200));
+    }
+    store.push("x".repeat(4_083 - store.as_os_str().len() - 1));
+    let outcome = import(&store, &config(), &mut b"".as_slice(), &mut |_| ());
+    assert!(matches!(outcome, Err(MaintenanceError::Open(_))), "{outcome:?}");
+    assert!(!new.exists() && dir.path().exists());
+    // Nor does one that is refused before it makes anything.
+    let wrong = StoreConfig { flush_bytes: 0, ..config() };
+    let outcome = import(&new, &wrong, &mut b"".as_slice(), &mut |_| ());
+    assert!(matches!(outcome, Err(MaintenanceError::Open(OpenError::Config(_)))), "{outcome:?}");
+    assert!(!new.exists());
+}
+
 /// An input during which somebody puts the key beside the new store, and which ends too soon.
 struct Meanwhile<'a> {
     text: &'a [u8],

@@ -318,19 +318,31 @@ pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the store in `dir`, which is closed, if it is still that of an unfinished import. What is not of
-/// the store stays.
+/// Removes the store in `dir`, which is closed, if it never became ready: that of an unfinished import, which may
+/// have ended at any point. What is not of the store stays.
 pub(super) fn remove_import(dir: &Path) -> Result<(), OpenError> {
+    match read_marker(dir)? {
+        Some(_) => {}
+        None if dir.symlink_metadata().is_err() => return Ok(()),
+        // The marker was never written.
+        None => refuse_foreign(dir, Access::Import)?,
+    }
     let lock = lock(dir)?;
-    let Some(marker) = read_marker(dir)?.filter(|marker| marker.state == State::Importing) else {
+    let marker = read_marker(dir)?.unwrap_or(Marker { records: 1, state: State::New });
+    if marker.state == State::Ready {
         return Err(OpenError::NotAStore { dir: dir.to_owned(), found: "no import is under way".to_owned() });
-    };
+    }
     let this = Directory { dir: dir.to_owned(), marker, _lock: lock };
     let records = this.records();
-    fs::remove_dir_all(&records).map_err(|source| failed("remove", &records, source))?;
-    for name in [MARKER, LOCK] {
+    remove_folder(&records).map_err(|source| failed("remove", &records, source))?;
+    for name in [MARKER, &temporary_marker(), LOCK] {
         let file = dir.join(name);
-        fs::remove_file(&file).map_err(|source| failed("remove", &file, source))?;
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &file, error));
+            }
+            _ => {}
+        }
     }
     fs::remove_dir(dir).map_err(|source| failed("remove", dir, source))
 }
@@ -460,6 +472,35 @@ mod tests {
         assert_eq!(fs::read(&moved[0]).unwrap(), b"half");
         assert!(directory.records().join("snap.00AA").exists());
         assert!(!directory.records().join("snap.00BB.generating").exists());
+    }
+
+    #[test]
+    fn an_import_is_removed_whatever_it_came_to_and_a_store_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("store");
+        remove_import(&store).unwrap();
+        assert!(!store.exists());
+        let steps: [&dyn Fn(); 4] = [
+            &|| drop(lock(&store).unwrap()),
+            &|| fs::write(store.join(temporary_marker()), "half").unwrap(),
+            &|| drop(Directory::open(&store, Access::Import).unwrap()),
+            &|| {
+                let mut directory = Directory::open(&store, Access::Import).unwrap();
+                fs::create_dir(directory.records()).unwrap();
+                directory.begin_import().unwrap();
+            },
+        ];
+        for step in steps {
+            fs::create_dir(&store).unwrap();
+            step();
+            remove_import(&store).unwrap();
+            assert!(!store.exists());
+        }
+        drop(ready(&store));
+        assert!(remove_import(&store).is_err() && Directory::open(&store, Access::Existing).is_ok());
+        let letter = dir.path().join("letter.txt");
+        fs::write(&letter, "dear").unwrap();
+        assert!(remove_import(dir.path()).is_err() && letter.exists() && !dir.path().join(LOCK).exists());
     }
 
     #[test]

@@ -208,9 +208,10 @@ pub struct ImportReport {
 /// Imports an export into the store in `dir`, which must be new or empty, or left by an interrupted import.
 ///
 /// Every record is durable when this returns. Memory is bounded by the commit queue and the longest
-/// record. `progress` is told the number of records read so far. After an error the store that the import made is
-/// removed, and the folders made for it unless they hold something else. After a crash, or when the directory was there before, it holds part of the records; nothing
-/// opens it but another import, which starts over.
+/// record. `progress` is told the number of records read so far. After an error the store that the import
+/// made is removed, and the folders made for it unless they hold something else. After a crash, or when the
+/// directory was there before, it holds part of the records; nothing opens it but another import, which
+/// starts over.
 pub fn import(
     dir: &Path,
     config: &StoreConfig,
@@ -218,10 +219,9 @@ pub fn import(
     progress: &mut dyn FnMut(u64),
 ) -> Result<ImportReport, MaintenanceError> {
     let made = first_missing(dir);
-    let store = SledStore::open_for_import(dir, config)?;
-    let outcome = import_into(&store, dir, config, input, progress);
-    // Closed before its files go.
-    drop(store);
+    // The store is closed before its files go.
+    let outcome = SledStore::open_for_import(dir, config)
+        .and_then(|store| import_into(&store, dir, config, input, progress));
     if let (Err(_), Some(made)) = (&outcome, made) {
         remove_import(dir, &made);
     }
