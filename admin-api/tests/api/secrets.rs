@@ -111,10 +111,8 @@ async fn credentials_handed_out_are_shown_by_serial_only() {
     let series = Series::new(7);
     let serial = format!("{}0a0b", series.to_hex());
     let security = rig.service.fleet.get(&id).unwrap().security.clone();
-    let offered = SecurityChange::Offered {
-        offered: Offered::series(series, ends, ends),
-        choice: (security.mode, security.since),
-    };
+    let offered =
+        SecurityChange::Offered { offered: Offered::series(series, ends, ends), choice: security.choice() };
     let sent = SecurityChange::Sent { serial: serial.as_str().into(), expires: ends };
     for step in [offered, sent] {
         let update = DeviceUpdate { security: Some(step), ..DeviceUpdate::default() };

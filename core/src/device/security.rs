@@ -138,6 +138,11 @@ impl Offered {
 const MAX_FORMER: usize = 8;
 
 impl Security {
+    /// The mode and when it was entered: tells one choice of an administrator from another.
+    pub const fn choice(&self) -> (SecureMode, Timestamp) {
+        (self.mode, self.since)
+    }
+
     /// Whether the phone may hold a certificate of ours.
     pub fn may_hold_certificate(&self) -> bool {
         self.certificate_serial.is_some() || !self.offered.is_empty()

@@ -55,7 +55,7 @@ pub enum SecurityChange {
     Offered {
         /// The series of the certificate in them.
         offered: Offered,
-        /// [`Security::mode`] and [`Security::since`] when they were asked for.
+        /// [`Security::choice`] when they were asked for.
         choice: (SecureMode, Timestamp),
     },
     /// The phone accepted its credentials.
@@ -77,10 +77,20 @@ pub enum SecurityChange {
     },
     /// The phone was told to leave secure mode.
     Left,
-    /// Bootstrapping failed.
-    Failed(Box<str>),
-    /// Bootstrapping failed because the TAN is wrong.
-    WrongTan(Box<str>),
+    /// Bootstrapping or leaving failed. Says nothing of a mode that was chosen meanwhile.
+    Failed {
+        /// Why, for people.
+        reason: Box<str>,
+        /// [`Security::choice`] when it was tried.
+        choice: (SecureMode, Timestamp),
+    },
+    /// Bootstrapping failed because the TAN is wrong. Says nothing of a PIN that was chosen meanwhile.
+    WrongTan {
+        /// For people.
+        reason: Box<str>,
+        /// [`Security::choice`] when the TAN was asked for.
+        choice: (SecureMode, Timestamp),
+    },
 }
 
 /// A step of a task.
@@ -157,7 +167,7 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
     let enabling = security.mode.is_enabling();
     match change {
         SecurityChange::Offered { offered, choice }
-            if choice == (security.mode, security.since)
+            if choice == security.choice()
                 && (enabling || security.mode == SecureMode::Secure) =>
         {
             security.offer(offered);
@@ -186,11 +196,11 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
             (security.certificate_serial, security.certificate_expires) = (None, None);
             security.offered.clear();
         }
-        SecurityChange::Failed(reason) => {
+        SecurityChange::Failed { reason, choice } if choice == security.choice() => {
             security.fault = Some(reason);
             security.sent = false;
         }
-        SecurityChange::WrongTan(reason) if enabling => {
+        SecurityChange::WrongTan { reason, choice } if enabling && choice == security.choice() => {
             security.fault = Some(reason);
             security.sent = false;
             security.wrong_tans = security.wrong_tans.saturating_add(1);
@@ -201,7 +211,8 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
         | SecurityChange::Secured { .. }
         | SecurityChange::Renewed { .. }
         | SecurityChange::Left
-        | SecurityChange::WrongTan(_) => {}
+        | SecurityChange::Failed { .. }
+        | SecurityChange::WrongTan { .. } => {}
     }
 }
 
@@ -269,7 +280,7 @@ mod tests {
     /// Handed out at this time, and ending a thousand later.
     fn offered(asked: &Device, series: Series, at: u64) -> SecurityChange {
         let (at, expires) = (Timestamp::from_millis(at), Timestamp::from_millis(at + 1_000));
-        let choice = (asked.security.mode, asked.security.since);
+        let choice = asked.security.choice();
         SecurityChange::Offered { offered: Offered::series(series, at, expires), choice }
     }
 
@@ -284,6 +295,25 @@ mod tests {
             assert!(!step(&changed, late.clone()).security.may_hold_certificate(), "{mode:?}");
         }
         assert_eq!(step(&device, late).security.series(), Some(Series::new(1)));
+    }
+
+    #[test]
+    fn what_failed_under_an_earlier_choice_does_not_count_against_a_new_one() {
+        let mut device = device();
+        let since = Timestamp::from_millis(1);
+        device.security = device.security.chosen(SecureMode::EnablingIndividualPin, since, None);
+        let choice = device.security.choice();
+        let mut anew = device.clone();
+        anew.security =
+            anew.security.chosen(SecureMode::EnablingIndividualPin, Timestamp::from_millis(2), None);
+        for (change, tans) in [
+            (SecurityChange::WrongTan { reason: "wrong".into(), choice }, 1),
+            (SecurityChange::Failed { reason: "wrong".into(), choice }, 0),
+        ] {
+            let failed = step(&device, change.clone()).security;
+            assert_eq!((failed.wrong_tans, failed.fault.as_deref()), (tans, Some("wrong")));
+            assert_eq!(step(&anew, change).security, anew.security);
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Service {
     ) -> Result<Step, WpiResponse> {
         let base = self.fleet.get(device).unwrap_or_else(|| Arc::new(Device::new(device.clone())));
         let now = self.now();
-        let (series, choice) = (base.security.series(), (base.security.mode, base.security.since));
+        let (series, choice) = (base.security.series(), base.security.choice());
         let mut step = Flow::open(&self.context(now, &self.templates.policy()), base, message, arrival);
         self.tell(&mut step);
         let Next::Need(need) = step.next else { return Ok(step) };
@@ -203,7 +203,7 @@ impl Service {
         self.save(device, Learned { update, ..Learned::default() }).await?;
         let Some(known) = self.fleet.get(device) else { return Err(Unsaved::Never) };
         let security = &known.security;
-        if (security.mode, security.since) == choice && security.knows(&made.serial) {
+        if security.choice() == choice && security.knows(&made.serial) {
             return Ok(());
         }
         // Another choice, or another flow of this device began a series. The phone gets what is right when it comes again.
@@ -290,7 +290,7 @@ impl Service {
         let device = flow.device().clone();
         let security = flow.abandon().update.security;
         let is_proof = |change: &SecurityChange| {
-            matches!(change, SecurityChange::WrongTan(_) | SecurityChange::Sent { .. })
+            matches!(change, SecurityChange::WrongTan { .. } | SecurityChange::Sent { .. })
         };
         let Some(security) = security.filter(is_proof) else { return };
         let update = DeviceUpdate { security: Some(security), ..DeviceUpdate::default() };
@@ -427,7 +427,8 @@ impl Service {
         if !known.security.mode.is_enabling() {
             return Ok(());
         }
-        let security = Some(SecurityChange::Failed(text.into()));
+        let choice = known.security.choice();
+        let security = Some(SecurityChange::Failed { reason: text.into(), choice });
         let update = DeviceUpdate { security, ..DeviceUpdate::default() };
         self.save_or_later(device, Learned { update, ..Learned::default() }).await
     }

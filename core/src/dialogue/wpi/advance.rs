@@ -158,9 +158,8 @@ impl Flow {
                 self.proceed(ctx, events)
             }
             Purpose::Bootstrap { .. } => {
-                self.learned.update.security =
-                    Some(SecurityChange::Failed("the phone refused its credentials".into()));
                 let text = "the phone refused its credentials";
+                self.security_failed(text);
                 events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, text));
                 Next::Finish(Reply::clean_up())
             }
@@ -172,7 +171,7 @@ impl Flow {
     /// The phone does not take `dls-mode-secure = 0`.
     fn stays_secure(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Next {
         let reason = "the phone does not leave secure mode";
-        self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
+        self.security_failed(reason);
         events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
         self.proceed(ctx, events)
     }
@@ -269,13 +268,13 @@ impl Flow {
         let any_refused = failed.iter().any(|entry| entry.status.is_some());
         match purpose {
             Purpose::Bootstrap { serial, expires } => {
-                self.learned.update.security = Some(if any_refused {
+                if any_refused {
                     let reason = "the phone refused some of its credentials";
+                    self.security_failed(reason);
                     events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
-                    SecurityChange::Failed(reason.into())
                 } else {
-                    SecurityChange::Sent { serial, expires }
-                });
+                    self.learned.update.security = Some(SecurityChange::Sent { serial, expires });
+                }
                 return Next::Finish(Reply::clean_up());
             }
             Purpose::Renew if any_refused => {

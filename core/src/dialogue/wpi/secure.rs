@@ -93,9 +93,15 @@ impl Flow {
     }
 
     fn bootstrapping_failed(&mut self, reason: &str, events: &mut Vec<EventDraft>) -> Next {
-        self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
+        self.security_failed(reason);
         events.push(EventDraft::about(&self.device, EventKind::SecureModeFailed, reason));
         Next::Finish(Reply::clean_up())
+    }
+
+    /// What was chosen when the flow began came to nothing.
+    pub(super) fn security_failed(&mut self, reason: &str) {
+        let choice = self.base.security.choice();
+        self.learned.update.security = Some(SecurityChange::Failed { reason: reason.into(), choice });
     }
 
     /// Go on with the credentials that [`Next::Need`] asked for. `nonce` and `digest` are those of the message that
@@ -238,7 +244,8 @@ impl Flow {
             ));
             return self.proceed(ctx, events);
         }
-        self.learned.update.security = Some(SecurityChange::WrongTan("wrong TAN from device".into()));
+        let (reason, choice) = ("wrong TAN from device".into(), self.base.security.choice());
+        self.learned.update.security = Some(SecurityChange::WrongTan { reason, choice });
         events.push(EventDraft::about(&self.device, EventKind::TanFailure, "the TAN does not match the PIN"));
         Next::Finish(Reply::clean_up_because(CleanUpReason::WrongTan))
     }
@@ -253,7 +260,7 @@ impl Flow {
     pub(super) fn bootstrapping_given_up(&mut self, reason: &str) {
         let proven = matches!(self.learned.update.security, Some(SecurityChange::Secured { .. }));
         if self.base.security.mode.is_enabling() && !proven {
-            self.learned.update.security = Some(SecurityChange::Failed(reason.into()));
+            self.security_failed(reason);
         }
     }
 }
