@@ -75,8 +75,8 @@ pub enum SecurityChange {
         /// Serial number (hex) of that certificate.
         serial: Box<str>,
     },
-    /// The phone was told to leave secure mode.
-    Left,
+    /// The phone left secure mode; how that is known, for people.
+    Left(&'static str),
     /// Bootstrapping or leaving failed. Says nothing of a mode that was chosen meanwhile.
     Failed {
         /// Why, for people.
@@ -91,6 +91,25 @@ pub enum SecurityChange {
         /// [`Security::choice`] when the TAN was asked for.
         choice: (SecureMode, Timestamp),
     },
+}
+
+impl SecurityChange {
+    /// Whether a device in this state takes the step. It does not if an administrator chose otherwise while the dialogue
+    /// went on: the choice stands.
+    pub fn is_taken_in(&self, security: &Security) -> bool {
+        let enabling = security.mode.is_enabling();
+        match self {
+            Self::Offered { choice, .. } => {
+                *choice == security.choice() && (enabling || security.mode == SecureMode::Secure)
+            }
+            Self::Sent { serial, .. } => enabling && security.is_present(serial),
+            Self::Secured { serial } => security.may_enter_with(serial),
+            Self::Renewed { serial } => security.mode == SecureMode::Secure && security.knows(serial),
+            Self::Left(_) => security.mode == SecureMode::Disabling,
+            Self::Failed { choice, .. } => *choice == security.choice(),
+            Self::WrongTan { choice, .. } => enabling && *choice == security.choice(),
+        }
+    }
 }
 
 /// A step of a task.
@@ -164,55 +183,40 @@ fn keep_newest<T>(list: &mut Vec<T>, most: usize) {
 
 fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
     let security = &mut device.security;
-    let enabling = security.mode.is_enabling();
+    if !change.is_taken_in(security) {
+        return;
+    }
     match change {
-        SecurityChange::Offered { offered, choice }
-            if choice == security.choice()
-                && (enabling || security.mode == SecureMode::Secure) =>
-        {
-            security.offer(offered);
-        }
-        SecurityChange::Sent { serial, expires } if enabling && security.is_present(&serial) => {
+        SecurityChange::Offered { offered, .. } => security.offer(offered),
+        SecurityChange::Sent { serial, expires } => {
             security.certificate_serial = Some(serial);
             security.certificate_expires = Some(expires);
             (security.sent, security.fault) = (true, None);
         }
-        SecurityChange::Secured { serial } if security.may_enter_with(&serial) => {
+        SecurityChange::Secured { serial } => {
             enter(security, SecureMode::Secure, at);
             hold(security, serial);
             // Those that were never seen may be in the hands of strangers.
             security.offered.clear();
             security.wrong_tans = 0;
         }
-        SecurityChange::Renewed { serial }
-            if security.mode == SecureMode::Secure && security.knows(&serial) =>
-        {
+        SecurityChange::Renewed { serial } => {
             // The others of its series were given over mutual TLS too: the phone may take a later one into use.
             security.offered.retain(|offered| offered.covers(&serial));
             hold(security, serial);
         }
-        SecurityChange::Left if security.mode == SecureMode::Disabling => {
+        SecurityChange::Left(_) => {
             enter(security, SecureMode::Off, at);
             (security.certificate_serial, security.certificate_expires) = (None, None);
             security.offered.clear();
         }
-        SecurityChange::Failed { reason, choice } if choice == security.choice() => {
-            security.fault = Some(reason);
-            security.sent = false;
+        SecurityChange::Failed { reason, .. } => {
+            (security.fault, security.sent) = (Some(reason), false);
         }
-        SecurityChange::WrongTan { reason, choice } if enabling && choice == security.choice() => {
-            security.fault = Some(reason);
-            security.sent = false;
+        SecurityChange::WrongTan { reason, .. } => {
+            (security.fault, security.sent) = (Some(reason), false);
             security.wrong_tans = security.wrong_tans.saturating_add(1);
         }
-        // An administrator chose otherwise while the dialogue went on: the choice stands.
-        SecurityChange::Offered { .. }
-        | SecurityChange::Sent { .. }
-        | SecurityChange::Secured { .. }
-        | SecurityChange::Renewed { .. }
-        | SecurityChange::Left
-        | SecurityChange::Failed { .. }
-        | SecurityChange::WrongTan { .. } => {}
     }
 }
 

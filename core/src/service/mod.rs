@@ -186,8 +186,18 @@ impl Service {
     fn keep_abandoned(&self, flow: Flow) {
         let device: DeviceId = flow.device().clone();
         let learned = flow.abandon();
-        if let Err(error) = self.fleet.update_detached(&device, false, |current| Ok(learned.apply(current))) {
-            tracing::debug!(%device, %error, "an abandoned flow was not kept");
+        let mut news = None;
+        let updated = self.fleet.update_detached(&device, false, |current| {
+            news = learned.news(current);
+            Ok(learned.apply(current))
+        });
+        match updated {
+            Ok(_) => {
+                if let Some(event) = news {
+                    self.record(event);
+                }
+            }
+            Err(error) => tracing::debug!(%device, %error, "an abandoned flow was not kept"),
         }
     }
 }

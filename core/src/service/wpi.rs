@@ -341,8 +341,16 @@ impl Service {
     /// Apply what was learned and wait until it is durable.
     async fn save(&self, device: &DeviceId, learned: Learned) -> Result<(), Unsaved> {
         let create = learned.is_new;
-        let error = match self.fleet.update(device, create, |current| Ok(learned.apply(current))) {
+        let mut news = None;
+        let updated = self.fleet.update(device, create, |current| {
+            news = learned.news(current);
+            Ok(learned.apply(current))
+        });
+        let error = match updated {
             Ok((_, ticket)) => {
+                if let Some(event) = news {
+                    self.record(event);
+                }
                 return ticket.await.map_err(|error| {
                     tracing::warn!(%device, %error, "a commit failed");
                     Unsaved::Later(OverloadCause::Store)

@@ -7,7 +7,7 @@ use callboard_codecs::wpi::{Action, Fragment, PhoneMessage, Reason, ReplyStatus}
 use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, Writing};
 use super::open::identity;
 use super::{Arrival, Context, Next, Reply, Step};
-use crate::device::{Refusal, SecurityChange, TaskChange, TaskKind, Written};
+use crate::device::{Refusal, SecureMode, SecurityChange, TaskChange, TaskKind, Written};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
 
@@ -287,9 +287,12 @@ impl Flow {
                 return self.stays_secure(ctx, events);
             }
             Purpose::LeaveSecure => {
-                self.learned.update.security = Some(SecurityChange::Left);
-                let text = "the phone was told to leave secure mode";
-                events.push(EventDraft::about(&self.device, EventKind::SecureModeLeft, text));
+                // Else it kept a certificate that is good for nothing now, or somebody has it who is not the phone: the
+                // device itself was not in secure mode.
+                if self.base.security.mode == SecureMode::Disabling {
+                    let left = SecurityChange::Left("the phone was told to leave secure mode");
+                    self.learned.update.security = Some(left);
+                }
                 return Next::Finish(Reply::clean_up());
             }
             Purpose::Policy => self.learned.update.wrote = Some(ctx.now),

@@ -1,6 +1,7 @@
 //! What a flow learned about its device.
 
-use crate::device::{Device, DeviceUpdate, TaskChange, TaskId, TaskState};
+use crate::device::{Device, DeviceUpdate, SecurityChange, TaskChange, TaskId, TaskState};
+use crate::event::{EventDraft, EventKind};
 
 /// What a flow learned, to be laid over the device as it is when the flow ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,29 @@ impl Learned {
             }
         }
         new
+    }
+
+    /// The step of the device into secure mode, within it or out of it, if `device` takes it. To be told once the changes
+    /// are laid over that device: what an administrator chose meanwhile may stand against it.
+    pub fn news(&self, device: &Device) -> Option<EventDraft> {
+        let (change, security) = (self.update.security.as_ref()?, &device.security);
+        if !change.is_taken_in(security) {
+            return None;
+        }
+        let (kind, text) = match change {
+            SecurityChange::Secured { .. } if security.mode.needs_pin() => {
+                (EventKind::SecureModeEntered, "PIN and TAN are right")
+            }
+            SecurityChange::Secured { .. } => {
+                (EventKind::SecureModeEntered, "the phone came with its certificate")
+            }
+            SecurityChange::Renewed { serial } if security.certificate_serial.as_ref() != Some(serial) => {
+                (EventKind::CertificateRenewed, "the phone came with its new certificate")
+            }
+            SecurityChange::Left(how) => (EventKind::SecureModeLeft, *how),
+            _ => return None,
+        };
+        Some(EventDraft::about(&device.id, kind, text))
     }
 
     /// The flow's last reply does not leave: what it would have set off has not happened.

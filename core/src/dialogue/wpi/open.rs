@@ -180,7 +180,7 @@ impl Flow {
         self.learned.half_read = self.to_do.read_all;
         let asked = |task: &Task| task.kind == TaskKind::ReadAll && task.state == TaskState::Pending;
         self.to_do.read_all |= self.base.tasks.iter().any(asked);
-        self.decide_security(ctx, message, events);
+        self.decide_security(ctx, message);
     }
 
     /// Whether the change may be the echo of our own write (WPI reference, section 6.6).
@@ -191,21 +191,12 @@ impl Flow {
             .is_some_and(|written| ctx.now.since(written) < ctx.limits.local_changes_guard)
     }
 
-    fn decide_security(
-        &mut self,
-        ctx: &Context<'_>,
-        message: &PhoneMessage<'_>,
-        events: &mut Vec<EventDraft>,
-    ) {
+    fn decide_security(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>) {
         let security = &self.base.security;
         let mode = security.mode;
         if mode == SecureMode::Secure {
-            return self.decide_renewal(ctx, message.reason == Reason::StartUp, events);
+            return self.decide_renewal(ctx, message.reason == Reason::StartUp);
         }
-        let mut enter = |change, kind, text: &str| {
-            self.learned.update.security = Some(change);
-            events.push(EventDraft::about(&self.device, kind, text));
-        };
         // Three characters are soon guessed: then only an administrator begins it anew.
         let guessed = mode.needs_pin() && security.wrong_tans >= ctx.secure.max_pin_retries.max(1);
         match &self.certificate {
@@ -219,16 +210,15 @@ impl Flow {
             // for it waits until then.
             None if mode.is_enabling() => self.to_do = ToDo::default(),
             None if mode == SecureMode::Disabling => {
-                enter(SecurityChange::Left, EventKind::SecureModeLeft, "the phone came to the default door");
+                let left = SecurityChange::Left("the phone came to the default door");
+                self.learned.update.security = Some(left);
             }
             Some(serial) if mode.needs_pin() && security.may_enter_with(serial) => self.to_do.tan = true,
             // Given to whomever before this PIN was chosen: it proves nothing now. The phone that has it is to come to
             // the other door for credentials under this PIN.
             Some(_) if mode.needs_pin() => self.to_do = ToDo { leave_secure: true, ..ToDo::default() },
             Some(serial) if mode.is_enabling() => {
-                let secured = SecurityChange::Secured { serial: serial.clone() };
-                let text = "the phone came with its certificate";
-                enter(secured, EventKind::SecureModeEntered, text);
+                self.learned.update.security = Some(SecurityChange::Secured { serial: serial.clone() });
             }
             // One in default mode has no business at this door: it kept a certificate that was taken back.
             Some(_) => self.to_do.leave_secure = matches!(mode, SecureMode::Disabling | SecureMode::Off),

@@ -154,13 +154,11 @@ impl Flow {
     }
 
     /// A phone in secure mode: whether it came with a new certificate, or is to be given one.
-    pub(super) fn decide_renewal(&mut self, ctx: &Context<'_>, starts: bool, events: &mut Vec<EventDraft>) {
+    pub(super) fn decide_renewal(&mut self, ctx: &Context<'_>, starts: bool) {
         let (security, secure) = (&self.base.security, ctx.secure);
         let Some(serial) = &self.certificate else { return };
         if security.certificate_serial.as_ref() != Some(serial) && security.knows(serial) {
             self.learned.update.security = Some(SecurityChange::Renewed { serial: serial.clone() });
-            let text = "the phone came with its new certificate";
-            events.push(EventDraft::about(&self.device, EventKind::CertificateRenewed, text));
             return;
         }
         let due = |ends| ends < ctx.now.plus(secure.renew_before) && ends < secure.certificates_end;
@@ -237,11 +235,6 @@ impl Flow {
         if right {
             let serial = self.certificate.clone().unwrap_or_default();
             self.learned.update.security = Some(SecurityChange::Secured { serial });
-            events.push(EventDraft::about(
-                &self.device,
-                EventKind::SecureModeEntered,
-                "PIN and TAN are right",
-            ));
             return self.proceed(ctx, events);
         }
         let (reason, choice) = ("wrong TAN from device".into(), self.base.security.choice());
