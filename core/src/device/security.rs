@@ -216,7 +216,9 @@ impl Security {
             Some(_) => {}
             None => {
                 if self.mode == SecureMode::Secure {
-                    self.offered.clear();
+                    // Only series come to an end so. What an older version handed out one by one cannot be told from the
+                    // phone's next one: it goes when the phone comes with another.
+                    self.offered.retain(|offered| Series::from_hex(&offered.serial).is_none());
                 }
                 self.offered.push(new);
             }

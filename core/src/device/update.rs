@@ -380,6 +380,25 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_of_an_older_version_stays_good_until_the_phone_comes_with_another() {
+        let mut device = device();
+        device.security.mode = SecureMode::Secure;
+        device.security.certificate_serial = Some("01".into());
+        let ends = Timestamp::from_millis(7);
+        device.security.offered.push(Offered::from((Box::<str>::from("02"), ends)));
+        let (one, other) = (Series::new(1), Series::new(2));
+        device = step(&device, offered(&device, one, 1));
+        assert!(device.security.admits("02") && device.security.admits(&of(one, 1)));
+        let came = step(&device, SecurityChange::Renewed { serial: "02".into() });
+        assert!(came.security.admits("02") && !came.security.admits(&of(one, 1)));
+        assert_eq!(came.security.certificate_expires, Some(ends));
+        device = step(&device, SecurityChange::Renewed { serial: of(one, 1).into() });
+        assert!(!device.security.admits("02") && device.security.admits(&of(one, 1)));
+        device = step(&device, offered(&device, other, 9));
+        assert_eq!(device.security.offered.len(), 1);
+    }
+
+    #[test]
     fn only_certificates_of_this_bootstrapping_are_good_and_in_the_end_one_is() {
         let mut device = device();
         device.security.mode = SecureMode::EnablingNoPin;
