@@ -52,12 +52,16 @@ fn serve(config: &Arc<Config>, args: &ServeArgs) -> anyhow::Result<()> {
     }
     let runtime =
         runtime.enable_all().thread_name("callboard").build().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let ended: anyhow::Result<Ended> = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-        let node =
-            node::start(config.clone(), &args.data_dir, args.ready_file.clone(), &metrics, admin::handler)
-                .await?;
+        let start =
+            node::start(config.clone(), &args.data_dir, args.ready_file.clone(), &metrics, admin::handler);
+        let node = tokio::select! {
+            biased;
+            node = start => node?,
+            () = wait(&mut terminate, &mut interrupt) => return Ok(Ended::BeforeReady),
+        };
         let (again, first) = tokio::sync::oneshot::channel::<()>();
         let mut again = Some(again);
         // The first signal begins the drain, a second one cuts it short.
@@ -74,8 +78,24 @@ fn serve(config: &Arc<Config>, args: &ServeArgs) -> anyhow::Result<()> {
         let hurry = async {
             let _ = watch.await;
         };
-        node.run(stop, hurry).await.context("the store did not close cleanly")
-    })
+        node.run(stop, hurry).await.context("the store did not close cleanly")?;
+        Ok(Ended::Stopped)
+    });
+    if matches!(ended, Ok(Ended::BeforeReady)) {
+        tracing::info!("stopped before it was ready");
+        // Opening the store and loading the fleet cannot be broken off, and may take minutes. No door was open, so nothing
+        // was acknowledged: to the store the end of the process is what a kill would be.
+        runtime.shutdown_background();
+    }
+    ended.map(|_| ())
+}
+
+/// How a server ended that was told to.
+enum Ended {
+    /// Its doors were open.
+    Stopped,
+    /// It was still starting.
+    BeforeReady,
 }
 
 /// Each connection is an open file, and the usual soft limit, 1,024, is there for programs that use `select`: take

@@ -151,21 +151,27 @@ impl Launch {
         output.expect("the program starts").into()
     }
 
-    /// Starts the server and waits until it is ready.
-    pub async fn start(&self) -> Server {
-        let ready_file = self.file("ready.json");
+    /// Starts the server and does not wait until it is ready: its doors are not known yet.
+    pub fn begin(&self) -> Server {
         let mut command = self.serve();
-        command.arg("--ready-file").arg(&ready_file).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.arg("--ready-file").arg(self.ready_file()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("its standard error").into_owned_fd().expect("a pipe");
-        let log = Log::read(stderr);
-        log.first("`ready`", |line| {
-            line.contains("ready devices=") || line.contains("\"message\":\"ready\"")
-        })
-        .await;
-        let doors = std::fs::read(&ready_file).expect("the ready file is there when `ready` is logged");
+        Server { child, log: Log::read(stderr), doors: BTreeMap::new(), launch: self.clone() }
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub async fn start(&self) -> Server {
+        let server = self.begin();
+        let is_ready = |line: &str| line.contains("ready devices=") || line.contains("\"message\":\"ready\"");
+        server.log.first("`ready`", is_ready).await;
+        let doors = std::fs::read(self.ready_file()).expect("the ready file is there when `ready` is logged");
         let doors = serde_json::from_slice(&doors).expect("the ready file is JSON");
-        Server { child, log, doors, launch: self.clone() }
+        Server { doors, ..server }
+    }
+
+    fn ready_file(&self) -> PathBuf {
+        self.file("ready.json")
     }
 }
 

@@ -137,6 +137,26 @@ async fn a_stopping_server_takes_nobody_new() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_still_starting_stops_at_once() {
+    let launch = Server::new().await.stop().await;
+    let (marker, kept) = (launch.data().join("store/STORE"), launch.file("STORE"));
+    std::fs::rename(&marker, &kept).unwrap();
+    // Whoever reads this waits for what is written, and whoever opens it to write waits for a reader.
+    assert!(std::process::Command::new("mkfifo").arg(&marker).status().unwrap().success());
+    let mut server = launch.begin();
+    let fifo = marker.clone();
+    let opened = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(fifo));
+    let writer = callboard_tests::within("the server to open its store", opened).await.unwrap().unwrap();
+    server.terminate();
+    assert!(server.wait().await.success());
+    drop(writer);
+    assert!(server.log.all().await.contains("stopped before it was ready"), "{}", server.log.text());
+    assert!(!launch.file("ready.json").exists());
+    std::fs::rename(&kept, &marker).unwrap();
+    launch.start().await;
+}
+
+#[tokio::test]
 async fn a_data_directory_serves_one_server_at_a_time() {
     let server = Server::new().await;
     let refusal = server.launch.refused().await;
