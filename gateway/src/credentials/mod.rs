@@ -63,7 +63,7 @@ pub fn describe_metrics() {
     describe_histogram!(
         "callboard_credentials_seconds",
         Unit::Seconds,
-        "From a start-up to its credentials, the wait included"
+        "From the wish for credentials, renewals included, until they are made or have failed, with the wait for their turn"
     );
 }
 

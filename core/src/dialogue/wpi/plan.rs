@@ -1,7 +1,7 @@
 //! What to say next.
 //!
-//! The order inside a flow (WPI reference, section 6.3): TAN and bootstrapping, a new certificate, reading all items, leaving secure
-//! mode, policy's writes, tasks, a restart last because the phone leaves without an answer.
+//! The order inside a flow (WPI reference, section 6.3): TAN and bootstrapping, a new certificate, reading all items,
+//! leaving secure mode, policy's writes, tasks, a restart last because the phone leaves without an answer.
 
 use std::collections::VecDeque;
 
