@@ -10,6 +10,7 @@ mod catalogue;
 mod devices;
 mod events;
 mod extract;
+mod jobs;
 mod layers;
 mod metrics;
 mod node;

@@ -1,6 +1,7 @@
 //! What the core refuses, as problems. Where each status is decided, once.
 
 use callboard_core::fleet::FleetError;
+use callboard_core::job::JobError;
 use callboard_core::policy::{Fault, TemplateError};
 use callboard_core::service::AdminError;
 use callboard_core::store::{CommitError, SubmitError};
@@ -19,6 +20,7 @@ impl From<AdminError> for Problem {
         match error {
             AdminError::Fleet(error) => error.into(),
             AdminError::Template(error) => error.into(),
+            AdminError::Job(error) => error.into(),
             AdminError::Field(fault) => Self::fields(vec![fault.into()]),
             AdminError::Vault(error) => internal(&error),
         }
@@ -53,6 +55,19 @@ impl From<TemplateError> for Problem {
             TemplateError::Submit(error) => error.into(),
             TemplateError::Commit(error) => error.into(),
             TemplateError::Record(error) => internal(&error),
+        }
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Unknown(id) => Self::not_found(format!("no job {id}")),
+            JobError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
+            JobError::Full { .. } | JobError::State(_) => Self::new(Kind::Conflict, error.to_string()),
+            JobError::Submit(error) => error.into(),
+            JobError::Commit(error) => error.into(),
+            JobError::Record(error) => internal(&error),
         }
     }
 }

@@ -136,7 +136,7 @@ fn a_flow_that_was_replaced_while_its_end_waits_for_the_disk_ends_no_other() {
     assert_eq!(world.service.open_flows(), 1);
     assert_eq!(say(&world, 4, READ, ADDRESS, new.set_cookie).outcome, Outcome::Finished);
     assert_eq!(world.service.open_flows(), 0);
-    assert!(world.service.fleet.get(&id).unwrap().tasks.is_empty());
+    assert_eq!(world.service.fleet.get(&id).unwrap().open_tasks().count(), 0);
 }
 
 #[test]

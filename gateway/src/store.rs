@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use callboard_core::device;
 use callboard_core::fleet::FleetLimits;
 use callboard_core::item::Dictionary;
+use callboard_core::job;
 use callboard_core::policy;
 use callboard_core::store::{self, CommitsFault, ExportReport, MaintenanceError, StoreConfig, Table};
 use clap::{Args, Subcommand};
@@ -235,6 +236,22 @@ fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -
             Some(json!({
                 "id": template.id.to_string(), "revision": template.revision, "name": template.name,
                 "ranking": template.ranking, "items": template.items.len(),
+            }))
+        }
+        Table::Tasks => {
+            let record = device::decode_tasks(value).ok()?;
+            let tasks: Vec<_> = record
+                .tasks
+                .iter()
+                .map(|task| json!({ "id": task.id, "type": task.task_type, "job": task.job().map(|job| job.to_string()) }))
+                .collect();
+            Some(json!({ "revision": record.revision, "tasks": tasks }))
+        }
+        Table::Job => {
+            let job = job::decode(value).ok()?;
+            Some(json!({
+                "id": job.id.to_string(), "revision": job.revision, "type": job.kind.as_str(),
+                "name": job.name, "targets": job.targets, "ended": job.ended.is_some(),
             }))
         }
         Table::Meta => None,

@@ -159,11 +159,12 @@ impl Phone {
     pub fn basic_items(&self) -> Vec<(Key, String)> {
         let changed = if self.changed { "true" } else { "false" };
         let (mac, e164) = (self.mac.clone(), self.e164());
+        let version = self.setting("software-version").unwrap_or("V3 R5.12.0");
         [
             ("device-type", "OpenStage 60"),
             ("related-device-type", "OpenStage 60"),
             ("software-type", "Siemens SIP"),
-            ("software-version", "V3 R5.12.0"),
+            ("software-version", version),
             ("contact-me-uri", "http://192.0.2.41:8085/contact_dls.html/ContactDLS"),
             ("mac-addr", mac.as_str()),
             ("configuration-changed-flag", changed),

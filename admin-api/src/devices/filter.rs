@@ -2,6 +2,7 @@
 
 use callboard_core::device::DeviceId;
 use callboard_core::fleet::Filter;
+use callboard_core::job::{BadJobId, JobId};
 use callboard_core::policy::TemplateId;
 use callboard_core::service::Service;
 use serde::Deserialize;
@@ -35,6 +36,8 @@ macro_rules! filtering {
             faults: Option<bool>,
             /// With items that the phone refused (`true`) or without (`false`).
             refused: Option<bool>,
+            /// With a task of this job.
+            job: Option<String>,
             /// With this text in id, number, type, version, part number or address, in any letter case. A MAC address, or
             /// six digits of one or more, in any spelling.
             q: Option<String>,
@@ -53,6 +56,8 @@ macro_rules! filtering {
                         .map_err(|reason| ("template", reason))?,
                     faults: self.faults,
                     refused: self.refused,
+                    job: self.job.as_deref().map(|text| known_job(text, service)).transpose()
+                        .map_err(|reason| ("job", reason))?,
                     text: bounded("q", self.q)?,
                 })
             }
@@ -97,6 +102,11 @@ impl FilterBody {
 fn known_template(text: &str, service: &Service) -> Result<TemplateId, String> {
     let id = template_id(text)?;
     service.templates.get(id).map(|template| template.id).ok_or_else(|| format!("no template {id}"))
+}
+
+fn known_job(text: &str, service: &Service) -> Result<JobId, String> {
+    let id: JobId = text.parse().map_err(|error: BadJobId| error.to_string())?;
+    service.jobs.get(id).map(|job| job.id).ok_or_else(|| format!("no job {id}"))
 }
 
 fn bounded(field: &'static str, text: Option<String>) -> Result<Option<String>, (&'static str, String)> {

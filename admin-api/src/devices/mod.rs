@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 
 pub(crate) use filter::{FilterBody, cursor, next};
 pub(crate) use model::{ItemFault, template_id};
+pub(crate) use tasks::{TaskItemInput, item_keys, item_values};
 
 use crate::extract::{Id, IfMatch, Json, Params, etag};
 use crate::paging::Page;

@@ -191,7 +191,7 @@ impl DeviceSummary {
             templates: service.assigned(device).iter().map(ToString::to_string).collect(),
             template_fault_count: device.faults.len(),
             refused_count: device.refused.len(),
-            task_count: device.tasks.len(),
+            task_count: device.open_tasks().count(),
             secure_mode: Security::of(&device.security),
         }
     }

@@ -3,10 +3,10 @@
 use axum::extract::State as FromState;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use callboard_core::device::{self, DeviceId, TaskId};
-use callboard_core::item::ItemKey;
+use callboard_core::device::{self, DeviceId, TaskId, TaskKind, Work};
+use callboard_core::item::{ItemKey, ItemWrite};
 use callboard_core::secret::Secret;
-use callboard_core::service::TaskRequest;
+use callboard_core::service::{Service, TaskRequest};
 use http::header::LOCATION;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use super::{path_segment, write};
 use crate::extract::{Id, Json, Object, SecretText};
+use crate::jobs::{TaskState, TaskType, Times};
 use crate::paging::Page;
 use crate::problem::Problem;
 use crate::state::State;
@@ -23,44 +24,6 @@ use crate::warnings::warnings;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(list_tasks, add_task)).routes(routes!(get_task, remove_task))
-}
-
-/// What a task does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-enum TaskType {
-    /// Read all items again.
-    ReadAll,
-    /// Read some items.
-    ReadItems,
-    /// Write some items.
-    WriteItems,
-    /// Boot the phone.
-    Restart,
-    /// Boot the phone with factory settings.
-    FactoryReset,
-}
-
-impl TaskType {
-    fn of(kind: &device::TaskKind) -> Self {
-        match kind {
-            device::TaskKind::ReadAll => Self::ReadAll,
-            device::TaskKind::ReadItems(_) => Self::ReadItems,
-            device::TaskKind::WriteItems(_) => Self::WriteItems,
-            device::TaskKind::Restart { factory_reset: false } => Self::Restart,
-            device::TaskKind::Restart { factory_reset: true } => Self::FactoryReset,
-        }
-    }
-}
-
-/// How far a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-enum TaskState {
-    /// Waits for the phone.
-    Pending,
-    /// Sent; done when the phone has booted.
-    Sent,
 }
 
 /// An item that a task is about.
@@ -79,22 +42,32 @@ impl TaskItem {
     }
 }
 
-/// One piece of work. A task that is done is gone; the event `task-done` or `task-failed` remains.
+/// One piece of work. A device keeps what came of its last 32 tasks.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Task {
     /// Its number, unique within its device.
     id: u64,
     /// What it does.
     r#type: TaskType,
+    /// The job that it belongs to; what it does is said there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<String>,
     /// How far it is.
     state: TaskState,
     /// When it was asked for.
     #[schema(format = DateTime)]
     created: String,
-    /// When it was sent.
+    /// When it was handed to the phone, if that was before the phone's last contact for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
-    sent: Option<String>,
+    started: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    ended: Option<String>,
+    /// How it ended, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// The items that it reads or writes. Values are not shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     items: Vec<TaskItem>,
@@ -105,21 +78,21 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn of(task: &device::Task) -> Self {
-        let (state, sent) = match task.state {
-            device::TaskState::Pending => (TaskState::Pending, None),
-            device::TaskState::Sent(at) => (TaskState::Sent, Some(text(at))),
+        let items = match &task.work {
+            Work::Own(TaskKind::ReadItems(keys)) => keys.iter().map(TaskItem::of).collect(),
+            Work::Own(TaskKind::WriteItems(writes)) => writes.iter().map(|w| TaskItem::of(&w.key)).collect(),
+            Work::Own(_) | Work::Job(_) => Vec::new(),
         };
-        let items = match &task.kind {
-            device::TaskKind::ReadItems(keys) => keys.iter().map(TaskItem::of).collect(),
-            device::TaskKind::WriteItems(writes) => writes.iter().map(|w| TaskItem::of(&w.key)).collect(),
-            device::TaskKind::ReadAll | device::TaskKind::Restart { .. } => Vec::new(),
-        };
+        let times = Times::of(task);
         Self {
             id: task.id.0,
-            r#type: TaskType::of(&task.kind),
-            state,
+            r#type: TaskType::of(task.task_type),
+            job: task.job().map(|job| job.to_string()),
+            state: TaskState::of_own(task),
             created: text(task.created),
-            sent,
+            started: times.started,
+            ended: times.ended,
+            reason: times.reason,
             items,
             warnings: Vec::new(),
         }
@@ -129,7 +102,7 @@ impl Task {
 /// An item to read or to write.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct TaskItemInput {
+pub(crate) struct TaskItemInput {
     /// Its name.
     name: String,
     /// Its index, if it has one.
@@ -156,16 +129,37 @@ impl TaskInput {
             (TaskType::ReadItems | TaskType::WriteItems, None) => {
                 Err(Problem::field("items", "at least one item"))
             }
-            (TaskType::ReadItems, Some(items)) => Ok(TaskRequest::ReadItems(write::readable(keys(items)?)?)),
+            (TaskType::ReadItems, Some(items)) => Ok(TaskRequest::ReadItems(item_keys(items)?)),
             (TaskType::WriteItems, Some(items)) => {
-                Ok(TaskRequest::WriteItems(write::checked(state.service(), values(items)?)?))
+                Ok(TaskRequest::WriteItems(item_values(state.service(), items)?))
             }
             (_, Some(_)) => Err(Problem::field("items", "only with `read-items` and `write-items`")),
             (TaskType::ReadAll, None) => Ok(TaskRequest::ReadAll),
             (TaskType::Restart, None) => Ok(TaskRequest::Restart { factory_reset: false }),
             (TaskType::FactoryReset, None) => Ok(TaskRequest::Restart { factory_reset: true }),
+            (TaskType::FactoryResetKeepCertificates, None) => Ok(TaskRequest::FactoryResetKeepCertificates),
+            (TaskType::ApplyTemplates, None) => Ok(TaskRequest::ApplyTemplates),
+            (TaskType::SoftwareDeployment | TaskType::FileDeployment, None) => {
+                Err(Problem::field("type", "is given to devices as a job"))
+            }
+            (TaskType::SecureModeOn | TaskType::SecureModeOff, None) => {
+                Err(Problem::field("type", "the device's `secure-mode` says this, or a job for many devices"))
+            }
         }
     }
+}
+
+/// The items that are to be read.
+pub(crate) fn item_keys(items: Vec<Object<TaskItemInput>>) -> Result<Vec<ItemKey>, Problem> {
+    write::readable(keys(items)?)
+}
+
+/// The items that are to be written.
+pub(crate) fn item_values(
+    service: &Service,
+    items: Vec<Object<TaskItemInput>>,
+) -> Result<Vec<ItemWrite>, Problem> {
+    write::checked(service, values(items)?)
 }
 
 fn keys(items: Vec<Object<TaskItemInput>>) -> Result<Vec<ItemKey>, Problem> {
@@ -187,7 +181,7 @@ fn values(items: Vec<Object<TaskItemInput>>) -> Result<Vec<(ItemKey, Secret)>, P
 /// List a device's tasks
 #[utoipa::path(get, path = "/devices/{id}/tasks", tag = "devices",
     params(("id" = String, Path, description = "Its id; a MAC address in any spelling")),
-    responses((status = 200, description = "All tasks that wait", body = Page<Task>),
+    responses((status = 200, description = "All tasks that are kept", body = Page<Task>),
               (status = 404, description = "No such device")))]
 async fn list_tasks(
     FromState(state): FromState<State>,
@@ -216,7 +210,7 @@ async fn add_task(
     let wish_warnings = match &wish {
         TaskRequest::ReadItems(keys) => warnings(keys.iter()),
         TaskRequest::WriteItems(items) => warnings(items.iter().map(|item| &item.key)),
-        TaskRequest::ReadAll | TaskRequest::Restart { .. } => Vec::new(),
+        _ => Vec::new(),
     };
     let (device, number) = state.service().add_task(&id, wish).await?;
     let location = format!("/api/v1/devices/{}/tasks/{number}", path_segment(&id.to_string()));
@@ -229,7 +223,7 @@ async fn add_task(
     params(("id" = String, Path, description = "The device's id; a MAC address in any spelling"),
            ("task" = u64, Path, description = "The task's number")),
     responses((status = 200, description = "The task", body = Task),
-              (status = 404, description = "No such device or task; a task that is done is gone")))]
+              (status = 404, description = "No such device or task")))]
 async fn get_task(
     FromState(state): FromState<State>,
     Id((id, number)): Id<(DeviceId, TaskId)>,
@@ -245,7 +239,7 @@ async fn get_task(
     params(("id" = String, Path, description = "The device's id; a MAC address in any spelling"),
            ("task" = u64, Path, description = "The task's number")),
     responses((status = 204, description = "Taken away"),
-              (status = 404, description = "No such device or task; a task that is done is gone")))]
+              (status = 404, description = "No such device or task")))]
 async fn remove_task(
     FromState(state): FromState<State>,
     Id((id, number)): Id<(DeviceId, TaskId)>,

@@ -3,6 +3,8 @@
 mod model;
 mod stream;
 
+pub(crate) use stream::StreamPlace;
+
 use axum::extract::State as FromState;
 use callboard_core::device::{DeviceId, TaskId};
 use callboard_core::event;

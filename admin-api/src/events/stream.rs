@@ -64,7 +64,7 @@ async fn stream_events(
 ) -> Result<Sse<impl tokio_stream::Stream<Item = Result<Frame, Infallible>>>, Problem> {
     let wanted = Wanted::of(query.kind, query.severity, query.device.as_deref(), query.task)?;
     let last = last_event(&headers)?;
-    let place = Place::take(&state)?;
+    let place = StreamPlace::take(&state)?;
     let (frames, reader) = mpsc::channel(AHEAD);
     let newest = state.service().events.newest();
     let feed = Feed { last: last.unwrap_or(newest), wanted, frames };
@@ -79,17 +79,18 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 /// One of the streams that may be open, counted as long as it lives.
-struct Place(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+pub(crate) struct StreamPlace(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
-impl Place {
-    fn take(state: &State) -> Result<Self, Problem> {
+impl StreamPlace {
+    /// One more stream, if there is room.
+    pub(crate) fn take(state: &State) -> Result<Self, Problem> {
         let place = state.enter_stream()?;
         metrics::gauge!(STREAMS).increment(1.0);
         Ok(Self(place))
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPlace {
     fn drop(&mut self) {
         metrics::gauge!(STREAMS).decrement(1.0);
     }
@@ -113,7 +114,7 @@ struct Feed {
 }
 
 impl Feed {
-    async fn run(mut self, state: State, _place: Place) {
+    async fn run(mut self, state: State, _place: StreamPlace) {
         let log = &state.service().events;
         let mut news = log.subscribe();
         let gone = self.frames.clone();

@@ -9,6 +9,7 @@ mod document;
 mod events;
 mod garbage;
 mod harness;
+mod jobs;
 mod refusals;
 mod secrets;
 mod tasks;

@@ -1,6 +1,6 @@
 //! Tasks of a device.
 
-use callboard_core::device::TaskKind;
+use callboard_core::device::{TaskKind, Work};
 use serde_json::{Value, json};
 
 use crate::harness::Rig;
@@ -13,7 +13,7 @@ async fn tasks_are_added_shown_and_taken_away() {
     rig.devices(1);
     let answer = rig.post(PATH, &json!({ "type": "read-all" })).await;
     let task = answer.expect(201);
-    assert_eq!((&task["type"], &task["state"]), (&json!("read-all"), &json!("pending")));
+    assert_eq!((&task["type"], &task["state"]), (&json!("read-all"), &json!("created")));
     let location = answer.header("location").strip_prefix("/api/v1").unwrap().to_owned();
     assert_eq!(rig.get(&location).await.expect(200), task);
     assert_eq!(rig.get(PATH).await.expect(200), json!({ "items": [task], "next": null }));
@@ -46,7 +46,7 @@ async fn what_is_written_is_kept_and_not_shown() {
     let task = rig.post(PATH, &json!({ "type": "write-items", "items": items })).await.expect(201);
     assert_eq!(task["items"], json!([{ "name": "sip-pwd" }, { "name": "realm" }]));
     let device = rig.service.fleet.get(&before.id).unwrap();
-    let TaskKind::WriteItems(writes) = &device.tasks[0].kind else { panic!("{device:?}") };
+    let Work::Own(TaskKind::WriteItems(writes)) = &device.tasks[0].work else { panic!("{device:?}") };
     let values: Vec<_> = writes.iter().map(|w| rig.service.vault().open(&w.value).unwrap()).collect();
     assert_eq!((values[0].expose(), values[1].expose()), ("hunter2", "%%{e164"));
 }

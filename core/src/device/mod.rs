@@ -14,9 +14,12 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 pub use id::{BadDeviceId, DeviceId, MAX_ID_BYTES};
-pub use record::{BadRecord, decode, encode};
+pub use record::{BadRecord, TASKS_VERSION, TasksRecord, decode, decode_tasks, encode, encode_tasks};
 pub use security::{Offered, SecureMode, Security};
-pub use task::{Task, TaskId, TaskKind, TaskState, TaskWrite};
+pub use task::{
+    BOOT_TIME, MAX_ENDED_TASKS, Task, TaskId, TaskKind, TaskOutcome, TaskState, TaskType, TaskWrite, Work,
+    forget_oldest, next_task_id,
+};
 pub use update::{DeviceUpdate, SecurityChange, TaskChange};
 
 use crate::item::{ItemKey, ItemSet};
@@ -146,7 +149,8 @@ pub struct Device {
     pub onboarded: bool,
     /// How its connection is secured.
     pub security: Security,
-    /// Work waiting for its next contact.
+    /// Its work, in the order in which it was asked for; the newest of what is over is kept. Has a record of its own.
+    #[serde(skip)]
     pub tasks: Vec<Task>,
 }
 
@@ -173,5 +177,38 @@ impl Device {
     /// (WPI reference, section 6.4).
     pub fn state(&self) -> DeviceState {
         if self.contacts.read.is_some() { DeviceState::Registered } else { DeviceState::New }
+    }
+
+    /// Tasks that are not over.
+    pub fn open_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(|task| !task.state.is_ended())
+    }
+
+    /// Whether this is `other` but for tasks and revision.
+    pub fn is_same_but_tasks(&self, other: &Self) -> bool {
+        let Self {
+            id,
+            revision: _,
+            identity,
+            contacts,
+            reported,
+            refused,
+            written,
+            faults,
+            templates,
+            onboarded,
+            security,
+            tasks: _,
+        } = self;
+        reported.is_same(&other.reported)
+            && *contacts == other.contacts
+            && *identity == other.identity
+            && *refused == other.refused
+            && *written == other.written
+            && *faults == other.faults
+            && *templates == other.templates
+            && *onboarded == other.onboarded
+            && *security == other.security
+            && *id == other.id
     }
 }

@@ -1,10 +1,16 @@
-//! A device as bytes in the store.
+//! A device as bytes in the store, and its tasks beside it.
+
+use serde::{Deserialize, Serialize};
 
 use super::Device;
+use super::task::{BOOT_TIME, Task, TaskId, TaskKind, TaskState};
+use crate::time::Timestamp;
 
 /// Version of the record form that this build writes. Older ones stay readable.
-const VERSION: u8 = 2;
-/// Has no marks in [`Offered`](super::Offered).
+const VERSION: u8 = 3;
+/// Holds its tasks itself.
+const WITH_TASKS: u8 = 2;
+/// Has no marks in [`Offered`](super::Offered) either.
 const WITHOUT_MARKS: u8 = 1;
 
 /// A record that cannot be read as a device.
@@ -13,6 +19,9 @@ pub enum BadRecord {
     /// Written by a newer Callboard.
     #[error("device record version {0} is newer than this Callboard reads (up to {VERSION})")]
     Newer(u8),
+    /// Tasks written by a newer Callboard.
+    #[error("task record version {0} is newer than this Callboard reads (up to {TASKS_VERSION})")]
+    NewerTasks(u8),
     /// The bytes do not fit the form.
     #[error("malformed device record: {0}")]
     Malformed(postcard::Error),
@@ -33,13 +42,71 @@ pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
     postcard::to_extend(device, bytes).map_err(BadRecord::Malformed)
 }
 
-/// Unpack a device.
+/// Unpack a device. Its tasks are in a record of their own, but for those of older records.
 pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
+    let malformed = BadRecord::Malformed;
     match bytes.split_first() {
-        Some((&(VERSION | WITHOUT_MARKS), payload)) => {
-            postcard::from_bytes(payload).map_err(BadRecord::Malformed)
+        Some((&VERSION, payload)) => postcard::from_bytes(payload).map_err(malformed),
+        Some((&(WITH_TASKS | WITHOUT_MARKS), payload)) => {
+            let (mut device, rest): (Device, _) = postcard::take_from_bytes(payload).map_err(malformed)?;
+            let tasks: Vec<OldTask> = postcard::from_bytes(rest).map_err(malformed)?;
+            device.tasks = tasks.into_iter().map(OldTask::renew).collect();
+            Ok(device)
         }
         Some((&version, _)) if version > VERSION => Err(BadRecord::Newer(version)),
+        Some(_) => Err(BadRecord::Malformed(postcard::Error::DeserializeBadEncoding)),
+        None => Err(BadRecord::Empty),
+    }
+}
+
+/// A task as older records hold it.
+#[derive(Deserialize)]
+struct OldTask {
+    id: TaskId,
+    kind: TaskKind,
+    state: OldTaskState,
+    created: Timestamp,
+}
+
+#[derive(Deserialize)]
+enum OldTaskState {
+    Pending,
+    Sent(Timestamp),
+}
+
+impl OldTask {
+    fn renew(self) -> Task {
+        let state = match self.state {
+            OldTaskState::Pending => TaskState::Pending,
+            OldTaskState::Sent(since) => TaskState::Running { since, until: since.plus(BOOT_TIME) },
+        };
+        Task { state, ..Task::own(self.id, self.kind, self.created) }
+    }
+}
+
+/// Version of the record of tasks.
+pub const TASKS_VERSION: u8 = 1;
+
+/// The tasks of a device, as they lie in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TasksRecord {
+    /// The device's revision with them: the record of the device itself may be older.
+    pub revision: u64,
+    /// The tasks.
+    pub tasks: Vec<Task>,
+}
+
+/// Pack the tasks of a device.
+pub fn encode_tasks(device: &Device) -> Result<Vec<u8>, BadRecord> {
+    let record = (device.revision, &device.tasks);
+    postcard::to_extend(&record, vec![TASKS_VERSION]).map_err(BadRecord::Malformed)
+}
+
+/// Unpack the tasks of a device.
+pub fn decode_tasks(bytes: &[u8]) -> Result<TasksRecord, BadRecord> {
+    match bytes.split_first() {
+        Some((&TASKS_VERSION, payload)) => postcard::from_bytes(payload).map_err(BadRecord::Malformed),
+        Some((&version, _)) if version > TASKS_VERSION => Err(BadRecord::NewerTasks(version)),
         Some(_) => Err(BadRecord::Malformed(postcard::Error::DeserializeBadEncoding)),
         None => Err(BadRecord::Empty),
     }
@@ -89,6 +156,47 @@ mod tests {
         assert_eq!(decode(&encode(&device).unwrap()).unwrap(), device);
     }
 
+    /// The bytes of an older record without tasks.
+    fn older(device: &Device, version: u8) -> Vec<u8> {
+        let mut bytes = encode(device).unwrap();
+        bytes[0] = version;
+        bytes.push(0);
+        bytes
+    }
+
+    #[test]
+    fn tasks_of_older_records_come_along() {
+        let mut bytes = older(&device(), 2);
+        // Two tasks instead of none: a restart that was sent, and a read that waits.
+        bytes.pop();
+        let sent = (7_u64, (3_u8, true), (1_u8, 50_u64), 40_u64);
+        let waits = (8_u64, 0_u8, 0_u8, 41_u64);
+        bytes.push(2);
+        bytes = postcard::to_extend(&(sent, waits), bytes).unwrap();
+        let read = decode(&bytes).unwrap();
+        let at = Timestamp::from_millis;
+        let kind = TaskKind::Restart { factory_reset: true };
+        let state = TaskState::Running { since: at(50), until: at(50).plus(BOOT_TIME) };
+        let restart = Task { state, ..Task::own(TaskId(7), kind, at(40)) };
+        assert_eq!(read.tasks, [restart, Task::own(TaskId(8), TaskKind::ReadAll, at(41))]);
+    }
+
+    #[test]
+    fn tasks_come_back_from_their_own_record() {
+        let mut device = device();
+        device.revision = 5;
+        device.tasks.push(Task::own(TaskId(1), TaskKind::ApplyTemplates, Timestamp::from_millis(3)));
+        device.tasks[0].end(Timestamp::from_millis(9), crate::device::TaskOutcome::Failed, "refused");
+        let bytes = encode_tasks(&device).unwrap();
+        let read = decode_tasks(&bytes).unwrap();
+        assert_eq!((read.revision, read.tasks), (5, device.tasks.clone()));
+        assert!(decode(&encode(&device).unwrap()).unwrap().tasks.is_empty());
+        assert_eq!(decode_tasks(&[9]), Err(BadRecord::NewerTasks(9)));
+        for cut in 0..bytes.len() {
+            assert!(decode_tasks(&bytes[..cut]).is_err(), "{cut}");
+        }
+    }
+
     #[test]
     fn serial_numbers_of_older_records_stay_good() {
         // One that was handed out alone, of no series.
@@ -97,9 +205,7 @@ mod tests {
         let offered = postcard::from_bytes(&bytes).unwrap();
         let mut device = device();
         device.security.offered.push(offered);
-        let mut bytes = encode(&device).unwrap();
-        bytes[0] = 1;
-        let read = decode(&bytes).unwrap();
+        let read = decode(&older(&device, 1)).unwrap();
         assert!(read.security.admits("6f00112233445566778899aabbccddee"));
         assert!(
             !read.security.admits("6f00112233445566778899aabbccddef") && read.security.series().is_none()

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Device, Identity, Offered, Refusal, SecureMode, Security, TaskId, TaskState, TemplateFault, Written,
+    Device, Identity, Offered, Refusal, SecureMode, Security, TaskId, TaskOutcome, TaskState, TaskType,
+    TemplateFault, Written, forget_oldest,
 };
 use crate::item::{ItemKey, ItemSet};
 use crate::time::Timestamp;
@@ -115,10 +116,35 @@ impl SecurityChange {
 /// A step of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskChange {
-    /// Sent at this time, answered by a boot.
-    Sent(TaskId, Timestamp),
-    /// Over, well or not.
-    Finished(TaskId),
+    /// Handed to the phone, which does not answer it in this flow.
+    Sent {
+        /// Which.
+        id: TaskId,
+        /// When.
+        at: Timestamp,
+        /// Until when an outcome has to show.
+        until: Timestamp,
+    },
+    /// Over.
+    Ended {
+        /// Which.
+        id: TaskId,
+        /// When.
+        at: Timestamp,
+        /// How.
+        outcome: TaskOutcome,
+        /// In words for people; holds no secret.
+        reason: Box<str>,
+    },
+}
+
+impl TaskChange {
+    /// Which task it is about.
+    pub const fn id(&self) -> TaskId {
+        match self {
+            Self::Sent { id, .. } | Self::Ended { id, .. } => *id,
+        }
+    }
 }
 
 impl DeviceUpdate {
@@ -169,8 +195,10 @@ impl DeviceUpdate {
             apply_security(&mut new, change, self.contact.unwrap_or_default());
         }
         for change in self.tasks {
-            apply_task(&mut new, &change);
+            apply_task(&mut new, change);
         }
+        settle_secure_mode(&mut new, self.contact.unwrap_or_default());
+        forget_oldest(&mut new.tasks);
         new
     }
 }
@@ -237,14 +265,34 @@ fn hold(security: &mut Security, serial: Box<str>) {
     }
 }
 
-fn apply_task(device: &mut Device, change: &TaskChange) {
-    match *change {
-        TaskChange::Sent(id, at) => {
-            if let Some(task) = device.tasks.iter_mut().find(|task| task.id == id) {
-                task.state = TaskState::Sent(at);
+fn apply_task(device: &mut Device, change: TaskChange) {
+    let Some(task) = device.tasks.iter_mut().find(|task| task.id == change.id()) else { return };
+    match change {
+        TaskChange::Sent { at, until, .. } if task.is_pending() => {
+            task.state = TaskState::Running { since: at, until };
+            // The phone forgets its certificate: it comes to the default door, and that is no attack.
+            if task.task_type == TaskType::FactoryReset && device.security.mode == SecureMode::Secure {
+                enter(&mut device.security, SecureMode::Disabling, at);
             }
         }
-        TaskChange::Finished(id) => device.tasks.retain(|task| task.id != id),
+        // Taken back while it was on its way.
+        TaskChange::Sent { .. } => {}
+        TaskChange::Ended { at, outcome, reason, .. } => task.end(at, outcome, reason),
+    }
+}
+
+/// Tasks that wait for a secure mode are done when the device is in it.
+fn settle_secure_mode(device: &mut Device, at: Timestamp) {
+    let mode = device.security.mode;
+    for task in device.tasks.iter_mut().filter(|task| task.is_running()) {
+        let reached = match task.task_type {
+            TaskType::SecureModeOn => mode == SecureMode::Secure,
+            TaskType::SecureModeOff => mode == SecureMode::Off,
+            _ => false,
+        };
+        if reached {
+            task.end(at, TaskOutcome::Successful, "");
+        }
     }
 }
 

@@ -99,8 +99,14 @@ kinds! {
     FileStatus "file-status" Info Routine,
     /// A task is done.
     TaskDone "task-done" Info Task,
-    /// A task cannot be done.
+    /// A task was not done: refused, not possible, or not in time.
     TaskFailed "task-failed" Warning Task,
+    /// A task was taken back before it was done.
+    TaskCancelled "task-cancelled" Info Task,
+    /// A job was accepted.
+    JobAccepted "job-accepted" Info Administration,
+    /// A job is over at all its devices.
+    JobEnded "job-ended" Info Administration,
     /// A dialogue ended before its end.
     FlowAbandoned "flow-abandoned" Warning Trouble,
     /// The phone ended a dialogue by itself.
@@ -138,14 +144,29 @@ kinds! {
 impl EventKind {
     /// Whether a peer can bring it about again and again, so that repetitions are only counted.
     pub(super) const fn repeats(self) -> bool {
-        !matches!(self, Self::NodeStarted | Self::NodeStopping | Self::AdminChange | Self::StoreTrouble)
+        !matches!(
+            self,
+            Self::NodeStarted
+                | Self::NodeStopping
+                | Self::AdminChange
+                | Self::StoreTrouble
+                | Self::JobAccepted
+                | Self::JobEnded
+        )
     }
 
     /// How loudly the log tells of it: INFO what the node and administrators do, WARN what somebody should look at now,
     /// DEBUG everything else.
     pub(super) const fn level(self) -> Level {
         match (self, self.severity()) {
-            (Self::NodeStarted | Self::NodeStopping | Self::AdminChange, _) => Level::INFO,
+            (
+                Self::NodeStarted
+                | Self::NodeStopping
+                | Self::AdminChange
+                | Self::JobAccepted
+                | Self::JobEnded,
+                _,
+            ) => Level::INFO,
             // Who watches the store has a line of his own.
             (kind, Severity::Error) if !matches!(kind, Self::StoreTrouble) => Level::WARN,
             _ => Level::DEBUG,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Fleet;
 use crate::device::{Device, DeviceId, DeviceState, SecureMode};
+use crate::job::JobId;
 use crate::policy::TemplateId;
 
 /// Which devices are wanted. Empty fields want all.
@@ -27,6 +28,8 @@ pub struct Filter {
     pub faults: Option<bool>,
     /// With items that the phone refused (`true`) or without (`false`).
     pub refused: Option<bool>,
+    /// With a task of this job.
+    pub job: Option<JobId>,
     /// With this text in id, number, type, version, part number or address, in any letter case.
     pub text: Option<String>,
 }
@@ -59,6 +62,7 @@ impl Ready<'_> {
             && filter.template.is_none_or(|template| device.templates.contains(&template))
             && filter.faults.is_none_or(|faults| device.faults.is_empty() != faults)
             && filter.refused.is_none_or(|refused| device.refused.is_empty() != refused)
+            && filter.job.is_none_or(|job| device.tasks.iter().any(|task| task.job() == Some(job)))
             && self.text.as_ref().is_none_or(|text| text.is_in(device))
     }
 }

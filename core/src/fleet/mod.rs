@@ -14,8 +14,9 @@ use foldhash::fast::FixedState;
 use metrics::{Unit, describe_gauge, gauge};
 use parking_lot::RwLock;
 
-use crate::device::{self, BadRecord, Device, DeviceId, DeviceState, SecureMode};
+use crate::device::{self, BadRecord, Device, DeviceId, DeviceState, SecureMode, Task, TasksRecord};
 use crate::item::Dictionary;
+use crate::job::Tally;
 use crate::store::{CommitError, LoadError, ScanReport, Store, SubmitError, Table, Ticket, Write};
 use intern::Interner;
 pub use list::{Filter, Page};
@@ -101,6 +102,8 @@ pub struct LoadReport {
     pub bad_values: u64,
     /// Devices with values that are lost; they are read again at their next contact.
     pub incomplete: u64,
+    /// Records of tasks that cannot be read or belong to no device. They stay until the device has tasks again.
+    pub bad_tasks: u64,
     /// The first 20 of the damaged and unreadable records and what is wrong with them, for the log.
     pub examples: Vec<String>,
 }
@@ -138,6 +141,7 @@ pub struct Fleet {
     states: [AtomicUsize; DeviceState::ALL.len()],
     modes: [AtomicUsize; SecureMode::ALL.len()],
     bytes: AtomicUsize,
+    tally: Tally,
 }
 
 /// A device's place in the count, given back unless it is kept.
@@ -209,6 +213,7 @@ impl Fleet {
             states: Default::default(),
             modes: Default::default(),
             bytes: AtomicUsize::new(0),
+            tally: Tally::default(),
         }
     }
 
@@ -223,9 +228,13 @@ impl Fleet {
         (report.values, report.bad_values) = self.dictionary.load(&*self.store)?;
         let mut unreadable = Unreadable::default();
         let mut newer = None;
+        let mut with_tasks = Vec::new();
         let scan = self.store.scan(Table::Device, &mut |key, value| {
             let reason = match device::decode(value) {
                 Ok(device) if device.id.to_string() == key => {
+                    if !device.tasks.is_empty() {
+                        with_tasks.push(device.id.clone());
+                    }
                     self.take_over(device, &mut report);
                     if report.devices.is_multiple_of(EVERY) {
                         progress(report.devices);
@@ -256,9 +265,65 @@ impl Fleet {
         if report.damaged + report.unreadable > MAX_UNREADABLE as u64 {
             return Err(LoadError::TooManyUnreadable { limit: MAX_UNREADABLE });
         }
+        self.load_tasks(&mut report)?;
+        self.move_tasks(&with_tasks);
         unreadable.tell();
         *self.unreadable.write() = unreadable;
         Ok(report)
+    }
+
+    /// Give the devices their tasks.
+    fn load_tasks(&self, report: &mut LoadReport) -> Result<(), LoadError> {
+        let mut newer = None;
+        let scan = self.store.scan(Table::Tasks, &mut |key, value| {
+            let reason = match device::decode_tasks(value) {
+                Ok(record) => match key.parse().ok().map(|id| self.take_tasks_over(&id, record)) {
+                    Some(true) => return ControlFlow::Continue(()),
+                    // Of a device whose record cannot be read, or that was never there.
+                    Some(false) | None => "tasks of no device that is known".to_owned(),
+                },
+                Err(BadRecord::NewerTasks(found)) => {
+                    newer = Some((Box::<str>::from(key), found));
+                    return ControlFlow::Break(());
+                }
+                Err(error) => error.to_string(),
+            };
+            report.bad_tasks += 1;
+            report.example(key, reason);
+            ControlFlow::Continue(())
+        })?;
+        if let Some((key, found)) = newer {
+            let (table, supported) = (Table::Tasks, device::TASKS_VERSION);
+            return Err(LoadError::Newer { table, key, found, supported });
+        }
+        report.bad_tasks += scan.damaged;
+        for record in &scan.damaged_list {
+            report.example(&record.key, record.reason);
+        }
+        Ok(())
+    }
+
+    /// Take tasks out of older records of devices, into records of their own. What fails is done at the next start.
+    fn move_tasks(&self, devices: &[DeviceId]) {
+        for device in devices.iter().filter_map(|id| self.get(id)) {
+            let moved = both_writes(&device)
+                .map_err(FleetError::from)
+                .and_then(|writes| Ok(self.store.submit_detached(writes)?));
+            if let Err(error) = moved {
+                tracing::warn!(device = %device.id, %error, "its tasks stay in the older form");
+            }
+        }
+    }
+
+    /// Whether there is such a device.
+    fn take_tasks_over(&self, id: &DeviceId, record: TasksRecord) -> bool {
+        let mut shard = self.shard(id).write();
+        let Some(device) = shard.get_mut(id) else { return false };
+        self.tally.load(id, &device.tasks, &record.tasks);
+        let device = Arc::make_mut(device);
+        device.revision = device.revision.max(record.revision);
+        device.tasks = record.tasks;
+        true
     }
 
     fn take_over(&self, device: Device, report: &mut LoadReport) {
@@ -339,7 +404,7 @@ impl Fleet {
         create: bool,
         change: impl FnOnce(&Device) -> Result<Device, FleetError>,
     ) -> Result<(Arc<Device>, Ticket), FleetError> {
-        self.change(id, create, change, |store, write| store.submit(vec![write]))
+        self.change(id, create, change, <dyn Store>::submit)
     }
 
     /// Like [`Fleet::update`] for changes that nobody waits for.
@@ -349,7 +414,7 @@ impl Fleet {
         create: bool,
         change: impl FnOnce(&Device) -> Result<Device, FleetError>,
     ) -> Result<Arc<Device>, FleetError> {
-        self.change(id, create, change, |store, write| store.submit_detached(vec![write])).map(|done| done.0)
+        self.change(id, create, change, <dyn Store>::submit_detached).map(|done| done.0)
     }
 
     fn change<T>(
@@ -357,7 +422,7 @@ impl Fleet {
         id: &DeviceId,
         create: bool,
         change: impl FnOnce(&Device) -> Result<Device, FleetError>,
-        submit: impl FnOnce(&dyn Store, Write) -> Result<T, SubmitError>,
+        submit: impl FnOnce(&dyn Store, Vec<Write>) -> Result<T, SubmitError>,
     ) -> Result<(Arc<Device>, T), FleetError> {
         // The lock is held over the submission: the order of records is the order of changes.
         let mut shard = self.shard(id).write();
@@ -380,8 +445,7 @@ impl Fleet {
             new.reported = self.dictionary.pack(&new.reported, &*self.store);
         }
         let new = Arc::new(new);
-        let write = Write::put(Table::Device, id.to_string(), device::encode(&new)?);
-        let submitted = submit(&*self.store, write)?;
+        let submitted = submit(&*self.store, writes(old.as_deref(), &new)?)?;
         self.account(old.as_deref(), Some(&new));
         shard.insert(id.clone(), new.clone());
         if let Some(place) = place {
@@ -424,8 +488,7 @@ impl Fleet {
     pub fn rewrite(&self, id: &DeviceId) -> Result<Option<Ticket>, FleetError> {
         let shard = self.shard(id).write();
         let Some(device) = shard.get(id) else { return Ok(None) };
-        let write = Write::put(Table::Device, id.to_string(), device::encode(device)?);
-        Ok(Some(self.store.submit(vec![write])?))
+        Ok(Some(self.store.submit(both_writes(device)?)?))
     }
 
     /// Forget a device. One whose record cannot be read has no revision that could be expected.
@@ -433,7 +496,7 @@ impl Fleet {
         let mut shard = self.shard(id).write();
         let Some(old) = shard.get(id).cloned() else { return self.remove_unreadable(id, expected) };
         check_revision(&old, expected)?;
-        let ticket = self.store.submit(vec![Write::delete(Table::Device, id.to_string())])?;
+        let ticket = self.store.submit(deletes(id))?;
         self.account(Some(&old), None);
         shard.remove(id);
         self.index.write().remove(id);
@@ -450,13 +513,21 @@ impl Fleet {
         if expected.is_some() {
             return Err(FleetError::Unreadable(id.clone()));
         }
-        let ticket = self.store.submit(vec![Write::delete(Table::Device, id.to_string())])?;
+        let ticket = self.store.submit(deletes(id))?;
         unreadable.ids.remove(id);
         unreadable.tell();
         Ok(ticket)
     }
 
+    /// How far the tasks of all devices are.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     fn account(&self, old: Option<&Device>, new: Option<&Device>) {
+        if let Some(device) = new.or(old) {
+            self.tally.change(&device.id, tasks_of(old), tasks_of(new));
+        }
         let counters = |device: &Device| {
             (&self.states[device.state() as usize], &self.modes[device.security.mode as usize])
         };
@@ -473,6 +544,43 @@ impl Fleet {
             self.bytes.fetch_sub(old.reported.as_bytes().len(), Ordering::Relaxed);
         }
     }
+}
+
+fn tasks_of(device: Option<&Device>) -> &[Task] {
+    device.map_or(&[], |device| &device.tasks)
+}
+
+/// The records to be written for a device that was `old`: of two, only what changed.
+fn writes(old: Option<&Device>, new: &Device) -> Result<Vec<Write>, BadRecord> {
+    let same_tasks = tasks_of(old) == new.tasks;
+    let mut writes = Vec::with_capacity(2);
+    if same_tasks || !old.is_some_and(|old| old.is_same_but_tasks(new)) {
+        writes.push(Write::put(Table::Device, new.id.to_string(), device::encode(new)?));
+    }
+    if !same_tasks {
+        writes.push(tasks_write(new)?);
+    }
+    Ok(writes)
+}
+
+/// Both records of a device.
+fn both_writes(device: &Device) -> Result<Vec<Write>, BadRecord> {
+    let record = Write::put(Table::Device, device.id.to_string(), device::encode(device)?);
+    Ok(vec![record, tasks_write(device)?])
+}
+
+fn tasks_write(device: &Device) -> Result<Write, BadRecord> {
+    let key = device.id.to_string();
+    Ok(if device.tasks.is_empty() {
+        Write::delete(Table::Tasks, key)
+    } else {
+        Write::put(Table::Tasks, key, device::encode_tasks(device)?)
+    })
+}
+
+/// Deletes all records of a device.
+fn deletes(id: &DeviceId) -> Vec<Write> {
+    vec![Write::delete(Table::Device, id.to_string()), Write::delete(Table::Tasks, id.to_string())]
 }
 
 /// Refuse if the caller has seen another revision.

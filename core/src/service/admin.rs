@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use super::Service;
 use super::dry_run::occasion;
-use crate::device::{Device, DeviceId, SecureMode, Task, TaskId, TaskKind, TaskState, TaskWrite};
+use super::task_wish::TaskRequest;
+use crate::device::{Device, DeviceId, SecureMode, Security, Task, TaskId, next_task_id};
 use crate::dialogue::wpi::pin_fault;
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::{FleetError, check_revision};
-use crate::item::{ItemKey, ItemWrite};
-use crate::policy::{
-    Difference, Facts, Fault, Template, TemplateError, TemplateId, difference, setting_fault,
-};
+use crate::job::JobError;
+use crate::policy::{Difference, Facts, Fault, Template, TemplateError, TemplateId, difference};
 use crate::secret::{Secret, VaultError};
 
 /// Why an administrator's wish was not granted. Nothing of it was, except after a commit error: then it is granted in
@@ -27,13 +26,16 @@ pub enum AdminError {
     /// A field of the wish is wrong.
     #[error("{}: {}", .0.field, .0.reason)]
     Field(Fault),
+    /// About a job.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// A secret cannot be sealed.
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
 
 impl AdminError {
-    fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub(super) fn field(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Field(Fault { field: field.into(), reason: reason.into() })
     }
 }
@@ -51,29 +53,20 @@ pub enum SecureModeRequest {
     IndividualPin(Secret),
 }
 
-/// What an administrator wants a device to do at its next contact.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TaskRequest {
-    /// Give all its items.
-    ReadAll,
-    /// Give these items.
-    ReadItems(Vec<ItemKey>),
-    /// Take these values.
-    WriteItems(Vec<ItemWrite>),
-    /// Boot.
-    Restart {
-        /// Back to factory settings.
-        factory_reset: bool,
-    },
-}
-
 /// A number with the word for it.
 pub fn counted(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// Items that one task may read or write.
-const MAX_TASK_ITEMS: usize = 500;
+/// The mode of a device that shall be in default mode: it may have to be told so first.
+pub(super) fn mode_towards_off(security: &Security) -> SecureMode {
+    match security.mode {
+        SecureMode::Secure | SecureMode::Disabling => SecureMode::Disabling,
+        // The phone may have taken its credentials already, and speak mutual TLS.
+        mode if mode.is_enabling() && security.may_hold_certificate() => SecureMode::Disabling,
+        _ => SecureMode::Off,
+    }
+}
 
 impl Service {
     /// What `device` should get and does not have.
@@ -145,30 +138,24 @@ impl Service {
         expected: Option<u64>,
     ) -> Result<Arc<Device>, AdminError> {
         let pin = match wish {
-            SecureModeRequest::IndividualPin(pin) => Some(("pin", "", pin)),
+            SecureModeRequest::IndividualPin(pin) => {
+                if let Some(fault) = pin_fault(pin.expose()) {
+                    return Err(AdminError::field("pin", fault));
+                }
+                Some(pin)
+            }
             SecureModeRequest::DefaultPin => {
-                Some(("mode", "the default PIN must have ", &self.settings.default_pin))
+                self.check_default_pin("mode")?;
+                Some(&self.settings.default_pin)
             }
             SecureModeRequest::Off | SecureModeRequest::NoPin => None,
         };
-        if let Some((field, what, pin)) = pin
-            && let Some(fault) = pin_fault(pin.expose())
-        {
-            return Err(AdminError::field(field, format!("{what}{fault}")));
-        }
-        let pin = pin.map(|(_, _, pin)| pin).map(|pin| self.around.vault.seal(pin)).transpose()?;
+        let pin = pin.map(|pin| self.around.vault.seal(pin)).transpose()?;
         let now = self.now();
         let device = self
             .change_device(id, expected, move |device| {
                 let mode = match wish {
-                    SecureModeRequest::Off => match device.security.mode {
-                        SecureMode::Secure | SecureMode::Disabling => SecureMode::Disabling,
-                        // The phone may have taken its credentials already, and speak mutual TLS.
-                        mode if mode.is_enabling() && device.security.may_hold_certificate() => {
-                            SecureMode::Disabling
-                        }
-                        _ => SecureMode::Off,
-                    },
+                    SecureModeRequest::Off => mode_towards_off(&device.security),
                     _ if device.security.mode == SecureMode::Secure => {
                         let text = format!("{} is in secure mode already; turn it off first", device.id);
                         return Err(FleetError::Refused(text));
@@ -185,6 +172,14 @@ impl Service {
         Ok(device)
     }
 
+    /// Whether the default PIN will do; `field` asks for it.
+    pub(super) fn check_default_pin(&self, field: &str) -> Result<(), AdminError> {
+        match pin_fault(self.settings.default_pin.expose()) {
+            Some(fault) => Err(AdminError::field(field, format!("the default PIN must have {fault}"))),
+            None => Ok(()),
+        }
+    }
+
     /// Give a device something to do at its next contact.
     pub async fn add_task(
         &self,
@@ -195,35 +190,34 @@ impl Service {
         let limit = self.settings.tasks_per_device;
         let now = self.now();
         let what = kind.as_str();
-        let number = TaskId(now.as_millis());
         let device = self
             .change_device(id, None, move |device| {
-                if device.tasks.len() >= limit {
+                if device.open_tasks().count() >= limit {
                     return Err(FleetError::Refused(format!("{limit} tasks wait for {} already", device.id)));
                 }
-                // The time is a number that no earlier task of the device has, except within one millisecond.
-                let last = device.tasks.iter().map(|task| task.id.0 + 1).max().unwrap_or(0);
-                let task = TaskId(number.0.max(last));
-                device.tasks.push(Task { id: task, kind, state: TaskState::Pending, created: now });
+                let task = next_task_id(&device.tasks, now);
+                device.tasks.push(Task::own(task, kind, now));
                 Ok(())
             })
             .await?;
-        let task = device.tasks.last().map_or(number, |task| task.id);
+        let task = device.tasks.last().map_or_else(|| next_task_id(&[], now), |task| task.id);
         self.record(
             EventDraft::about(id, EventKind::AdminChange, format!("task {what} added")).of_task(task),
         );
         Ok((device, task))
     }
 
-    /// Take a task away that was not done yet.
+    /// Take a task away, or what is kept of one that is over. A job's task is taken away by cancelling the job.
     pub async fn remove_task(&self, id: &DeviceId, task: TaskId) -> Result<Arc<Device>, AdminError> {
         let device = self
             .change_device(id, None, |device| {
-                let before = device.tasks.len();
-                device.tasks.retain(|known| known.id != task);
-                if device.tasks.len() == before {
+                let Some(at) = device.tasks.iter().position(|known| known.id == task) else {
                     return Err(FleetError::Refused(format!("{} has no task {task}", device.id)));
+                };
+                if let Some(job) = device.tasks[at].job() {
+                    return Err(FleetError::Refused(format!("task {task} is of job {job}: cancel the job")));
                 }
+                device.tasks.remove(at);
                 Ok(())
             })
             .await?;
@@ -290,37 +284,7 @@ impl Service {
         Ok(device)
     }
 
-    fn task_kind(&self, wish: TaskRequest) -> Result<TaskKind, AdminError> {
-        let bounded = |count: usize| match count {
-            0 => Err(AdminError::field("items", "at least one item")),
-            count if count > MAX_TASK_ITEMS => {
-                Err(AdminError::field("items", format!("at most {MAX_TASK_ITEMS} items, not {count}")))
-            }
-            _ => Ok(()),
-        };
-        Ok(match wish {
-            TaskRequest::ReadAll => TaskKind::ReadAll,
-            TaskRequest::ReadItems(keys) => {
-                bounded(keys.len())?;
-                TaskKind::ReadItems(keys)
-            }
-            TaskRequest::WriteItems(items) => {
-                bounded(items.len())?;
-                for (at, item) in items.iter().enumerate() {
-                    if let Some((part, reason)) = setting_fault(&item.key) {
-                        return Err(AdminError::field(format!("items[{at}].{part}"), reason));
-                    }
-                }
-                let seal = |item: ItemWrite| {
-                    Ok(TaskWrite { value: self.around.vault.seal(&item.value)?, key: item.key })
-                };
-                TaskKind::WriteItems(items.into_iter().map(seal).collect::<Result<_, VaultError>>()?)
-            }
-            TaskRequest::Restart { factory_reset } => TaskKind::Restart { factory_reset },
-        })
-    }
-
-    fn admin_event(&self, device: Option<&DeviceId>, text: impl Into<String>) {
+    pub(super) fn admin_event(&self, device: Option<&DeviceId>, text: impl Into<String>) {
         let event = EventDraft::node(EventKind::AdminChange, text);
         self.record(EventDraft { device: device.cloned(), ..event });
     }

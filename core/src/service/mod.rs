@@ -2,7 +2,9 @@
 
 mod admin;
 mod dry_run;
+mod jobs;
 mod outcome;
+mod task_wish;
 mod wpi;
 
 use std::fmt;
@@ -16,15 +18,19 @@ use crate::dialogue::sessions::{SessionLimits, Sessions};
 use crate::dialogue::wpi::{Context, Credentials, Flow, FlowLimits, Need, SecureSettings};
 use crate::event::{EventDraft, EventKind, EventLimits, EventLog};
 use crate::fleet::{Fleet, FleetLimits};
+use crate::job::{self, JobBook};
 use crate::pki::Series;
 use crate::policy::{Policy, Registry, TemplateBounds};
 use crate::secret::{Secret, Vault};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
+use jobs::Runner;
 
-pub use admin::{AdminError, SecureModeRequest, TaskRequest, counted};
+pub use admin::{AdminError, SecureModeRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
+pub use jobs::{JobRequest, JobSettings};
 pub use outcome::{Outcome, OverloadCause};
+pub use task_wish::{FileSourceWish, FileWish, FileWishAction, SoftwareWish, TaskRequest};
 pub use wpi::{Sender, WpiRequest, WpiResponse, device_of};
 
 /// Credentials, or why there are none.
@@ -71,6 +77,8 @@ pub struct Settings {
     pub templates_per_device: usize,
     /// Tasks that may wait for one device.
     pub tasks_per_device: usize,
+    /// Jobs: bounds and times.
+    pub jobs: JobSettings,
     /// Bounds on events.
     pub events: EventLimits,
     /// The PIN for devices that are to be secured with the default PIN.
@@ -105,15 +113,18 @@ pub struct Service {
     pub fleet: Fleet,
     /// The templates.
     pub templates: Registry,
+    /// The jobs.
+    pub jobs: job::Registry,
     /// What happened.
     pub events: EventLog,
+    runner: Runner,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
 }
 
 impl Service {
-    /// Nothing loaded yet: call [`Fleet::load`] and [`Registry::load`] before opening doors.
+    /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`] and [`Service::load_jobs`] before opening doors.
     pub fn new(around: Surroundings, settings: Settings) -> Self {
         Self {
             fleet: Fleet::new(around.store.clone(), settings.fleet),
@@ -123,6 +134,8 @@ impl Service {
                 settings.template,
                 settings.templates,
             ),
+            jobs: job::Registry::new(around.store.clone(), settings.jobs.jobs),
+            runner: Runner::default(),
             events: EventLog::new(&settings.events, around.clock.now()),
             sessions: Sessions::new(settings.sessions),
             around,
@@ -160,10 +173,11 @@ impl Service {
         self.events.record(self.now(), draft);
     }
 
-    fn context<'a>(&'a self, now: Timestamp, policy: &'a Policy) -> Context<'a> {
+    fn context<'a>(&'a self, now: Timestamp, policy: &'a Policy, jobs: &'a JobBook) -> Context<'a> {
         Context {
             now,
             policy,
+            jobs,
             vault: &self.around.vault,
             limits: &self.settings.flow,
             secure: &self.settings.secure,

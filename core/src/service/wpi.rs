@@ -9,11 +9,12 @@ use callboard_codecs::wpi::{Action, PhoneMessage, Reason, ReplyStatus};
 
 use super::{IssueError, Outcome, OverloadCause, Service};
 use crate::device::{
-    Device, DeviceId, DeviceUpdate, Offered, SecureMode, Security, SecurityChange, Task, TaskState,
+    Device, DeviceId, DeviceUpdate, Offered, SecureMode, Security, SecurityChange, Task, TaskId, TaskOutcome,
+    TaskState, TaskType,
 };
 use crate::dialogue::sessions::{Cookie, Found, Hints};
 use crate::dialogue::wpi::{
-    Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason,
+    Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason, ended_event,
 };
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::FleetError;
@@ -150,7 +151,12 @@ impl Service {
         let base = self.fleet.get(device).unwrap_or_else(|| Arc::new(Device::new(device.clone())));
         let now = self.now();
         let (series, choice) = (base.security.series(), base.security.choice());
-        let mut step = Flow::open(&self.context(now, &self.templates.policy()), base, message, arrival);
+        let mut step = Flow::open(
+            &self.context(now, &self.templates.policy(), &self.jobs.book()),
+            base,
+            message,
+            arrival,
+        );
         self.tell(&mut step);
         let Next::Need(need) = step.next else { return Ok(step) };
         let series = series.unwrap_or_else(|| self.new_series());
@@ -158,7 +164,8 @@ impl Service {
             Err(IssueError::Failed(reason)) => Err(reason),
             Err(IssueError::Later) if step.flow.renews() => {
                 let policy = self.templates.policy();
-                let context = self.context(self.now(), &policy);
+                let jobs = self.jobs.book();
+                let context = self.context(self.now(), &policy, &jobs);
                 let mut step = step.flow.without_renewal(&context, message.nonce, arrival.digest);
                 self.tell(&mut step);
                 return Ok(step);
@@ -177,7 +184,8 @@ impl Service {
             },
         };
         let policy = self.templates.policy();
-        let context = self.context(self.now(), &policy);
+        let jobs = self.jobs.book();
+        let context = self.context(self.now(), &policy, &jobs);
         let mut step = step.flow.credentials(&context, made, message.nonce, arrival.digest);
         self.tell(&mut step);
         Ok(step)
@@ -236,7 +244,8 @@ impl Service {
             Found::Flow(cookie, flow) => {
                 tell_span(cookie);
                 let policy = self.templates.policy();
-                let mut step = flow.advance(&self.context(now, &policy), message, arrival);
+                let jobs = self.jobs.book();
+                let mut step = flow.advance(&self.context(now, &policy, &jobs), message, arrival);
                 self.tell(&mut step);
                 let device = step.flow.device().clone();
                 self.answer(cookie, &device, step).await
@@ -272,16 +281,31 @@ impl Service {
             // Credentials are asked for once in a flow, and then they are there.
             Next::Need(_) => Reply::clean_up(),
         };
-        let reply = match self.save(device, learned.unwrap_or_default()).await {
-            Ok(()) => reply,
+        let learned = learned.unwrap_or_default();
+        let sent = learned.sent();
+        let reply = match self.save(device, learned).await {
+            Ok(()) if self.is_still_sent(device, &sent) => reply,
             Err(Unsaved::Later(cause)) => return WpiResponse::overload(cause),
-            Err(Unsaved::Never) => Reply::clean_up(),
+            // Cancelled meanwhile, or handed out by another flow: not twice. Or nobody will keep it.
+            Ok(()) | Err(Unsaved::Never) => Reply::clean_up(),
         };
         let now = self.now();
         self.sessions.close(cookie, device, now, reply.clone());
         let took = now.since(opened);
         tracing::debug!(%device, reason, actions, seconds = took.as_secs_f64(), "flow ended");
         WpiResponse { flow_time: Some(took), ..WpiResponse::plain(reply, Outcome::Finished) }
+    }
+
+    /// Whether these tasks run since the time at which this flow handed them out.
+    fn is_still_sent(&self, device: &DeviceId, sent: &[(TaskId, Timestamp)]) -> bool {
+        if sent.is_empty() {
+            return true;
+        }
+        let Some(device) = self.fleet.get(device) else { return false };
+        sent.iter().all(|(id, at)| {
+            let task = device.tasks.iter().find(|task| task.id == *id);
+            task.is_some_and(|task| matches!(task.state, TaskState::Running { since, .. } if since == *at))
+        })
     }
 
     /// Of a flow that was replaced only what nothing newer can contradict is kept: a TAN that was guessed wrong, and
@@ -302,9 +326,11 @@ impl Service {
     /// Answer a message of a flow that is over.
     async fn after_the_end(&self, device: &DeviceId, last: Reply, message: &PhoneMessage<'_>) -> WpiResponse {
         let done = match message.reason {
-            // Nobody answers a restart but a phone that does not want it. Told again it would refuse again.
-            Reason::ReplyTo { action: Some(Action::Restart), status } if last.action == Action::Restart => {
-                self.boot_refused(device, status).await
+            // Nobody answers these but a phone that does not want them. Told again it would refuse again.
+            Reason::ReplyTo { action: Some(action), status }
+                if last.action == action && is_unanswered(action) =>
+            {
+                self.hand_out_refused(device, action, status).await
             }
             Reason::ReplyTo { .. } => return WpiResponse::plain(last, Outcome::Repeated),
             Reason::CleanUp => self.given_up(device, message).await.map(|()| Reply::clean_up()),
@@ -313,27 +339,27 @@ impl Service {
         done.map_or_else(|response| response, |reply| WpiResponse::plain(reply, Outcome::Finished))
     }
 
-    /// The phone does not boot: a busy one is told again when it is idle, for another the task has failed.
-    async fn boot_refused(
+    /// The phone does not do what it was told: a busy one is told again when it is idle, for another the task has failed.
+    async fn hand_out_refused(
         &self,
         device: &DeviceId,
+        action: Action,
         status: Option<ReplyStatus>,
     ) -> Result<Reply, WpiResponse> {
         let Some(known) = self.fleet.get(device) else { return Ok(Reply::clean_up()) };
-        let sent = |task: &&Task| matches!(task.state, TaskState::Sent(_));
-        let sent: Vec<_> = known.tasks.iter().filter(sent).map(|task| task.id).collect();
-        if sent.is_empty() || !matches!(status, Some(ReplyStatus::Busy | ReplyStatus::Failed)) {
+        let is_refused = |task: &&Task| task.is_running() && action_of(task.task_type) == Some(action);
+        let refused: Vec<_> = known.tasks.iter().filter(is_refused).collect();
+        if refused.is_empty() || !matches!(status, Some(ReplyStatus::Busy | ReplyStatus::Failed)) {
             return Ok(Reply::clean_up());
         }
-        let busy = status == Some(ReplyStatus::Busy);
-        let learned = if busy { Learned::unsent(sent.clone()) } else { Learned::finished(sent.clone()) };
-        self.save_or_later(device, learned).await?;
-        if busy {
+        let ids = refused.iter().map(|task| task.id);
+        if status == Some(ReplyStatus::Busy) {
+            self.save_or_later(device, Learned::unsent(ids.collect())).await?;
             return Ok(Reply::clean_up_and_call_back());
         }
-        for task in known.tasks.iter().filter(|task| sent.contains(&task.id)) {
-            let text = format!("{} failed: refused by the phone", task.kind.as_str());
-            self.record(EventDraft::about(device, EventKind::TaskFailed, text).of_task(task.id));
+        self.save_or_later(device, Learned::refused(ids, self.now())).await?;
+        for task in refused {
+            self.record(ended_event(device, task, TaskOutcome::Failed, "refused by the phone"));
         }
         Ok(Reply::clean_up())
     }
@@ -445,6 +471,23 @@ impl Service {
         for event in step.events.drain(..) {
             self.record(event);
         }
+    }
+}
+
+/// Whether a phone that does what it is told does not answer it in the flow.
+const fn is_unanswered(action: Action) -> bool {
+    matches!(action, Action::Restart | Action::SoftwareDeployment | Action::FileDeployment)
+}
+
+/// What a phone is told for a task that it does not answer in the flow.
+const fn action_of(task_type: TaskType) -> Option<Action> {
+    match task_type {
+        TaskType::Restart | TaskType::FactoryReset | TaskType::FactoryResetKeepCertificates => {
+            Some(Action::Restart)
+        }
+        TaskType::SoftwareDeployment => Some(Action::SoftwareDeployment),
+        TaskType::FileDeployment => Some(Action::FileDeployment),
+        _ => None,
     }
 }
 

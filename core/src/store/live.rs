@@ -88,6 +88,8 @@ mod tests {
         live.scanned(Table::Meta, None, &chunk(1, None));
         live.scanned(Table::Value, None, &chunk(5, None));
         live.scanned(Table::Template, None, &chunk(2, None));
+        live.scanned(Table::Tasks, None, &chunk(3, None));
+        live.scanned(Table::Job, None, &chunk(4, None));
         live.scanned(Table::Device, None, &chunk(100, Some(b"dm")));
         live.replaced(Table::Device, "a", Replaced { before: 10, after: 30 });
         live.replaced(Table::Device, "z", Replaced { before: 0, after: 50 });
@@ -95,9 +97,9 @@ mod tests {
         live.scanned(Table::Device, None, &chunk(120, Some(b"dm")));
         assert_eq!(live.total(), None);
         live.scanned(Table::Device, Some(b"dm"), &chunk(50, None));
-        assert_eq!(live.total(), Some(1 + 5 + 2 + 100 + 20 + 50));
+        assert_eq!(live.total(), Some(1 + 5 + 2 + 3 + 4 + 100 + 20 + 50));
         live.replaced(Table::Device, "z", Replaced { before: 50, after: 0 });
-        assert_eq!(live.total(), Some(128));
+        assert_eq!(live.total(), Some(135));
     }
 
     #[test]

@@ -66,11 +66,16 @@ pub enum Table {
     Device = b'd',
     /// Templates, by template id.
     Template = b't',
+    /// Tasks of a device, by device id.
+    Tasks = b'k',
+    /// Jobs, by job id.
+    Job = b'j',
 }
 
 impl Table {
     /// Every table, in the order an export lists them.
-    pub const ALL: [Self; 4] = [Self::Meta, Self::Value, Self::Device, Self::Template];
+    pub const ALL: [Self; 6] =
+        [Self::Meta, Self::Value, Self::Device, Self::Template, Self::Tasks, Self::Job];
 
     /// The table a stored key begins with, if this version knows it.
     pub const fn from_byte(byte: u8) -> Option<Self> {
@@ -79,6 +84,8 @@ impl Table {
             b'v' => Some(Self::Value),
             b'd' => Some(Self::Device),
             b't' => Some(Self::Template),
+            b'k' => Some(Self::Tasks),
+            b'j' => Some(Self::Job),
             _ => None,
         }
     }
@@ -90,6 +97,8 @@ impl Table {
             Self::Value => "value",
             Self::Device => "device",
             Self::Template => "template",
+            Self::Tasks => "tasks",
+            Self::Job => "job",
         }
     }
 

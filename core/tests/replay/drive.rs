@@ -12,7 +12,7 @@ use callboard_codecs::wpi::{
     Action, Fragment, ItemRef, Layout, Limits, MAX_MESSAGE_BYTES, PhoneMessageRef, Reason, ReplyStatus,
     parse_phone_message, parse_service_message, write_phone_message,
 };
-use callboard_core::device::{Device, DeviceId, DeviceState, decode, encode};
+use callboard_core::device::{Device, DeviceId, DeviceState, encode, encode_tasks};
 use callboard_core::dialogue::sessions::Cookie;
 use callboard_core::dialogue::wpi::Door;
 use callboard_core::event::EventLimits;
@@ -21,11 +21,11 @@ use callboard_core::item::{ItemKey, ItemWrite};
 use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateItem, TemplateKind};
 use callboard_core::secret::Secret;
 use callboard_core::service::{
-    Outcome, OverloadCause, SecureModeRequest, Service, Settings, TaskRequest, WpiRequest, WpiResponse,
+    JobRequest, Outcome, OverloadCause, SecureModeRequest, Service, Settings, TaskRequest, WpiRequest,
+    WpiResponse,
 };
-use callboard_core::store::Table;
 
-use crate::world::{Branch, World, poll, settings};
+use crate::world::{Branch, World, poll, settings, stored};
 
 /// Steps of one run: enough for several dialogues.
 const STEPS: usize = 80;
@@ -371,11 +371,11 @@ impl Run<'_> {
     /// What the last answer of a flow acknowledges is in the store.
     fn durable(&self, call: &Call) {
         let Some(device) = self.of(call.sent.device.as_ref()) else { return };
-        let record = self.world.store.get(Table::Device, &device.id.to_string());
+        let stored = stored(&self.world.store, &device.id);
         if !self.held && !self.full {
-            assert_eq!(record, encode(&device).ok());
+            assert_eq!(stored.as_ref(), Some(&*device));
         } else if call.deletions == self.deletions {
-            assert!(record.is_some_and(|record| decode(&record).unwrap().revision >= call.revision));
+            assert!(stored.is_some_and(|stored| stored.revision >= call.revision));
         }
     }
 
@@ -456,17 +456,43 @@ impl Run<'_> {
     fn task(&mut self) {
         let device = id(self.input.below(PHONES));
         let wishes = self.wishes();
-        let wish = match self.input.byte() % 5 {
+        let wish = match self.input.byte() % 7 {
             0 => TaskRequest::ReadAll,
             1 => TaskRequest::ReadItems(wishes.into_iter().map(|(key, _)| key).collect()),
             2 => TaskRequest::WriteItems(
                 wishes.into_iter().map(|(key, value)| ItemWrite { key, value: Secret::new(value) }).collect(),
             ),
             3 => TaskRequest::Restart { factory_reset: false },
+            4 => TaskRequest::ApplyTemplates,
+            5 => TaskRequest::FactoryResetKeepCertificates,
             _ => TaskRequest::Restart { factory_reset: true },
         };
         let service = self.world.service.clone();
-        let _ = poll(std::pin::pin!(service.add_task(&device, wish)));
+        if self.input.byte().is_multiple_of(2) {
+            let _ = poll(std::pin::pin!(service.add_task(&device, wish)));
+            return;
+        }
+        let request = JobRequest {
+            wish,
+            targets: (0..PHONES).map(id).collect(),
+            name: "".into(),
+            initiator: "".into(),
+            schedule: None,
+            wait_seconds: Some(1 + u32::from(self.input.byte())),
+            running_seconds: Some(1 + u32::from(self.input.byte())),
+        };
+        let _ = poll(std::pin::pin!(service.submit_job(request)));
+        self.work();
+    }
+
+    /// What is done for jobs in the background, as far as the store lets it.
+    fn work(&self) {
+        let mut work = std::pin::pin!(self.world.service.work_on_jobs());
+        for _ in 0..100 {
+            if poll(work.as_mut()).is_some() {
+                return;
+            }
+        }
     }
 
     fn disk(&mut self) {
@@ -512,11 +538,20 @@ impl Run<'_> {
         self.world.clock.advance(Duration::from_secs(10_000));
         self.world.service.sweep();
         assert_eq!(self.world.service.open_flows(), 0);
+        // Every job ends: its tasks waited and ran long enough.
+        self.work();
+        self.work();
+        for job in self.world.service.jobs.book().iter() {
+            assert!(job.ended.is_some(), "{job:?} {:?}", self.world.service.job_counts(job));
+        }
         let before = self.world.service.clone();
         self.world.crash();
         let all = |service: &Service| -> Vec<_> {
             let page = service.fleet.page(None, PHONES, &Filter::default());
-            page.devices.iter().map(|device| encode(device).unwrap()).collect()
+            page.devices
+                .iter()
+                .map(|device| (encode(device).unwrap(), encode_tasks(device).unwrap()))
+                .collect()
         };
         assert_eq!(all(&before), all(&self.world.service));
         assert_eq!(before.templates.all(), self.world.service.templates.all());

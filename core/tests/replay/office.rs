@@ -1,17 +1,24 @@
 //! What administrators do in a dialogue file, and what the file expects to find in the end.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use callboard_core::device::{Device, Task, TaskState, encode};
+use callboard_core::device::{Device, DeviceId, Task, TaskState};
 use callboard_core::item::{ItemKey, ItemWrite, NameRef};
+use callboard_core::job::{Interval, MINUTES_OF_DAY, Priority, Restrictions, Schedule};
 use callboard_core::pki::Series;
-use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateItem, TemplateKind};
+use callboard_core::policy::{
+    AppliesTo, Fault as WrongField, Template, TemplateId, TemplateItem, TemplateKind,
+};
 use callboard_core::secret::Secret;
-use callboard_core::service::{AdminError, SecureModeRequest, TaskRequest};
-use callboard_core::store::Table;
+use callboard_core::service::{
+    AdminError, FileSourceWish, FileWish, FileWishAction, JobRequest, SecureModeRequest, SoftwareWish,
+    TaskRequest,
+};
 
 use crate::script::{Fault, ItemLine, Line, Result, Step, key_of};
 use crate::stage::{Stage, now};
+use crate::world::{poll, stored};
 
 impl Stage {
     /// `template NAME [onboarding|disabled] [assigned] [ranking=N] [device-type=T] [software-type=T]`, with its items.
@@ -66,13 +73,61 @@ impl Stage {
                 now(service.set_secure_mode(&id, &wish, None)).map(drop)
             }
             "task" => {
-                let wish = task(step)?;
+                let wish = wish(step)?;
                 now(service.add_task(&id, wish)).map(drop)
+            }
+            "job" => self.job(step, &id),
+            "cancel" => {
+                let job = self.jobs.last().copied().ok_or_else(|| step.fault("there is no job"))?;
+                now(service.cancel_job(job, None)).map(drop)
             }
             "delete-device" => now(service.delete_device(&id, None)),
             other => return Err(step.fault(format!("administrators cannot {other}"))),
         };
         done.map_err(|error| refused(step, &error))
+    }
+
+    /// `job TYPE [options] [in=SECONDS] [wait=SECONDS] [running=SECONDS]`: a job for the device, placed at once.
+    fn job(&mut self, step: &Step, id: &DeviceId) -> std::result::Result<(), AdminError> {
+        let service = self.world.service.clone();
+        let number = |name: &str| step.option(name).and_then(|text| text.parse::<u32>().ok());
+        let schedule = number("in").map(|seconds| Schedule {
+            at: service.now().plus(Duration::from_secs(seconds.into())),
+            time_zone: "UTC".into(),
+        });
+        let request = JobRequest {
+            wish: wish(step).map_err(|fault| AdminError::Field(policy_fault(&fault.text)))?,
+            targets: vec![id.clone()],
+            name: "".into(),
+            initiator: "test".into(),
+            schedule,
+            wait_seconds: number("wait"),
+            running_seconds: number("running"),
+        };
+        let job = now(service.submit_job(request))?;
+        self.jobs.push(job.id);
+        self.work();
+        Ok(())
+    }
+
+    /// What is done for jobs in the background.
+    pub(crate) fn work(&mut self) {
+        let service = self.world.service.clone();
+        let mut work = std::pin::pin!(service.work_on_jobs());
+        for _ in 0..100 {
+            if poll(work.as_mut()).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Expected state of the last job: `state progress`.
+    pub(crate) fn expect_job(&mut self, step: &Step) -> Result<()> {
+        self.work();
+        let service = &self.world.service;
+        let job = self.jobs.last().and_then(|id| service.jobs.get(*id));
+        let found = job.map_or("none", |job| job.state(&service.job_counts(&job), service.now()).as_str());
+        if step.argument(0)? == found { Ok(()) } else { Err(step.fault(format!("the job is {found}"))) }
     }
 
     /// Expected events since the last such step, in their order: `kind`, or `kind: part of the text`.
@@ -121,7 +176,8 @@ impl Stage {
                 serial.get(2 * Series::BYTES..).unwrap_or(serial).to_owned()
             }
             "trouble" => device.security.fault.as_deref().unwrap_or("none").to_owned(),
-            "tasks" => listed(device.tasks.iter().map(task_word)),
+            "tasks" => listed(device.open_tasks().map(task_word)),
+            "ended" => listed(device.tasks.iter().filter(|task| task.state.is_ended()).map(task_word)),
             "templates" => device.templates.len().to_string(),
             "refused" => listed(device.refused.iter().map(|one| format!("{} ({})", one.key, one.status))),
             "faults" => listed(device.faults.iter().map(|one| format!("{}: {}", one.key, one.reason))),
@@ -154,8 +210,7 @@ impl Stage {
     }
 
     fn is_durable(&self, device: &Device) -> bool {
-        let record = self.world.store.get(Table::Device, &device.id.to_string());
-        record.is_some() && record == encode(device).ok()
+        stored(&self.world.store, &device.id).is_some_and(|stored| stored == *device)
     }
 }
 
@@ -169,11 +224,15 @@ fn listed(parts: impl Iterator<Item = String>) -> String {
 }
 
 fn task_word(task: &Task) -> String {
-    let state = match task.state {
-        TaskState::Pending => "pending",
-        TaskState::Sent(_) => "sent",
-    };
-    format!("{} {state}", task.kind.as_str())
+    let name = task.task_type.as_str();
+    match &task.state {
+        TaskState::Pending => format!("{name} pending"),
+        TaskState::Running { .. } => format!("{name} running"),
+        TaskState::Ended { outcome, reason, .. } if reason.is_empty() => {
+            format!("{name} {}", outcome.as_str())
+        }
+        TaskState::Ended { outcome, reason, .. } => format!("{name} {} ({reason})", outcome.as_str()),
+    }
 }
 
 fn refused(step: &Step, error: &AdminError) -> Fault {
@@ -190,18 +249,60 @@ fn secure_mode(step: &Step) -> Result<SecureModeRequest> {
     }
 }
 
-fn task(step: &Step) -> Result<TaskRequest> {
-    let items: Vec<_> = step.block.iter().map(ItemLine::parse).collect::<Result<_>>()?;
+fn policy_fault(text: &str) -> WrongField {
+    WrongField { field: "job".into(), reason: text.into() }
+}
+
+/// What the step's second word asks for, with its items or options.
+fn wish(step: &Step) -> Result<TaskRequest> {
+    let items = || step.block.iter().map(ItemLine::parse).collect::<Result<Vec<_>>>();
     Ok(match step.argument(1)? {
         "read-all" => TaskRequest::ReadAll,
         "read-items" => {
-            TaskRequest::ReadItems(items.iter().map(|item| ItemKey::new(&item.name, item.index)).collect())
+            TaskRequest::ReadItems(items()?.iter().map(|item| ItemKey::new(&item.name, item.index)).collect())
         }
         "write-items" => TaskRequest::WriteItems(
-            items.iter().map(|item| ItemWrite::new(&item.name, item.index, item.value.as_str())).collect(),
+            items()?.iter().map(|item| ItemWrite::new(&item.name, item.index, item.value.as_str())).collect(),
         ),
         "restart" => TaskRequest::Restart { factory_reset: false },
         "factory-reset" => TaskRequest::Restart { factory_reset: true },
+        "factory-reset-keep-certificates" => TaskRequest::FactoryResetKeepCertificates,
+        "apply-templates" => TaskRequest::ApplyTemplates,
+        "secure-mode-on" => TaskRequest::SecureModeOn { default_pin: step.has("default-pin") },
+        "secure-mode-off" => TaskRequest::SecureModeOff,
+        "software" => TaskRequest::SoftwareDeployment(Box::new(software(step)?)),
+        "files" => TaskRequest::FileDeployment(step.block.iter().map(|line| file(&line.text)).collect()),
         other => return Err(step.fault(format!("no task {other}"))),
     })
+}
+
+/// `software version="V3 R5.12.0" [type=T] [for=DEVICE] [restricted=WEEKDAY]`.
+fn software(step: &Step) -> Result<SoftwareWish> {
+    let text = |name: &str, usual: &str| step.option(name).unwrap_or(usual).to_owned();
+    let restricted = step.option("restricted").and_then(|day| day.parse().ok());
+    let intervals = restricted.map(|weekday| Interval { weekday, from: 0, to: MINUTES_OF_DAY });
+    let restrictions = Restrictions::new(intervals.into_iter().collect(), "UTC");
+    Ok(SoftwareWish {
+        source: https("https://198.51.100.7:18443/files/secret/phone.img"),
+        software_type: text("type", "Siemens SIP"),
+        version: text("version", ""),
+        device_types: step.option("for").map(str::to_owned).into_iter().collect(),
+        priority: Priority::Normal,
+        restrictions: restrictions.map_err(|error| step.fault(error.to_string()))?,
+    })
+}
+
+fn https(url: &str) -> FileSourceWish {
+    FileSourceWish::Https { url: Secret::new(url) }
+}
+
+/// `deploy TYPE NAME` or `delete TYPE NAME`.
+fn file(text: &str) -> FileWish {
+    let words: Vec<_> = text.split(' ').collect();
+    let word = |at: usize| words.get(at).copied().unwrap_or_default();
+    let action = match word(0) {
+        "delete" => FileWishAction::Delete(word(2).to_owned()),
+        _ => FileWishAction::Deploy(https(&format!("https://198.51.100.7/files/secret/{}", word(2)))),
+    };
+    FileWish { file_type: word(1).to_owned(), action }
 }

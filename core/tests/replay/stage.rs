@@ -9,6 +9,7 @@ use callboard_codecs::wpi::{Item, Limits, MAX_MESSAGE_BYTES, parse_service_messa
 use callboard_core::device::{Device, DeviceId};
 use callboard_core::event::EventKind;
 use callboard_core::item::ItemSetBuilder;
+use callboard_core::job::JobId;
 use callboard_core::policy::TemplateId;
 use callboard_core::service::{Outcome, Settings, WpiResponse};
 use callboard_core::store::{Store as _, Table, Write};
@@ -25,6 +26,8 @@ pub(crate) struct Stage {
     pub(crate) world: World,
     pub(crate) phones: BTreeMap<&'static str, Phone>,
     pub(crate) templates: BTreeMap<String, TemplateId>,
+    /// The jobs, in the order in which they were submitted.
+    pub(crate) jobs: Vec<JobId>,
     /// The last event that the file has accounted for.
     pub(crate) told: u64,
     /// Whose message waits for its `service` line.
@@ -48,6 +51,7 @@ fn perform(steps: &[Step]) -> Result<()> {
         world: World::new(bounds),
         phones: phones.into(),
         templates: BTreeMap::new(),
+        jobs: Vec::new(),
         told: 0,
         speaking: "phone",
     };
@@ -100,6 +104,7 @@ impl Stage {
             "known" => self.known(step),
             "template" => self.template(step),
             "admin" => self.admin(step),
+            "job" => self.expect_job(step),
             "events" => self.events(step),
             "device" => self.device(step),
             "flows" => self.flows(step),

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use callboard_core::device::DeviceId;
+use callboard_core::device::{Device, DeviceId, decode, decode_tasks};
 use callboard_core::dialogue::wpi::{Credentials, Need};
 use callboard_core::item::ItemWrite;
 use callboard_core::pki::Series;
@@ -16,7 +16,7 @@ use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{
     CredentialSource, IssueError, Issuing, Sender, Service, Settings, Surroundings,
 };
-use callboard_core::store::MemoryStore;
+use callboard_core::store::{MemoryStore, Table};
 use callboard_core::time::{Clock, Random, Timestamp};
 
 /// A clock that moves when it is told to.
@@ -193,6 +193,7 @@ fn serve(
     let service = Service::new(around, settings.clone());
     service.fleet.load(|_| {}).unwrap();
     service.templates.load().unwrap();
+    service.load_jobs().unwrap();
     Arc::new(service)
 }
 
@@ -213,4 +214,16 @@ pub(crate) fn poll<F: Future + ?Sized>(future: Pin<&mut F>) -> Option<F::Output>
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
     }
+}
+
+/// A device as a new process would find it in the store.
+pub(crate) fn stored(store: &MemoryStore, id: &DeviceId) -> Option<Device> {
+    let key = id.to_string();
+    let mut device = decode(&store.get(Table::Device, &key)?).ok()?;
+    if let Some(record) = store.get(Table::Tasks, &key) {
+        let record = decode_tasks(&record).ok()?;
+        device.revision = device.revision.max(record.revision);
+        device.tasks = record.tasks;
+    }
+    Some(device)
 }

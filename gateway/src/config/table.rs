@@ -179,6 +179,20 @@ config_table! {
         templates_per_device: count(32 in 1..=1_024),
     }
 
+    /// Jobs: one wish for many devices.
+    jobs: Jobs {
+        /// Jobs that there may be, those that have ended included.
+        most: count(1_000 in 1..=100_000),
+        /// Time a phone may take for a task once it was handed to it, where the job does not say.
+        running_timeout: seconds(900 in 1..=315_360_000),
+        /// The same for a software deployment.
+        software_timeout: seconds(1_800 in 1..=315_360_000),
+        /// Time that tasks wait for their phones, where the job does not say; 0 is for ever.
+        wait: seconds(604_800 in 0..=315_360_000),
+        /// Time after which a job that has ended is forgotten; 0 is never.
+        keep_ended: days(0 in 0..=3_650),
+    }
+
     /// The store on disk.
     store: Store {
         /// Bytes written between two flushes; the upper end is the most the embedded store takes without risk.

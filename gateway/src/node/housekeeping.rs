@@ -83,6 +83,49 @@ pub(super) async fn run(service: Arc<Service>, shutdown: Shutdown) {
     }
 }
 
+/// Place the tasks of jobs, and see to it that each of them ends, until the node stops. What is under way then goes on in
+/// the next process.
+pub(super) async fn work_on_jobs(service: Arc<Service>, shutdown: Shutdown) {
+    let gauges = TaskGauges::new();
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let work = async {
+        loop {
+            service.work_on_jobs().await;
+            gauges.set(&service);
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = service.jobs_wait() => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.stopped() => {}
+        () = work => {}
+    }
+}
+
+struct TaskGauges {
+    jobs: Gauge,
+    waiting: Gauge,
+    running: Gauge,
+}
+
+impl TaskGauges {
+    fn new() -> Self {
+        let tasks = |state: &'static str| gauge!("callboard_fleet_tasks", "state" => state);
+        Self { jobs: gauge!("callboard_jobs"), waiting: tasks("waiting"), running: tasks("running") }
+    }
+
+    fn set(&self, service: &Service) {
+        let tasks = service.fleet.tally().all();
+        #[allow(clippy::cast_precision_loss)] // at most some ten thousand
+        self.jobs.set(service.jobs.book().len() as f64);
+        self.waiting.set(f64::from(tasks.pending));
+        self.running.set(f64::from(tasks.running));
+    }
+}
+
 /// The store's health in words.
 pub(super) fn store_words(health: &Health) -> String {
     match health {

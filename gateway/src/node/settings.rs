@@ -8,7 +8,7 @@ use callboard_core::event::EventLimits;
 use callboard_core::fleet::FleetLimits;
 use callboard_core::policy::TemplateBounds;
 use callboard_core::secret::Secret;
-use callboard_core::service::Settings;
+use callboard_core::service::{JobSettings, Settings};
 use callboard_core::time::{Clock, Random, Timestamp};
 
 use crate::config::{AfterCleanUp, Config};
@@ -58,6 +58,13 @@ pub(super) fn service_settings(
         templates: fleet.templates,
         templates_per_device: fleet.templates_per_device,
         tasks_per_device: fleet.tasks_per_device,
+        jobs: JobSettings {
+            jobs: config.jobs.most,
+            running_time: config.jobs.running_timeout,
+            software_time: config.jobs.software_timeout,
+            wait: config.jobs.wait,
+            keep_ended: config.jobs.keep_ended,
+        },
         events: EventLimits {
             administration: config.events.administration_kept,
             tasks: config.events.tasks_kept,

@@ -11,7 +11,7 @@ use callboard_core::event::{self, EventDraft, EventKind};
 use callboard_core::service::{Service, Surroundings};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
 use callboard_core::time::{Clock as _, Timestamp};
-use callboard_core::{fleet, policy};
+use callboard_core::{fleet, job, policy};
 use tokio_util::task::TaskTracker;
 
 use super::AdminParts;
@@ -116,6 +116,7 @@ fn describe_metrics() {
     fleet::describe_metrics();
     event::describe_metrics();
     policy::describe_metrics();
+    job::describe_metrics();
     wpi::describe_metrics();
     credentials::describe_metrics();
 }
@@ -177,6 +178,7 @@ pub async fn start<A: Handler>(
     load(&service).await?;
 
     tasks.spawn(housekeeping::run(service.clone(), shutdown.clone()));
+    tasks.spawn(housekeeping::work_on_jobs(service.clone(), shutdown.clone()));
     tasks.spawn(identity.clone().watch(shutdown.clone()));
     let mut node =
         Node { service, store, health, shutdown, tasks, serving, watched, doors, ready_file: None };
@@ -249,6 +251,10 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
         for record in unreadable {
             tracing::error!(record, "a template cannot be read; it is left as it is");
         }
+        let jobs = loading.load_jobs()?;
+        for record in &jobs.unreadable {
+            tracing::error!(record, "a job cannot be read; it is left as it is");
+        }
         let report = loading.fleet.load(|devices| tracing::info!(devices, "loading"))?;
         for record in &report.examples {
             tracing::error!(record, "a device record cannot be read; it is kept until the device is deleted");
@@ -265,8 +271,11 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
             let (values, devices) = (report.bad_values, report.incomplete);
             tracing::error!(values, devices, "common values are lost; devices that had them are read again");
         }
+        if report.bad_tasks > 0 {
+            tracing::error!(records = report.bad_tasks, "tasks of devices cannot be read; they are not done");
+        }
         let seconds = began.elapsed().as_secs_f64();
-        tracing::info!(devices = report.devices, templates, seconds, "fleet loaded");
+        tracing::info!(devices = report.devices, templates, jobs = jobs.jobs, seconds, "fleet loaded");
         Ok(())
     })
     .await?

@@ -8,6 +8,7 @@ mod boot;
 mod cli;
 mod disk;
 mod http;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod manage;

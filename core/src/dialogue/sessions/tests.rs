@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use crate::device::Device;
 use crate::dialogue::wpi::{Context, FlowLimits, SecureSettings};
+use crate::job::JobBook;
 use crate::policy::Policy;
 use crate::secret::{KEY_LEN, Vault};
 
@@ -46,7 +47,8 @@ fn from(source: u8, door: Door) -> Arrival {
 fn flow(device: &DeviceId, arrival: &Arrival, now: Timestamp) -> Box<Flow> {
     let vault = Vault::new(&[1; KEY_LEN]).unwrap();
     let (policy, limits, secure) = (Policy::default(), FlowLimits::default(), SecureSettings::default());
-    let ctx = Context { now, policy: &policy, vault: &vault, limits: &limits, secure: &secure };
+    let jobs = JobBook::default();
+    let ctx = Context { now, policy: &policy, jobs: &jobs, vault: &vault, limits: &limits, secure: &secure };
     let body = "<WorkpointMessage><Message nonce=\"1\"><ReasonForContact>start-up</ReasonForContact></Message>\
                 </WorkpointMessage>";
     let message = parse_phone_message(body.as_bytes(), &Limits::default()).unwrap();

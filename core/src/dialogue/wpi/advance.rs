@@ -7,9 +7,10 @@ use callboard_codecs::wpi::{Action, Fragment, PhoneMessage, Reason, ReplyStatus}
 use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, Writing};
 use super::open::identity;
 use super::{Arrival, Context, Next, Reply, Step};
-use crate::device::{Refusal, SecureMode, SecurityChange, TaskChange, TaskKind, Written};
+use crate::device::{Refusal, SecureMode, SecurityChange, TaskType, Written};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
+use crate::service::counted;
 
 impl Flow {
     /// Take a message of this flow that opens none.
@@ -127,12 +128,12 @@ impl Flow {
                 events.push(EventDraft::about(&self.device, EventKind::ReadRefused, text));
                 // Without knowing the phone nothing can be compared, so nothing is written.
                 self.to_do.policy = false;
-                for task in self.base.clone().tasks.iter().filter(|task| task.kind == TaskKind::ReadAll) {
-                    self.fail_task(task.id, "read-all", "refused by the phone", events);
+                for task in self.active(ctx, |task| task.task_type == TaskType::ReadAll) {
+                    self.fail_task(ctx, &task, "refused by the phone", events);
                 }
             }
             Awaiting::ReadItems(reading) => {
-                self.fail_task(reading.task, "read-items", "refused by the phone", events);
+                self.fail_numbered(ctx, reading.task, "refused by the phone", events);
             }
             Awaiting::Tan(_) => {
                 return self.check_tan(ctx, &ItemSet::default(), events);
@@ -146,6 +147,7 @@ impl Flow {
     fn write_failed(&mut self, ctx: &Context<'_>, writing: Writing, events: &mut Vec<EventDraft>) -> Next {
         match writing.purpose {
             Purpose::Policy => {
+                self.applied.get_or_insert_default().refused += writing.batch.len();
                 let text = format!("a write of {} items was refused", writing.batch.len());
                 events.push(EventDraft::about(&self.device, EventKind::ItemsRefused, text));
                 for item in &writing.batch {
@@ -154,7 +156,7 @@ impl Flow {
                 self.next_batch(Purpose::Policy, writing.rest, 0, ctx, events)
             }
             Purpose::Task(task) => {
-                self.fail_task(task, "write-items", "refused by the phone", events);
+                self.fail_numbered(ctx, task, "refused by the phone", events);
                 self.proceed(ctx, events)
             }
             Purpose::Bootstrap { .. } => {
@@ -211,6 +213,7 @@ impl Flow {
         self.learned.half_read = false;
         self.learned.update.reported = Some(self.reported.clone());
         self.learned.update.read = Some(ctx.now);
+        self.verify_files(ctx, events);
         self.proceed(ctx, events)
     }
 
@@ -224,12 +227,11 @@ impl Flow {
         let task = reading.task;
         match reading.answer.items.build(ctx.limits.device_items) {
             Ok(answer) => {
-                let text = format!("read-items done, {} items", answer.len());
                 self.merge(ctx, answer.iter().filter(|entry| entry.status.is_none()), events);
-                self.learned.update.tasks.push(TaskChange::Finished(task));
-                events.push(EventDraft::about(&self.device, EventKind::TaskDone, text).of_task(task));
+                let text = counted(answer.len(), "item", "items");
+                self.finish_numbered(ctx, task, &text, events);
             }
-            Err(error) => self.fail_task(task, "read-items", &error.to_string(), events),
+            Err(error) => self.fail_numbered(ctx, task, &error.to_string(), events),
         }
         self.proceed(ctx, events)
     }
@@ -298,17 +300,22 @@ impl Flow {
             Purpose::Policy => self.learned.update.wrote = Some(ctx.now),
             Purpose::Task(_) => {}
         }
-        let refused = refused + self.take_write(ctx, &batch, &failed, events);
-        if let Purpose::Task(task) = purpose
-            && rest.is_empty()
-        {
-            self.learned.update.tasks.push(TaskChange::Finished(task));
-            let (kind, text) = if refused == 0 {
-                (EventKind::TaskDone, "write-items done".to_owned())
-            } else {
-                (EventKind::TaskFailed, format!("write-items: {refused} items refused"))
-            };
-            events.push(EventDraft::about(&self.device, kind, text).of_task(task));
+        let refused_here = self.take_write(ctx, &batch, &failed, events);
+        let refused = refused + refused_here;
+        match purpose {
+            Purpose::Policy => {
+                let applied = self.applied.get_or_insert_default();
+                applied.refused += refused_here;
+                applied.written += batch.len() - refused_here;
+            }
+            Purpose::Task(task) if rest.is_empty() && refused == 0 => {
+                self.finish_numbered(ctx, task, "", events);
+            }
+            Purpose::Task(task) if rest.is_empty() => {
+                let reason = counted(refused, "item", "items") + " refused";
+                self.fail_numbered(ctx, task, &reason, events);
+            }
+            _ => {}
         }
         self.next_batch(purpose, rest, refused, ctx, events)
     }

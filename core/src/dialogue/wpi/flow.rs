@@ -35,6 +35,10 @@ pub struct Flow {
     pub(super) occasion: Occasion,
     /// Largest number of items in one service message; `None` is no limit.
     pub(super) max_items: Option<u32>,
+    /// What policy wrote in this flow, once it was asked.
+    pub(super) applied: Option<Applied>,
+    /// Tasks that cannot be done now and wait on.
+    pub(super) postponed: Vec<TaskId>,
     /// Everything learned so far.
     pub(super) learned: Learned,
     pub(super) awaiting: Awaiting,
@@ -57,6 +61,17 @@ pub(super) struct ToDo {
     pub(super) leave_secure: bool,
     pub(super) policy: bool,
     pub(super) tasks: bool,
+}
+
+/// What came of policy's writes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Applied {
+    /// Items that the phone took.
+    pub(super) written: usize,
+    /// Items that it refused.
+    pub(super) refused: usize,
+    /// Template items that do not apply to it.
+    pub(super) faults: usize,
 }
 
 /// The answer that the flow waits for.

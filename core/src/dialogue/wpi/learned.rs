@@ -1,7 +1,8 @@
 //! What a flow learned about its device.
 
-use crate::device::{Device, DeviceUpdate, SecurityChange, TaskChange, TaskId, TaskState};
+use crate::device::{Device, DeviceUpdate, SecurityChange, TaskChange, TaskId, TaskOutcome, TaskState};
 use crate::event::{EventDraft, EventKind};
+use crate::time::Timestamp;
 
 /// What a flow learned, to be laid over the device as it is when the flow ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,10 +24,23 @@ impl Learned {
         Self { unsent: tasks, ..Self::default() }
     }
 
-    /// That these tasks are over.
-    pub fn finished(tasks: Vec<TaskId>) -> Self {
-        let tasks = tasks.into_iter().map(TaskChange::Finished).collect();
+    /// That the phone refused these tasks.
+    pub fn refused(tasks: impl IntoIterator<Item = TaskId>, at: Timestamp) -> Self {
+        let refused = |id| {
+            let reason = "refused by the phone".into();
+            TaskChange::Ended { id, at, outcome: TaskOutcome::Failed, reason }
+        };
+        let tasks = tasks.into_iter().map(refused).collect();
         Self { update: DeviceUpdate { tasks, ..DeviceUpdate::default() }, ..Self::default() }
+    }
+
+    /// Tasks that the flow's last reply hands to the phone, and when.
+    pub fn sent(&self) -> Vec<(TaskId, Timestamp)> {
+        let sent = |change: &TaskChange| match change {
+            TaskChange::Sent { id, at, .. } => Some((*id, *at)),
+            TaskChange::Ended { .. } => None,
+        };
+        self.update.tasks.iter().filter_map(sent).collect()
     }
 
     /// Lay the changes over `device`, as a new revision.
@@ -37,7 +51,7 @@ impl Learned {
             new.contacts.read = None;
         }
         for task in &mut new.tasks {
-            if self.unsent.contains(&task.id) && matches!(task.state, TaskState::Sent(_)) {
+            if self.unsent.contains(&task.id) && task.is_running() {
                 task.state = TaskState::Pending;
             }
         }
@@ -71,11 +85,11 @@ impl Learned {
     pub fn take_back(&mut self) {
         let unsent = &mut self.unsent;
         self.update.tasks.retain(|change| match change {
-            TaskChange::Sent(id, _) => {
+            TaskChange::Sent { id, .. } => {
                 unsent.push(*id);
                 false
             }
-            TaskChange::Finished(_) => true,
+            TaskChange::Ended { .. } => true,
         });
     }
 }
@@ -84,27 +98,25 @@ impl Learned {
 mod tests {
     use super::*;
     use crate::device::{Task, TaskKind};
-    use crate::time::Timestamp;
 
     fn device() -> Device {
         let mut device = Device::new("00:1a:e8:00:00:01".parse().unwrap());
         device.contacts.read = Some(Timestamp::from_millis(1));
-        device.tasks.push(Task {
-            id: TaskId(1),
-            kind: TaskKind::Restart { factory_reset: false },
-            state: TaskState::Pending,
-            created: Timestamp::default(),
-        });
+        let kind = TaskKind::Restart { factory_reset: false };
+        device.tasks.push(Task::own(TaskId(1), kind, Timestamp::default()));
         device
     }
 
     #[test]
     fn a_restart_that_did_not_leave_waits_again() {
         let at = Timestamp::from_millis(5);
-        let update = DeviceUpdate { tasks: vec![TaskChange::Sent(TaskId(1), at)], ..DeviceUpdate::default() };
+        let until = Timestamp::from_millis(99);
+        let tasks = vec![TaskChange::Sent { id: TaskId(1), at, until }];
+        let update = DeviceUpdate { tasks, ..DeviceUpdate::default() };
         let mut learned = Learned { update, ..Learned::default() };
         let sent = learned.clone().apply(&device());
-        assert_eq!(sent.tasks[0].state, TaskState::Sent(at));
+        assert_eq!(sent.tasks[0].state, TaskState::Running { since: at, until });
+        assert_eq!(learned.sent(), [(TaskId(1), at)]);
         learned.take_back();
         assert_eq!(learned.apply(&sent).tasks[0].state, TaskState::Pending);
     }

@@ -11,6 +11,7 @@ mod open;
 mod plan;
 mod reply;
 mod secure;
+mod tasks;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use crate::device::DeviceId;
 use crate::event::EventDraft;
 use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
+use crate::job::JobBook;
 use crate::policy::Policy;
 use crate::secret::{Secret, Vault};
 use crate::time::Timestamp;
@@ -27,6 +29,7 @@ pub use flow::Flow;
 pub use learned::Learned;
 pub use reply::{CleanUpReason, Reply};
 pub use secure::{admit, pin_fault, split_pin};
+pub(crate) use tasks::ended_event;
 
 /// Which listener a message came through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +127,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// The templates.
     pub policy: &'a Policy,
+    /// The jobs, of which tasks say only the name.
+    pub jobs: &'a JobBook,
     /// To open and seal secrets.
     pub vault: &'a Vault,
     /// Bounds.

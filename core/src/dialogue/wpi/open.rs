@@ -1,22 +1,16 @@
 //! Opening messages.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use callboard_codecs::wpi::{Item, PhoneMessage, Reason, SoftwareVersion};
 
 use super::flow::{Awaiting, Flow, ToDo};
 use super::{Arrival, Context, Door, Learned, Step};
-use crate::device::{
-    Device, DeviceUpdate, Identity, SecureMode, SecurityChange, Task, TaskChange, TaskKind, TaskState,
-};
+use crate::device::{Device, DeviceUpdate, Identity, SecureMode, SecurityChange, TaskType};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemSetBuilder, NameRef};
 use crate::policy::Occasion;
 use crate::secret::Vault;
-
-/// A phone that was told to boot is back within this time.
-const BOOT_TIME: Duration = Duration::from_mins(30);
 
 impl Flow {
     /// Take an opening message of `base` (a new [`Device`] if it was never heard of).
@@ -25,7 +19,7 @@ impl Flow {
     pub fn open(ctx: &Context<'_>, base: Arc<Device>, message: &PhoneMessage<'_>, arrival: &Arrival) -> Step {
         let mut events = Vec::new();
         let mut flow = Self::begin(ctx, base, message, arrival);
-        flow.note_boot(ctx, message, &mut events);
+        flow.note_tasks(ctx, message, &mut events);
         flow.note_software(&mut events);
         // First what is to be done: a read-all needs the items of this message beside its own.
         flow.decide(ctx, message, &mut events);
@@ -54,6 +48,8 @@ impl Flow {
             known: base.contacts.read.is_some(),
             occasion: if base.onboarded { Occasion::Later } else { Occasion::FirstContact },
             max_items: message.max_items,
+            applied: None,
+            postponed: Vec::new(),
             learned: Learned { update, is_new: base.revision == 0, ..Learned::default() },
             awaiting: Awaiting::Nothing,
             to_do: ToDo::default(),
@@ -65,30 +61,6 @@ impl Flow {
                 Door::Secure { serial, .. } => Some(serial.clone()),
             },
             base,
-        }
-    }
-
-    /// A restart that was sent is done when the phone is back. One that speaks for something else long after has not
-    /// booted.
-    fn note_boot(&mut self, ctx: &Context<'_>, message: &PhoneMessage<'_>, events: &mut Vec<EventDraft>) {
-        if message.reason != Reason::StartUp {
-            let late =
-                |task: &&Task| matches!(task.state, TaskState::Sent(at) if ctx.now.since(at) >= BOOT_TIME);
-            for task in self.base.clone().tasks.iter().filter(late) {
-                let reason = format!("no start-up within {} min", BOOT_TIME.as_secs() / 60);
-                self.fail_task(task.id, task.kind.as_str(), &reason, events);
-            }
-            return;
-        }
-        for task in &self.base.tasks {
-            let TaskState::Sent(at) = task.state else { continue };
-            self.learned.update.tasks.push(TaskChange::Finished(task.id));
-            let text = format!("{} done after {} s", task.kind.as_str(), ctx.now.since(at).as_secs());
-            events.push(EventDraft::about(&self.device, EventKind::TaskDone, text).of_task(task.id));
-            if task.kind == (TaskKind::Restart { factory_reset: true }) {
-                self.known = false;
-                self.learned.update.forget_refusals = true;
-            }
         }
     }
 
@@ -178,8 +150,8 @@ impl Flow {
         }
         // What is known is out of date until it was read. A task to read says nothing of that.
         self.learned.half_read = self.to_do.read_all;
-        let asked = |task: &Task| task.kind == TaskKind::ReadAll && task.state == TaskState::Pending;
-        self.to_do.read_all |= self.base.tasks.iter().any(asked);
+        self.to_do.read_all |= self.waits(ctx, TaskType::ReadAll) || self.has_files_to_verify(ctx);
+        self.to_do.policy |= self.waits(ctx, TaskType::ApplyTemplates);
         self.decide_security(ctx, message);
     }
 
@@ -228,7 +200,7 @@ impl Flow {
 }
 
 /// Whether two software versions are one: compared as numbers where they can be read (WPI reference, section 11).
-fn same_version(a: &str, b: &str) -> bool {
+pub(super) fn same_version(a: &str, b: &str) -> bool {
     match (a.parse::<SoftwareVersion>(), b.parse::<SoftwareVersion>()) {
         (Ok(a), Ok(b)) => a == b,
         _ => a.trim() == b.trim(),

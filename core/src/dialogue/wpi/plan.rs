@@ -1,7 +1,8 @@
 //! What to say next.
 //!
 //! The order inside a flow (WPI reference, section 6.3): TAN and bootstrapping, a new certificate, reading all items,
-//! leaving secure mode, policy's writes, tasks, a restart last because the phone leaves without an answer.
+//! leaving secure mode, firmware, policy's writes, tasks about items, files, a restart last because the phone leaves
+//! without an answer.
 
 use std::collections::VecDeque;
 
@@ -9,15 +10,12 @@ use callboard_codecs::wpi::{Action, Dialect, EmitError, ItemRef, MAX_MESSAGE_BYT
 
 use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, ToDo, Writing};
 use super::reply::item_ref;
+use super::tasks::Stage;
 use super::{Context, Need, Next, Reply, Step};
-use crate::device::{Task, TaskChange, TaskKind, TaskState, TemplateFault};
+use crate::device::TemplateFault;
 use crate::event::{EventDraft, EventKind};
-use crate::item::{ItemKey, ItemSetBuilder, ItemWrite};
-use crate::policy::{DesiredItem, Difference, Facts, carried, difference};
-use crate::secret::Secret;
-
-/// The password of a factory reset, a constant of the phones (WPI reference, section 8.13).
-const FACTORY_RESET_PASSWORD: &str = "124816";
+use crate::item::{ItemSetBuilder, ItemWrite};
+use crate::policy::{DesiredItem, Difference, Facts, difference};
 
 impl Flow {
     /// The next thing to do, or the end.
@@ -46,15 +44,23 @@ impl Flow {
         if std::mem::take(&mut self.to_do.leave_secure) {
             return self.leave_secure();
         }
+        // Alone: the phone boots, and other firmware may want other settings.
+        if self.to_do.tasks
+            && let Some(next) = self.next_task(ctx, Stage::Software, events)
+        {
+            return next;
+        }
         if std::mem::take(&mut self.to_do.policy)
             && let Some(next) = self.apply_policy(ctx, events)
         {
             return next;
         }
-        if self.to_do.tasks
-            && let Some(next) = self.next_task(ctx, events)
-        {
-            return next;
+        for stage in [Stage::Items, Stage::Files, Stage::Boot] {
+            if self.to_do.tasks
+                && let Some(next) = self.next_task(ctx, stage, events)
+            {
+                return next;
+            }
         }
         Next::Finish(Reply::clean_up())
     }
@@ -87,6 +93,7 @@ impl Flow {
         }
         let Difference { writes, mut faults } = difference(desired, &view, &self.reported, ctx.vault);
         let batches = self.batches(writes, &mut faults);
+        self.applied.get_or_insert_default().faults = faults.len();
         // With something to write, onboarding templates have had their chance when the phone has taken it.
         self.learned.update.onboarded = batches.is_empty();
         if faults != self.base.faults {
@@ -123,7 +130,7 @@ impl Flow {
     }
 
     /// Cut items into messages that this phone takes.
-    fn split(&self, items: &[ItemWrite]) -> Result<VecDeque<Vec<ItemWrite>>, EmitError> {
+    pub(super) fn split(&self, items: &[ItemWrite]) -> Result<VecDeque<Vec<ItemWrite>>, EmitError> {
         cut(items, self.max_items, self.dialect)
     }
 
@@ -158,71 +165,6 @@ impl Flow {
         reading.answer.fragments = 0;
         self.awaiting = Awaiting::ReadItems(reading);
         Some(Next::Reply(Reply { action: Action::ReadItems, items, dialect: self.dialect }))
-    }
-
-    fn next_task(&mut self, ctx: &Context<'_>, events: &mut Vec<EventDraft>) -> Option<Next> {
-        let base = self.base.clone();
-        let waits = |flow: &Self, task: &Task| {
-            task.state == TaskState::Pending
-                && !flow.learned.update.tasks.iter().any(
-                    |change| matches!(change, TaskChange::Sent(id, _) | TaskChange::Finished(id) if *id == task.id),
-                )
-        };
-        let restarts = |task: &Task| matches!(task.kind, TaskKind::Restart { .. });
-        loop {
-            let waiting = || base.tasks.iter().filter(|task| waits(self, task));
-            let task = waiting().find(|task| !restarts(task)).or_else(|| waiting().next())?;
-            match self.start_task(ctx, task) {
-                Ok(Some(next)) => return Some(next),
-                Ok(None) => self.finish_task(task, events),
-                Err(reason) => self.fail_task(task.id, task.kind.as_str(), &reason, events),
-            }
-        }
-    }
-
-    fn start_task(&mut self, ctx: &Context<'_>, task: &Task) -> Result<Option<Next>, String> {
-        match &task.kind {
-            // Done by the read-all of this flow, which precedes all tasks.
-            TaskKind::ReadAll => Ok(None),
-            TaskKind::ReadItems(keys) => {
-                let name = |key: &ItemKey| ItemWrite { key: key.clone(), value: Secret::default() };
-                let items: Vec<_> = keys.iter().map(name).collect();
-                let rest = self.split(&items).map_err(|error| error.to_string())?;
-                Ok(self.read(Reading { task: task.id, answer: Collecting::default(), rest }))
-            }
-            TaskKind::WriteItems(writes) => {
-                let mut items = Vec::with_capacity(writes.len());
-                for write in writes {
-                    let value = ctx.vault.open(&write.value).map_err(|error| error.to_string())?;
-                    items.push(ItemWrite { key: write.key.clone(), value: carried(self.dialect, &value) });
-                }
-                let batches = self.split(&items).map_err(|error| error.to_string())?;
-                Ok(self.write(Purpose::Task(task.id), batches, 0))
-            }
-            TaskKind::Restart { factory_reset } => {
-                // Made durable before it leaves: a crash must not boot the phone twice.
-                self.learned.update.tasks.push(TaskChange::Sent(task.id, ctx.now));
-                Ok(Some(Next::Finish(restart(*factory_reset))))
-            }
-        }
-    }
-
-    fn finish_task(&mut self, task: &Task, events: &mut Vec<EventDraft>) {
-        self.learned.update.tasks.push(TaskChange::Finished(task.id));
-        let text = format!("{} done", task.kind.as_str());
-        events.push(EventDraft::about(&self.device, EventKind::TaskDone, text).of_task(task.id));
-    }
-
-    pub(super) fn fail_task(
-        &mut self,
-        id: crate::device::TaskId,
-        what: &str,
-        reason: &str,
-        events: &mut Vec<EventDraft>,
-    ) {
-        self.learned.update.tasks.push(TaskChange::Finished(id));
-        let text = format!("{what} failed: {reason}");
-        events.push(EventDraft::about(&self.device, EventKind::TaskFailed, text).of_task(id));
     }
 
     /// Close a step: remember the exchange, and give out what was learned if the flow is over.
@@ -260,15 +202,4 @@ pub(super) fn cut(
     let batches = split_items(&refs, max_items, MAX_MESSAGE_BYTES, dialect)?;
     let own = |item: ItemRef<'_>| ItemWrite::new(item.name, item.index, item.value);
     Ok(batches.into_iter().map(|batch| batch.into_iter().map(own).collect()).collect())
-}
-
-fn restart(factory_reset: bool) -> Reply {
-    let mut reply = Reply::bare(Action::Restart);
-    if factory_reset {
-        reply.items = vec![
-            ItemWrite::new("restart-password", None, FACTORY_RESET_PASSWORD),
-            ItemWrite::new("restart-type", None, "FactoryReset"),
-        ];
-    }
-    reply
 }
