@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod item;
 pub mod pki;
 pub mod policy;
+pub mod reach;
 pub mod secret;
 pub mod service;
 pub mod store;

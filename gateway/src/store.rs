@@ -231,7 +231,7 @@ fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -
                 "ranking": template.ranking, "items": template.items.len(),
             }))
         }
-        Table::Meta => None,
+        Table::Meta | Table::Tasks | Table::Job | Table::File | Table::Provider | Table::Site => None,
     }
 }
 

@@ -65,11 +65,31 @@ pub enum Table {
     Device = b'd',
     /// Templates, by template id.
     Template = b't',
+    /// Tasks of a device, by device id.
+    Tasks = b'k',
+    /// Jobs, by job id.
+    Job = b'j',
+    /// Files, by file id.
+    File = b'f',
+    /// Storage providers of files, by provider id.
+    Provider = b'p',
+    /// Sites with an edge, by site id.
+    Site = b's',
 }
 
 impl Table {
     /// Every table, in the order an export lists them.
-    pub const ALL: [Self; 4] = [Self::Meta, Self::Value, Self::Device, Self::Template];
+    pub const ALL: [Self; 9] = [
+        Self::Meta,
+        Self::Value,
+        Self::Device,
+        Self::Template,
+        Self::Tasks,
+        Self::Job,
+        Self::File,
+        Self::Provider,
+        Self::Site,
+    ];
 
     /// The table a stored key begins with, if this version knows it.
     pub const fn from_byte(byte: u8) -> Option<Self> {
@@ -78,6 +98,11 @@ impl Table {
             b'v' => Some(Self::Value),
             b'd' => Some(Self::Device),
             b't' => Some(Self::Template),
+            b'k' => Some(Self::Tasks),
+            b'j' => Some(Self::Job),
+            b'f' => Some(Self::File),
+            b'p' => Some(Self::Provider),
+            b's' => Some(Self::Site),
             _ => None,
         }
     }
@@ -89,6 +114,11 @@ impl Table {
             Self::Value => "value",
             Self::Device => "device",
             Self::Template => "template",
+            Self::Tasks => "tasks",
+            Self::Job => "job",
+            Self::File => "file",
+            Self::Provider => "provider",
+            Self::Site => "site",
         }
     }
 

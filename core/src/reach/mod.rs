@@ -1,0 +1,1 @@
+//! How a phone that has work waiting is reached.
