@@ -2,6 +2,7 @@
 
 mod admin;
 mod dry_run;
+mod files;
 mod outcome;
 mod wpi;
 
@@ -15,6 +16,7 @@ use crate::device::DeviceId;
 use crate::dialogue::sessions::{SessionLimits, Sessions};
 use crate::dialogue::wpi::{Context, Credentials, Flow, FlowLimits, Need, SecureSettings};
 use crate::event::{EventDraft, EventKind, EventLimits, EventLog};
+use crate::file::{FileBounds, Files};
 use crate::fleet::{Fleet, FleetLimits};
 use crate::pki::Series;
 use crate::policy::{Policy, Registry, TemplateBounds};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub templates_per_device: usize,
     /// Tasks that may wait for one device.
     pub tasks_per_device: usize,
+    /// Bounds on files.
+    pub files: FileBounds,
     /// Bounds on events.
     pub events: EventLimits,
     /// The PIN for devices that are to be secured with the default PIN.
@@ -105,6 +109,8 @@ pub struct Service {
     pub fleet: Fleet,
     /// The templates.
     pub templates: Registry,
+    /// The files for phones.
+    pub files: Files,
     /// What happened.
     pub events: EventLog,
     sessions: Sessions,
@@ -113,7 +119,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Nothing loaded yet: call [`Fleet::load`] and [`Registry::load`] before opening doors.
+    /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`] and [`Files::load`] before opening doors.
     pub fn new(around: Surroundings, settings: Settings) -> Self {
         Self {
             fleet: Fleet::new(around.store.clone(), settings.fleet),
@@ -123,6 +129,7 @@ impl Service {
                 settings.template,
                 settings.templates,
             ),
+            files: Files::new(around.store.clone(), around.vault.clone(), settings.files),
             events: EventLog::new(&settings.events, around.clock.now()),
             sessions: Sessions::new(settings.sessions),
             around,
