@@ -33,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum ProviderType {
-    /// A folder of a web server; it is listed if the server knows WebDAV (RFC 4918).
+    /// A folder of a web server; it is listed if the server knows `WebDAV` (RFC 4918).
     Http,
     /// A bucket of an S3-compatible server.
     S3,

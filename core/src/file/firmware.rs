@@ -69,7 +69,7 @@ fn is_version(text: &str) -> bool {
         let parts: Vec<_> = text.split('.').collect();
         let number =
             |part: &&str| !part.is_empty() && part.len() <= 5 && part.bytes().all(|b| b.is_ascii_digit());
-        (least..=most).contains(&parts.len()) && parts.iter().all(|part| number(part))
+        (least..=most).contains(&parts.len()) && parts.iter().all(number)
     };
     text.strip_prefix('V')
         .and_then(|rest| rest.split_once(" R"))

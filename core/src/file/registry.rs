@@ -133,6 +133,14 @@ pub(super) struct State {
     pub(super) bytes: u64,
 }
 
+impl State {
+    #[allow(clippy::cast_precision_loss)] // gauges are floats
+    pub(super) fn publish(&self) {
+        gauge!(COUNT).set(self.files.len() as f64);
+        gauge!(STORED).set(self.bytes as f64);
+    }
+}
+
 /// What [`Files::load`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
@@ -208,7 +216,7 @@ impl Files {
         }
         let providers: Vec<Provider> = self.scan(Table::Provider, &mut unreadable)?;
         state.providers = providers.into_iter().map(|provider| (provider.id, Arc::new(provider))).collect();
-        self.publish(&state);
+        state.publish();
         #[allow(clippy::cast_precision_loss)] // gauges are floats
         {
             gauge!(STORED_LIMIT).set(self.bounds.total_bytes as f64);
@@ -245,12 +253,6 @@ impl Files {
         state.bytes += file.stored();
         state.files.insert(file.id, file);
         Ok(())
-    }
-
-    #[allow(clippy::cast_precision_loss)] // gauges are floats
-    pub(super) fn publish(&self, state: &State) {
-        gauge!(COUNT).set(state.files.len() as f64);
-        gauge!(STORED).set(state.bytes as f64);
     }
 
     /// The bounds that files are held to.
@@ -320,7 +322,7 @@ impl Files {
         state.files.remove(&id);
         state.by_token.retain(|_, (_, file)| *file != id);
         state.bytes = state.bytes.saturating_sub(file.stored());
-        self.publish(&state);
+        state.publish();
         Ok((file, ticket))
     }
 }

@@ -130,6 +130,6 @@ impl Drop for Reservation<'_> {
         let mut state = self.files.lock();
         state.coming.remove(&self.id);
         state.bytes = state.bytes.saturating_sub(self.bytes);
-        self.files.publish(&state);
+        state.publish();
     }
 }

@@ -331,12 +331,15 @@ fn is_local_v4(v4: Ipv4Addr) -> bool {
 
 /// The IPv4 address that a translator would make of it: NAT64 (RFC 6052), 6to4 (RFC 3056), and the old compatible form.
 fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = v6.segments();
-    let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    match (a, b) {
-        (0x64, 0xff9b) => Some(v4(g, h)),
-        (0x2002, _) => Some(v4(b, c)),
-        (0, 0) if [c, d, e, f] == [0; 4] && g != 0 => Some(v4(g, h)),
+    let parts = v6.segments();
+    let v4 = |at: usize| {
+        let half = |at: usize| u32::from(parts.get(at).copied().unwrap_or(0));
+        Ipv4Addr::from_bits(half(at) << 16 | half(at + 1))
+    };
+    match parts {
+        [0x64, 0xff9b, ..] => Some(v4(6)),
+        [0x2002, ..] => Some(v4(1)),
+        [0, 0, 0, 0, 0, 0, high, _] if high != 0 => Some(v4(6)),
         _ => None,
     }
 }

@@ -140,8 +140,7 @@ impl Remotes {
         if let Some(folder) = &self.folder {
             let list = self.store.list_with_delimiter(None).await.map_err(|error| fault(&error))?;
             let inside = |meta: ObjectMeta| {
-                let parts = meta.location.prefix_match(folder)?;
-                let location = Path::from_iter(parts);
+                let location: Path = meta.location.prefix_match(folder)?.collect();
                 Some(Listed::of(ObjectMeta { location, ..meta }))
             };
             let more = list.objects.len() > limit;

@@ -100,7 +100,7 @@ fn settings(dir: &TempDir, min_free_bytes: u64) -> StorageSettings {
         folder: dir.path().join("files"),
         min_free_bytes,
         uploads: 2,
-        upload_lifetime: Duration::from_secs(60),
+        upload_lifetime: Duration::from_mins(1),
         scan_files: 10,
         outbound: Outbound::new(false, Duration::from_secs(5), None),
     }

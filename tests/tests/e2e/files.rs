@@ -24,7 +24,7 @@ fn image(bytes: usize) -> Vec<u8> {
 
 fn sha256(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// A body of any bytes, with a length or in chunks.
@@ -161,7 +161,7 @@ async fn what_is_too_large_or_encoded_leaves_nothing() {
     assert_eq!(upload(&admin, "name=a&kind=logo", "", &vec![7; 200_000], true).await.status, 201);
 }
 
-/// A web server with one file, which knows ranges and lists of WebDAV (RFC 4918) as far as they are asked here. With another
+/// A web server with one file, which knows ranges and lists of `WebDAV` (RFC 4918) as far as they are asked here. With another
 /// answer to everything if there is one.
 async fn web_server(file: Vec<u8>, always: Option<String>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -109,7 +109,7 @@ async fn a_peer_that_takes_a_long_response_bit_by_bit_gets_all_of_it() {
         assert!(read > 0, "closed after {taken} bytes and {:?}", peer.began.elapsed());
         taken += read;
     }
-    assert!(peer.began.elapsed() > Duration::from_secs(120));
+    assert!(peer.began.elapsed() > Duration::from_mins(2));
     assert_eq!(peer.metrics.counter("http_timeouts_total{door=wpi,phase=write}"), 0);
 }
 
@@ -118,7 +118,7 @@ async fn a_peer_that_stops_taking_a_long_response_is_let_go() {
     let mut peer = connect_to(Arc::new(Long), false);
     peer.send(&get("/pour")).await;
     sleep(Duration::from_secs(10)).await;
-    let mut much = [0; 3 * PIECE_BYTES];
+    let mut much = vec![0; 3 * PIECE_BYTES];
     peer.stream.read_exact(&mut much).await.unwrap();
     let stopped = peer.began.elapsed();
     peer.task.await.unwrap();
