@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderMap, HeaderValue};
 
+use crate::files::is_upload;
 use crate::metrics;
 use crate::problem::{Kind, Problem};
 use crate::state::State;
@@ -51,7 +52,9 @@ async fn bound(FromState(state): FromState<State>, request: Request, next: Next)
         Err(problem) => return problem.into_response(),
     };
     let changes = !request.method().is_safe();
-    let limit = state.settings().request_timeout;
+    let settings = state.settings();
+    let upload = is_upload(request.method(), request.uri().path());
+    let limit = if upload { settings.upload_timeout } else { settings.request_timeout };
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) if changes => {

@@ -10,6 +10,7 @@ mod catalogue;
 mod devices;
 mod events;
 mod extract;
+mod files;
 mod jobs;
 mod layers;
 mod metrics;
@@ -29,9 +30,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use callboard_core::file::FileStorage;
 use callboard_core::service::Service;
 
 pub use crate::metrics::describe_metrics;
+pub use files::is_upload;
 pub use node::{CauseStatus, DoorStatus, NodeStatus};
 pub use token::{AccessToken, BadToken, MIN_TOKEN_CHARACTERS};
 
@@ -54,6 +57,8 @@ pub struct ApiSettings {
     pub concurrent_requests: usize,
     /// Walks over the fleet (filtered lists, dry runs) that run at the same time; others wait.
     pub concurrent_scans: usize,
+    /// Time that an upload of a file may take.
+    pub upload_timeout: Duration,
 }
 
 impl Default for ApiSettings {
@@ -67,6 +72,7 @@ impl Default for ApiSettings {
             event_streams: 64,
             concurrent_requests: 64,
             concurrent_scans: 4,
+            upload_timeout: Duration::from_hours(1),
         }
     }
 }
@@ -79,6 +85,8 @@ pub struct Api {
     pub token: AccessToken,
     /// Bounds and names.
     pub settings: ApiSettings,
+    /// The bytes of files.
+    pub files: Arc<dyn FileStorage>,
     /// The process around it.
     pub status: Arc<dyn NodeStatus>,
 }

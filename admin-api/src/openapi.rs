@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::problem::Problem;
 use crate::state::State;
-use crate::{catalogue, devices, events, jobs, problem, status, templates};
+use crate::{catalogue, devices, events, files, jobs, problem, status, templates};
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
 const VIEWER: &str = "/api/v1/docs";
@@ -23,12 +23,13 @@ const VIEWER: &str = "/api/v1/docs";
 #[openapi(
     info(
         title = "Callboard administration",
-        description = "Devices, templates, jobs, events and the node. Errors are problem documents (RFC 9457); lists are \
+        description = "Devices, templates, jobs, files, events and the node. Errors are problem documents (RFC 9457); lists are \
                        paged by cursor; changes take revisions in `If-Match`.",
     ),
     tags(
         (name = "devices", description = "Phones, their items, tasks and secure mode"),
         (name = "templates", description = "Sets of values for many phones"),
+        (name = "files", description = "Files for phones, and the storage providers that they come from"),
         (name = "jobs", description = "One wish for many devices, now or later"),
         (name = "events", description = "What happened"),
         (name = "node", description = "The server itself, and the names of items"),
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
     let resources = OpenApiRouter::new()
         .merge(devices::routes())
         .merge(templates::routes())
+        .merge(files::routes())
         .merge(jobs::routes())
         .merge(events::routes())
         .merge(status::routes())

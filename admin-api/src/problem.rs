@@ -50,12 +50,14 @@ kinds! {
     PreconditionFailed PRECONDITION_FAILED "precondition-failed" "The resource has another revision",
     /// The body is longer than allowed.
     TooLarge PAYLOAD_TOO_LARGE "too-large" "The request body is too large",
-    /// The body is no JSON by its own word.
-    UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The request body must be JSON",
+    /// The body has another form than it should, by its own word.
+    UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The request body has the wrong form",
     /// The body can be read, but fields in it are wrong.
     Validation UNPROCESSABLE_ENTITY "validation" "Fields of the request are wrong",
     /// A change needs the revision it is based on.
     PreconditionRequired PRECONDITION_REQUIRED "precondition-required" "If-Match is required",
+    /// A storage provider does not give what it should.
+    BadGateway BAD_GATEWAY "provider-failed" "The storage provider does not answer as it should",
     /// A fault of the server.
     Internal INTERNAL_SERVER_ERROR "internal" "The server failed",
     /// As many requests or streams as may be.

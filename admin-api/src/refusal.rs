@@ -1,5 +1,6 @@
 //! What the core refuses, as problems. Where each status is decided, once.
 
+use callboard_core::file::{FileError, StorageError};
 use callboard_core::fleet::FleetError;
 use callboard_core::job::JobError;
 use callboard_core::policy::{Fault, TemplateError};
@@ -68,6 +69,48 @@ impl From<JobError> for Problem {
             JobError::Submit(error) => error.into(),
             JobError::Commit(error) => error.into(),
             JobError::Record(error) => internal(&error),
+        }
+    }
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Unknown(_) | FileError::UnknownProvider(_) => Self::not_found(error.to_string()),
+            FileError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
+            FileError::Full { .. }
+            | FileError::TotalFull { .. }
+            | FileError::NameTaken(_)
+            | FileError::ProviderNameTaken(_)
+            | FileError::InUse(_)
+            | FileError::ProviderInUse { .. } => Self::new(Kind::Conflict, error.to_string()),
+            FileError::Faults(faults) => Self::fields(
+                faults
+                    .into_iter()
+                    .map(|fault| FieldError { field: fault.field.into(), reason: fault.reason })
+                    .collect(),
+            ),
+            FileError::Submit(error) => error.into(),
+            FileError::Commit(error) => error.into(),
+            FileError::Record(error) => internal(&error),
+            FileError::Vault(error) => internal(&error),
+        }
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        let text = error.to_string();
+        match error {
+            StorageError::File(error) => error.into(),
+            StorageError::Busy { .. } => Self::later(Kind::Busy, RETRY_SPACE, text),
+            StorageError::TooLarge { .. } => Self::new(Kind::TooLarge, text),
+            StorageError::Empty => Self::field("body", text),
+            StorageError::Aborted(_) => Self::new(Kind::Malformed, text),
+            StorageError::NoSpace { .. } => Self::later(Kind::Store, RETRY_SPACE, text),
+            StorageError::Forbidden(_) => Self::field("url", text),
+            StorageError::Provider(_) => Self::new(Kind::BadGateway, text),
+            StorageError::Folder(_) => internal(&error),
         }
     }
 }

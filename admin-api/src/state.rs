@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use callboard_core::file::FileStorage;
 use callboard_core::service::Service;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -38,6 +39,10 @@ impl State {
 
     pub(crate) fn service(&self) -> &Arc<Service> {
         &self.api.service
+    }
+
+    pub(crate) fn files(&self) -> &dyn FileStorage {
+        &*self.api.files
     }
 
     pub(crate) fn token(&self) -> &AccessToken {

@@ -7,6 +7,7 @@
 pub mod device;
 pub mod dialogue;
 pub mod event;
+pub mod file;
 pub mod fleet;
 pub mod item;
 pub mod job;

@@ -3,20 +3,27 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
-use callboard::listen::TowerHandler;
+use callboard::listen::{ConnInfo, Handler, RequestBody, TowerHandler};
 use callboard::node::AdminParts;
-use callboard_admin_api::{AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, router};
+use callboard_admin_api::{
+    AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, is_upload, router,
+};
 use callboard_core::time::Timestamp;
+use http::{Request, Response};
 
 use crate::throttle::{Bounds, Throttled};
 
+/// Time that an upload has after its last byte: it is made durable then.
+const UPLOAD_END: Duration = Duration::from_secs(30);
+
 /// The handler of the administration door.
-pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<TowerHandler<Router>>> {
+pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<LongUploads<TowerHandler<Router>>>> {
     callboard_admin_api::describe_metrics();
     let config = parts.config.clone();
     let settings = ApiSettings {
@@ -28,11 +35,13 @@ pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<TowerHandle
         event_streams: config.admin.event_streams,
         concurrent_requests: config.admin.concurrent_requests,
         concurrent_scans: config.admin.concurrent_scans,
+        upload_timeout: config.files.upload_lifetime.saturating_add(UPLOAD_END),
     };
     let api = Api {
         service: parts.service.clone(),
         token: AccessToken::new(parts.token.expose()).context("the administrator's token")?,
         settings,
+        files: parts.files.clone(),
         status: Arc::new(Status(parts)),
     };
     let bounds = Bounds {
@@ -43,7 +52,20 @@ pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<TowerHandle
     };
     // Who opens the door's address in a browser is led to what it offers.
     let routes = router(api).route("/", get(|| async { Redirect::temporary("/api/v1/docs") }));
-    Ok(Throttled::new(TowerHandler(routes), bounds))
+    Ok(Throttled::new(LongUploads(TowerHandler(routes)), bounds))
+}
+
+/// Lets bodies of uploads take as long as they go on coming. Nothing of a body is read before the token was looked at.
+#[derive(Debug)]
+pub(crate) struct LongUploads<H>(H);
+
+impl<H: Handler> Handler for LongUploads<H> {
+    type Body = H::Body;
+
+    async fn call(&self, conn: Arc<ConnInfo>, request: Request<RequestBody>) -> Response<H::Body> {
+        conn.expect_long_body(is_upload(request.method(), request.uri().path()));
+        self.0.call(conn, request).await
+    }
 }
 
 /// The configured name, or the host's.

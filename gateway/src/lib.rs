@@ -4,9 +4,10 @@
 
 pub mod config;
 pub mod credentials;
-mod files;
+pub mod files;
 pub mod listen;
 pub mod node;
+pub mod phones;
 pub mod telemetry;
 pub mod tls;
 pub mod wpi;

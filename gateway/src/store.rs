@@ -254,7 +254,7 @@ fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -
                 "name": job.name, "targets": job.targets, "ended": job.ended.is_some(),
             }))
         }
-        Table::Meta => None,
+        Table::Meta | Table::File | Table::Provider | Table::Site => None,
     }
 }
 

@@ -139,6 +139,15 @@ impl Session<'_> {
         Ok(Some(look(&list.items)))
     }
 
+    /// Bring a file; gives its path at the phones' doors.
+    pub(crate) async fn upload(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
+        let target = format!("/api/v1/files?name={name}&kind=software");
+        let (status, answer) = self.send("POST", &target, "application/octet-stream", bytes).await?;
+        ensure!(status == 201, "{name} not taken: {status} {}", excerpt(answer));
+        let file: Value = serde_json::from_slice(answer)?;
+        Ok(file["path"].as_str().context("the file has no path")?.to_owned())
+    }
+
     /// One request; gives status and body.
     async fn request(
         &mut self,
@@ -146,10 +155,19 @@ impl Session<'_> {
         path: &str,
         body: Option<&str>,
     ) -> anyhow::Result<(u16, &[u8])> {
-        let body = body.unwrap_or_default();
+        self.send(method, path, "application/json", body.unwrap_or_default().as_bytes()).await
+    }
+
+    async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> anyhow::Result<(u16, &[u8])> {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nAccept: application/json\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
             self.admin.addr,
             self.admin.token,
             body.len()
@@ -157,6 +175,7 @@ impl Session<'_> {
         self.buffer.drain(..self.consumed);
         self.consumed = 0;
         self.stream.write_all(request.as_bytes()).await?;
+        self.stream.write_all(body).await?;
         self.stream.flush().await?;
         let head = loop {
             if let Some(head) = parse_head(&self.buffer)? {

@@ -32,6 +32,8 @@ pub(crate) enum Scenario {
     Floor(FloorArgs),
     /// Kills the server again and again while phones start; nothing acknowledged may be lost.
     Durability(DurabilityArgs),
+    /// Phones fetch one file at the same time: bandwidth, fairness, memory.
+    Files(FilesArgs),
     /// Phones start while slow-loris connections and garbage peers are at the server.
     Hostile(HostileArgs),
 }
@@ -146,6 +148,18 @@ pub(crate) struct DurabilityArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(crate) struct FilesArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Size of the file.
+    #[arg(long, default_value_t = 30_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) bytes: u64,
+    /// Bandwidth of all downloads together, in kB per second, as the started server is told.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) limit_kb_per_second: u64,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct HostileArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -166,6 +180,7 @@ impl Scenario {
             Self::Reboot(common) | Self::Seed(common) => common,
             Self::Boot(args) => &args.common,
             Self::Idle(args) => &args.common,
+            Self::Files(args) => &args.common,
             Self::Floor(args) => &args.common,
             Self::Durability(args) => &args.common,
             Self::Hostile(args) => &args.common,

@@ -44,6 +44,17 @@ impl Admin {
         wire
     }
 
+    /// Sends the head of a request, whose body the test sends. `headers` are whole lines and tell its length.
+    pub async fn begin(&self, method: &str, path: &str, headers: &str) -> Wire {
+        let mut wire = Client::default().connect(self.address).await;
+        let (host, token) = (self.address, &self.token);
+        let head = format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{headers}\r\n"
+        );
+        wire.send(head).await;
+        wire
+    }
+
     /// Any request. `headers` are whole lines.
     pub async fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Response {
         self.open(method, path, headers, body).await.response().await

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use callboard_core::device::{DeviceId, TaskId};
+use callboard_core::file::{FileId, ProviderId};
 use callboard_core::job::JobId;
 use callboard_core::policy::TemplateId;
 use http::request::Parts;
@@ -36,6 +37,24 @@ impl FromRequestParts<State> for Id<TemplateId> {
 }
 
 impl FromRequestParts<State> for Id<JobId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<FileId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<ProviderId> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use crate::harness::Rig;
 
-const ROUTES: [(&str, &str); 29] = [
+const ROUTES: [(&str, &str); 41] = [
     ("DELETE", "/api/v1/devices/{id}"),
     ("DELETE", "/api/v1/devices/{id}/tasks/{task}"),
+    ("DELETE", "/api/v1/files/{id}"),
     ("DELETE", "/api/v1/jobs/{id}"),
+    ("DELETE", "/api/v1/providers/{id}"),
     ("DELETE", "/api/v1/templates/{id}"),
     ("GET", "/api/v1/catalogue"),
     ("GET", "/api/v1/devices"),
@@ -22,22 +24,32 @@ const ROUTES: [(&str, &str); 29] = [
     ("GET", "/api/v1/devices/{id}/tasks/{task}"),
     ("GET", "/api/v1/events"),
     ("GET", "/api/v1/events/stream"),
+    ("GET", "/api/v1/files"),
+    ("GET", "/api/v1/files/{id}"),
+    ("GET", "/api/v1/files/{id}/content"),
     ("GET", "/api/v1/jobs"),
     ("GET", "/api/v1/jobs/{id}"),
     ("GET", "/api/v1/jobs/{id}/progress"),
     ("GET", "/api/v1/jobs/{id}/tasks"),
+    ("GET", "/api/v1/providers"),
+    ("GET", "/api/v1/providers/{id}"),
     ("GET", "/api/v1/status"),
     ("GET", "/api/v1/templates"),
     ("GET", "/api/v1/templates/{id}"),
     ("POST", "/api/v1/devices/{id}/tasks"),
+    ("POST", "/api/v1/files"),
     ("POST", "/api/v1/jobs"),
     ("POST", "/api/v1/jobs/{id}/cancel"),
+    ("POST", "/api/v1/providers"),
+    ("POST", "/api/v1/providers/{id}/files"),
+    ("POST", "/api/v1/providers/{id}/scan"),
     ("POST", "/api/v1/templates"),
     ("POST", "/api/v1/templates/dry-run"),
     ("POST", "/api/v1/templates/{id}/assign"),
     ("POST", "/api/v1/templates/{id}/unassign"),
     ("PUT", "/api/v1/devices/{id}/secure-mode"),
     ("PUT", "/api/v1/devices/{id}/templates"),
+    ("PUT", "/api/v1/providers/{id}"),
     ("PUT", "/api/v1/templates/{id}"),
 ];
 

@@ -7,6 +7,7 @@ mod bulk;
 mod devices;
 mod document;
 mod events;
+mod files;
 mod garbage;
 mod harness;
 mod jobs;

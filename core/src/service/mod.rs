@@ -2,6 +2,7 @@
 
 mod admin;
 mod dry_run;
+mod files;
 mod jobs;
 mod outcome;
 mod task_wish;
@@ -17,6 +18,7 @@ use crate::device::DeviceId;
 use crate::dialogue::sessions::{SessionLimits, Sessions};
 use crate::dialogue::wpi::{Context, Credentials, Flow, FlowLimits, Need, SecureSettings};
 use crate::event::{EventDraft, EventKind, EventLimits, EventLog};
+use crate::file::{FileBounds, Files};
 use crate::fleet::{Fleet, FleetLimits};
 use crate::job::{self, JobBook};
 use crate::pki::Series;
@@ -79,6 +81,8 @@ pub struct Settings {
     pub tasks_per_device: usize,
     /// Jobs: bounds and times.
     pub jobs: JobSettings,
+    /// Bounds on files.
+    pub files: FileBounds,
     /// Bounds on events.
     pub events: EventLimits,
     /// The PIN for devices that are to be secured with the default PIN.
@@ -115,6 +119,8 @@ pub struct Service {
     pub templates: Registry,
     /// The jobs.
     pub jobs: job::Registry,
+    /// The files for phones.
+    pub files: Files,
     /// What happened.
     pub events: EventLog,
     runner: Runner,
@@ -124,7 +130,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`] and [`Service::load_jobs`] before opening doors.
+    /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`], [`Files::load`] and [`Service::load_jobs`] before opening doors.
     pub fn new(around: Surroundings, settings: Settings) -> Self {
         Self {
             fleet: Fleet::new(around.store.clone(), settings.fleet),
@@ -136,6 +142,7 @@ impl Service {
             ),
             jobs: job::Registry::new(around.store.clone(), settings.jobs.jobs),
             runner: Runner::default(),
+            files: Files::new(around.store.clone(), around.vault.clone(), settings.files),
             events: EventLog::new(&settings.events, around.clock.now()),
             sessions: Sessions::new(settings.sessions),
             around,

@@ -70,12 +70,27 @@ pub enum Table {
     Tasks = b'k',
     /// Jobs, by job id.
     Job = b'j',
+    /// Files, by file id.
+    File = b'f',
+    /// Storage providers of files, by provider id.
+    Provider = b'p',
+    /// Sites with an edge, by site id.
+    Site = b'e',
 }
 
 impl Table {
     /// Every table, in the order an export lists them.
-    pub const ALL: [Self; 6] =
-        [Self::Meta, Self::Value, Self::Device, Self::Template, Self::Tasks, Self::Job];
+    pub const ALL: [Self; 9] = [
+        Self::Meta,
+        Self::Value,
+        Self::Device,
+        Self::Template,
+        Self::Tasks,
+        Self::Job,
+        Self::File,
+        Self::Provider,
+        Self::Site,
+    ];
 
     /// The table a stored key begins with, if this version knows it.
     pub const fn from_byte(byte: u8) -> Option<Self> {
@@ -86,6 +101,9 @@ impl Table {
             b't' => Some(Self::Template),
             b'k' => Some(Self::Tasks),
             b'j' => Some(Self::Job),
+            b'f' => Some(Self::File),
+            b'p' => Some(Self::Provider),
+            b'e' => Some(Self::Site),
             _ => None,
         }
     }
@@ -99,6 +117,9 @@ impl Table {
             Self::Template => "template",
             Self::Tasks => "tasks",
             Self::Job => "job",
+            Self::File => "file",
+            Self::Provider => "provider",
+            Self::Site => "site",
         }
     }
 

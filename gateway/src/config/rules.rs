@@ -12,7 +12,12 @@ pub(super) fn settle(config: &mut Config) {
     let renew = number("tls.client_lifetime_days") / 2;
     let idle = number("flow.idle_timeout_s").saturating_mul(1_000);
     let wait = number("limits.handler_timeout_ms").min(idle / 2);
+    let (file, downloads) = (number("files.total_bytes"), number("files.downloads"));
+    let provider = number("admin.request_timeout_ms");
     lower(config, "secure_mode.renew_before_days", renew);
+    lower(config, "files.max_file_bytes", file);
+    lower(config, "files.downloads_per_source", downloads);
+    lower(config, "files.provider_timeout_ms", provider);
     lower(config, CREDENTIALS_WAIT, wait);
 }
 
@@ -58,6 +63,9 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     ("secure_mode.credentials_wait_ms", 1, "limits.handler_timeout_ms"),
     ("secure_mode.credentials_per_source", 1, "secure_mode.credentials_per_device"),
     ("store.flush_bytes", 1, "store.queue_bytes"),
+    ("files.max_file_bytes", 1, "files.total_bytes"),
+    ("files.downloads_per_source", 1, "files.downloads"),
+    ("files.provider_timeout_ms", 1, "admin.request_timeout_ms"),
     ("store.flush_spacing_ms", 1, "store.flush_interval_ms"),
     // A record and its parts go into one flush, with room for keys.
     ("fleet.device_bytes", 2, "store.flush_bytes"),

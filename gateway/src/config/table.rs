@@ -8,7 +8,9 @@ use crate::listen::Network;
 
 use super::key::{Key, config_table, field_type, key_default, key_form, key_name, key_read, key_write};
 use super::origin::Origins;
-use super::value::{AfterCleanUp, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Unit, rules};
+use super::value::{
+    AfterCleanUp, Consent, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Unit, rules,
+};
 
 config_table! {
     /// Doors: where Callboard listens. An empty text closes a door, port 0 lets the system pick one.
@@ -99,7 +101,7 @@ config_table! {
         body_timeout: ms(30_000 in 100..=600_000),
         /// Time the server may take from the end of a request to its answer.
         handler_timeout: ms(60_000 in 100..=600_000),
-        /// Time a peer may take to read a response.
+        /// Time a peer may take to read a response, or 16 KiB of a long one.
         write_timeout: ms(30_000 in 100..=600_000),
         /// Time a connection may rest between two requests.
         idle_timeout: ms(45_000 in 100..=3_600_000),
@@ -191,6 +193,35 @@ config_table! {
         wait: seconds(604_800 in 0..=315_360_000),
         /// Time after which a job that has ended is forgotten; 0 is never.
         keep_ended: days(0 in 0..=3_650),
+    }
+    /// Files for phones.
+    files: Files {
+        /// Size of one file.
+        max_file_bytes: bytes(268_435_456 in 1_024..=17_179_869_184),
+        /// Files, those of storage providers included.
+        files: count(1_000 in 1..=100_000),
+        /// Size of all files in the data directory together.
+        total_bytes: bytes(10_737_418_240 in 1_024..=17_592_186_044_416),
+        /// Bandwidth of all downloads of phones together, in kB (1,000 bytes) per second; 0: no bound.
+        bandwidth_kb_per_second: count(5_000 in 0..=100_000_000),
+        /// Downloads of phones at the same time; one more is told to come later (503).
+        downloads: count(2_000 in 1..=100_000),
+        /// Of those, downloads of one source address. They share the bandwidth of one phone, except where `limits.exempt_networks` says that an address stands for many.
+        downloads_per_source: count(500 in 1..=100_000),
+        /// Uploads at the same time; one more is told to try again.
+        uploads: count(4 in 1..=256),
+        /// Time an upload may take; what it wrote is removed then.
+        upload_lifetime: seconds(3_600 in 10..=86_400),
+        /// Storage providers.
+        providers: count(16 in 0..=1_000),
+        /// Files of a storage provider that a scan looks at.
+        scan_files: count(1_000 in 1..=100_000),
+        /// Time a storage provider may take to answer, and between two pieces of a file. Shorter than `admin.request_timeout_ms`.
+        provider_timeout: ms(10_000 in 100..=120_000),
+        /// Authorities that certify storage providers, PEM; empty means those of the system.
+        provider_authorities_file: path(),
+        /// Whether storage providers may be on this machine or its links: loopback, link-local and own addresses.
+        allow_local_providers: choice(Consent::No),
     }
 
     /// The store on disk.

@@ -369,6 +369,16 @@ words! {
 }
 
 words! {
+    /// Whether something is allowed.
+    Consent {
+        /// It is not.
+        No = "no",
+        /// It is.
+        Yes = "yes",
+    }
+}
+
+words! {
     /// Form of the log.
     LogFormat {
         /// One line per event, for people.

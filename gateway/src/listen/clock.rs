@@ -4,7 +4,7 @@
 //! two stores; the connection's one timer looks at it when it fires and is set anew only if the deadline moved closer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,6 +43,9 @@ impl Doing {
 }
 
 const NEVER: u64 = u64::MAX;
+
+/// Bytes of a response that a peer must take within its time.
+const PART_BYTES: usize = 16 * 1024;
 
 /// The time-outs of a door, in milliseconds since its start.
 #[derive(Debug)]
@@ -88,6 +91,8 @@ pub(super) struct Clock {
     abandoned: AtomicBool,
     /// Our side is closing; the connection is never idle again.
     closing: AtomicBool,
+    /// Bytes of the response that were taken since its time began anew.
+    taken: AtomicUsize,
 }
 
 impl Clock {
@@ -101,6 +106,7 @@ impl Clock {
             responded: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            taken: AtomicUsize::new(0),
             timeouts,
         }
     }
@@ -132,6 +138,13 @@ impl Clock {
         }
     }
 
+    /// A good part of a long body has come.
+    pub(super) fn body_progressed(&self) {
+        if self.doing() == Doing::Body {
+            self.enter(Doing::Body, self.timeouts.body);
+        }
+    }
+
     /// The body was read to its end.
     pub(super) fn body_ended(&self) {
         if self.doing() == Doing::Body {
@@ -152,6 +165,7 @@ impl Clock {
 
     /// The handler has answered; the response's bytes come next.
     pub(super) fn answered(&self) {
+        self.taken.store(0, Relaxed);
         self.enter(Doing::Write, self.timeouts.write);
     }
 
@@ -163,6 +177,17 @@ impl Clock {
     /// Response bytes are on their way and not yet taken by the system.
     pub(super) fn unsent(&self) {
         if self.doing() == Doing::Write && self.deadline.load(Relaxed) == NEVER {
+            self.enter(Doing::Write, self.timeouts.write);
+        }
+    }
+
+    /// The system has taken bytes. With a source that is faster than the peer there are always more, so that a long response has
+    /// its time anew for each part; a peer that takes a few bytes now and then does not get it.
+    pub(super) fn taken(&self, bytes: usize) {
+        let taken = self.taken.load(Relaxed).saturating_add(bytes);
+        let is_part = taken >= PART_BYTES;
+        self.taken.store(if is_part { 0 } else { taken }, Relaxed);
+        if is_part && self.doing() == Doing::Write && !self.closing.load(Relaxed) {
             self.enter(Doing::Write, self.timeouts.write);
         }
     }

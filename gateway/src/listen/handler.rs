@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +17,9 @@ use super::ConnInfo;
 
 /// Most that is set aside on the word of a Content-Length header; beyond it a body's buffer grows with what arrives.
 const BODY_RESERVE_BYTES: u64 = 64 * 1024;
+
+/// Bytes of a [long body](ConnInfo::expect_long_body) that must come within the time of a whole one.
+const PROGRESS_BYTES: usize = 64 * 1024;
 
 /// Answers the requests of one door.
 pub trait Handler: Send + Sync + 'static {
@@ -44,13 +48,15 @@ pub struct RequestBody {
     inner: Incoming,
     conn: Arc<ConnInfo>,
     ended: bool,
+    /// Bytes since the clock was told of progress.
+    unreported: usize,
 }
 
 impl RequestBody {
     pub(super) fn new(inner: Incoming, conn: Arc<ConnInfo>) -> Self {
         let ended = inner.is_end_stream();
         conn.clock.head_ended(ended);
-        Self { inner, conn, ended }
+        Self { inner, conn, ended, unreported: 0 }
     }
 
     fn end(&mut self) {
@@ -70,6 +76,13 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
+            self.unreported += data.map_or(0, Bytes::len);
+            if self.unreported >= PROGRESS_BYTES && self.conn.long_body.load(Relaxed) {
+                self.unreported = 0;
+                self.conn.clock.body_progressed();
+            }
+        }
         if self.inner.is_end_stream() || frame.is_none() {
             self.end();
         }

@@ -44,8 +44,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Watched<S> {
-    fn wrote<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.conn.clock.unsent();
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.conn.clock.taken(bytes);
+        }
         result
     }
 }

@@ -41,7 +41,7 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// From the end of the body to the handler's response.
     pub handler_timeout: Duration,
-    /// How long response bytes may wait for the peer to take them.
+    /// How long response bytes may wait for the peer to take them; of a long response each 16 KiB.
     pub write_timeout: Duration,
     /// Pause between two requests on one connection.
     pub idle_timeout: Duration,

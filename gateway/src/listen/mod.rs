@@ -86,6 +86,7 @@ pub struct ConnInfo {
     pub flow: Mutex<Option<u128>>,
     place: Place,
     in_dialogue: AtomicBool,
+    long_body: AtomicBool,
     shutdown: Shutdown,
     framing: Verdict,
     clock: Clock,
@@ -122,6 +123,12 @@ impl ConnInfo {
     /// if that comes within the drain's time.
     pub fn set_in_dialogue(&self, open: bool) {
         self.in_dialogue.store(open, Ordering::Relaxed);
+    }
+
+    /// Tells whether the body of the request at hand may take longer than [`Limits::body_timeout`]: each 64 KiB of it have
+    /// that time then. For bodies that go to the disk, of peers that are known.
+    pub fn expect_long_body(&self, long: bool) {
+        self.long_body.store(long, Ordering::Relaxed);
     }
 
     /// What [`ConnInfo::set_in_dialogue`] told last.

@@ -162,6 +162,7 @@ async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: Soc
             flow: Mutex::new(None),
             place,
             in_dialogue: AtomicBool::new(false),
+            long_body: AtomicBool::new(false),
             shutdown: open.shared.shutdown.clone(),
             framing: Verdict::default(),
             clock: Clock::new(Arc::clone(&open.timeouts)),

@@ -79,6 +79,11 @@ impl DataDir {
         self.root.join("store")
     }
 
+    /// Where files for phones lie.
+    pub fn files(&self) -> PathBuf {
+        self.root.join("files")
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.root

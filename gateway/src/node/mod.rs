@@ -13,6 +13,7 @@ use callboard_core::service::Service;
 use callboard_core::time::Timestamp;
 
 use crate::config::Config;
+use crate::files::Storage;
 use crate::listen::Shutdown;
 use crate::telemetry::Health;
 
@@ -36,4 +37,6 @@ pub struct AdminParts {
     pub started: Timestamp,
     /// When the node stops.
     pub shutdown: Shutdown,
+    /// The files' bytes.
+    pub files: Arc<Storage>,
 }

@@ -1,21 +1,28 @@
 //! From the configuration to the service's settings, and the clock and dice it uses.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use callboard_core::dialogue::sessions::SessionLimits;
 use callboard_core::dialogue::wpi::{FlowLimits, SecureSettings};
 use callboard_core::event::EventLimits;
+use callboard_core::file::FileBounds;
 use callboard_core::fleet::FleetLimits;
 use callboard_core::policy::TemplateBounds;
 use callboard_core::secret::Secret;
 use callboard_core::service::{JobSettings, Settings};
 use callboard_core::time::{Clock, Random, Timestamp};
 
-use crate::config::{AfterCleanUp, Config};
+use crate::config::{AfterCleanUp, Config, Consent};
+use crate::files::{FileLimits, Outbound, Pace, StorageSettings};
 use crate::wpi::{LargeBodies, WpiLimits};
 
 fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 /// The service's settings.
@@ -65,6 +72,12 @@ pub(super) fn service_settings(
             wait: config.jobs.wait,
             keep_ended: config.jobs.keep_ended,
         },
+        files: FileBounds {
+            files: config.files.files,
+            file_bytes: wide(config.files.max_file_bytes),
+            total_bytes: wide(config.files.total_bytes),
+            providers: config.files.providers,
+        },
         events: EventLimits {
             administration: config.events.administration_kept,
             tasks: config.events.tasks_kept,
@@ -87,6 +100,31 @@ pub(super) fn wpi_limits(config: &Config, large_bodies: Arc<LargeBodies>) -> Wpi
         paths: config.wpi.paths.clone(),
         close_after_clean_up: config.wpi.after_clean_up == AfterCleanUp::Close,
     }
+}
+
+/// Where files are kept.
+pub(super) fn storage_settings(config: &Config, folder: PathBuf) -> StorageSettings {
+    let files = &config.files;
+    StorageSettings {
+        folder,
+        min_free_bytes: wide(config.store.min_free_bytes),
+        uploads: files.uploads,
+        upload_lifetime: files.upload_lifetime,
+        scan_files: files.scan_files,
+        outbound: Outbound::new(
+            files.allow_local_providers == Consent::Yes,
+            files.provider_timeout,
+            files.provider_authorities_file.clone(),
+        ),
+    }
+}
+
+/// The pace of all downloads together, and bounds on them.
+pub(super) fn download_limits(config: &Config) -> (Pace, FileLimits) {
+    let files = &config.files;
+    let pace =
+        Pace::new(wide(files.bandwidth_kb_per_second).saturating_mul(1_000), files.downloads_per_source);
+    (pace, FileLimits { downloads: files.downloads, ipv6_prefix: config.ipv6_prefix() })
 }
 
 /// The system's clock.

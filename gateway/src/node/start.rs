@@ -11,16 +11,20 @@ use callboard_core::event::{self, EventDraft, EventKind};
 use callboard_core::service::{Service, Surroundings};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
 use callboard_core::time::{Clock as _, Timestamp};
-use callboard_core::{fleet, job, policy};
+use callboard_core::{file, fleet, job, policy};
 use tokio_util::task::TaskTracker;
 
 use super::AdminParts;
 use super::files::{DataDir, DataError};
 use super::housekeeping::{self, store_words};
-use super::settings::{SystemClock, ThreadRandom, service_settings, wpi_limits};
+use super::settings::{
+    SystemClock, ThreadRandom, download_limits, service_settings, storage_settings, wpi_limits,
+};
 use crate::config::Config;
 use crate::credentials::{self, ClientSettings, Issuer};
+use crate::files::{self, FileHandler, Storage};
 use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve};
+use crate::phones::PhoneDoor;
 use crate::telemetry::{self, Health, InstallError, Metrics};
 use crate::tls::{self, Identity, Purpose, TlsError};
 use crate::wpi::{self, LargeBodies, Mode, WpiHandler};
@@ -37,6 +41,9 @@ pub enum StartError {
     /// Records cannot be taken over. None was changed.
     #[error("store: {0}")]
     Load(#[from] LoadError),
+    /// The folder of the files for phones.
+    #[error("files: {0}")]
+    Files(std::io::Error),
     /// Certificates.
     #[error("certificates: {0}")]
     Tls(#[from] TlsError),
@@ -119,6 +126,8 @@ fn describe_metrics() {
     job::describe_metrics();
     wpi::describe_metrics();
     credentials::describe_metrics();
+    file::describe_metrics();
+    files::describe_metrics();
 }
 
 /// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
@@ -176,13 +185,14 @@ pub async fn start<A: Handler>(
     };
     let service = Arc::new(Service::new(around, settings));
     load(&service).await?;
+    let storage = open_files(&config, &data, &service).await?;
 
     tasks.spawn(housekeeping::run(service.clone(), shutdown.clone()));
     tasks.spawn(housekeeping::work_on_jobs(service.clone(), shutdown.clone()));
     tasks.spawn(identity.clone().watch(shutdown.clone()));
     let mut node =
         Node { service, store, health, shutdown, tasks, serving, watched, doors, ready_file: None };
-    node.open_doors(&config, other, &identity, &token, started, admin)?;
+    node.open_doors(&config, other, &identity, (&token, started), &storage, admin)?;
     node.ready(ready_file)?;
     Ok(node)
 }
@@ -281,19 +291,41 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
     .await?
 }
 
+/// Load what is known about files, and open their folder.
+async fn open_files(
+    config: &Arc<Config>,
+    data: &DataDir,
+    service: &Arc<Service>,
+) -> Result<Arc<Storage>, StartError> {
+    let (service, settings) = (service.clone(), storage_settings(config, data.files()));
+    tokio::task::spawn_blocking(move || {
+        let loaded = service.files.load()?;
+        for record in &loaded.unreadable {
+            tracing::error!(record, "a file or storage provider cannot be read; it is left as it is");
+        }
+        let storage =
+            Storage::open(service, settings, loaded.unreadable.is_empty()).map_err(StartError::Files)?;
+        tracing::info!(files = loaded.files, providers = loaded.providers, "files loaded");
+        Ok(Arc::new(storage))
+    })
+    .await?
+}
+
 impl Node {
     fn open_doors<A: Handler>(
         &mut self,
         config: &Arc<Config>,
         bounds: Vec<Bound>,
         identity: &Arc<Identity>,
-        token: &callboard_core::secret::Secret,
-        started: Timestamp,
+        (token, started): (&callboard_core::secret::Secret, Timestamp),
+        storage: &Arc<Storage>,
         admin: impl FnOnce(AdminParts) -> Result<A, anyhow::Error>,
     ) -> Result<(), StartError> {
         let mut admin = Some(admin);
         let large_bodies = Arc::new(LargeBodies::new(config.limits.large_bodies_bytes));
         let limits = Arc::new(config.door_limits());
+        let (pace, downloads) = download_limits(config);
+        let files = Arc::new(FileHandler::new(self.service.clone(), storage.clone(), pace, downloads));
         for bound in bounds {
             let purpose = match bound.door() {
                 Door::WPI => Purpose::Phones,
@@ -304,7 +336,8 @@ impl Node {
             let (limits, shutdown) = (limits.clone(), self.shutdown.clone());
             let phones = |mode| {
                 let limits = wpi_limits(config, large_bodies.clone());
-                Arc::new(WpiHandler::new(self.service.clone(), mode, limits))
+                let wpi = WpiHandler::new(self.service.clone(), mode, limits);
+                Arc::new(PhoneDoor::new(wpi, files.clone()))
             };
             match purpose {
                 Purpose::Phones => {
@@ -323,6 +356,7 @@ impl Node {
                         doors: self.doors.clone(),
                         started,
                         shutdown: self.shutdown.clone(),
+                        files: storage.clone(),
                     })
                     .map_err(StartError::Admin)?;
                     self.serving.spawn(serve(bound, tls, limits, Arc::new(handler), shutdown));
@@ -340,7 +374,7 @@ impl Node {
             let doors: BTreeMap<_, _> =
                 self.doors.iter().map(|(door, address)| (*door, address.to_string())).collect();
             let text = serde_json::to_vec(&doors).unwrap_or_default();
-            crate::files::replace(&path, &text, 0o644)
+            files::replace(&path, &text, 0o644)
                 .map_err(|source| StartError::ReadyFile { path: path.clone(), source })?;
             self.ready_file = Some(path);
         }

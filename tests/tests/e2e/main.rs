@@ -7,6 +7,7 @@ mod admin;
 mod boot;
 mod cli;
 mod disk;
+mod files;
 mod http;
 mod jobs;
 mod lifecycle;

@@ -18,26 +18,31 @@ use crate::listen::clock::{Clock, Timeouts};
 use crate::listen::connection::{Shared, drive, http};
 use crate::listen::framing::Verdict;
 use crate::listen::metrics::DoorMetrics;
-use crate::listen::{ConnInfo, Door, Limits, Shutdown};
+use crate::listen::{ConnInfo, Door, Handler, Limits, Shutdown};
 
 const POST: &str = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
 
 /// A peer on the other end of the pipe.
-struct Peer {
-    stream: DuplexStream,
-    task: JoinHandle<()>,
-    began: Instant,
+pub(super) struct Peer {
+    pub(super) stream: DuplexStream,
+    pub(super) task: JoinHandle<()>,
+    pub(super) began: Instant,
     shutdown: Shutdown,
     closing: CancellationToken,
-    metrics: Memory,
+    pub(super) metrics: Memory,
 }
 
 fn connect(shed: bool) -> Peer {
+    connect_to(Arc::new(Echo), shed)
+}
+
+/// A connection to this handler.
+pub(super) fn connect_to<H: Handler>(handler: Arc<H>, shed: bool) -> Peer {
     let metrics = Memory::default();
     let (shutdown, closing) = (Shutdown::new(), CancellationToken::new());
     let limits = Limits::default();
     let shared = Shared {
-        handler: Arc::new(Echo),
+        handler,
         http: http(&limits),
         metrics: Arc::new(metrics::with_local_recorder(&metrics, || DoorMetrics::new(Door::WPI, 1))),
         drain_timeout: limits.drain_timeout,
@@ -56,6 +61,7 @@ fn connect(shed: bool) -> Peer {
         flow: Mutex::new(None),
         place: place.unwrap(),
         in_dialogue: AtomicBool::new(false),
+        long_body: AtomicBool::new(false),
         shutdown: shutdown.clone(),
         framing: Verdict::default(),
         clock: Clock::new(Arc::new(Timeouts::new(&limits))),
@@ -66,12 +72,12 @@ fn connect(shed: bool) -> Peer {
 }
 
 impl Peer {
-    async fn send(&mut self, text: &str) {
+    pub(super) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
     }
 
     /// Reads one response with a Content-Length: head in lower case, and body.
-    async fn response(&mut self) -> (String, String) {
+    pub(super) async fn response(&mut self) -> (String, String) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.stream.read_u8().await.expect("a whole head"));
@@ -99,7 +105,7 @@ impl Peer {
 }
 
 /// The virtual clock steps in whole milliseconds.
-fn about(seen: Duration, seconds: u64) -> bool {
+pub(super) fn about(seen: Duration, seconds: u64) -> bool {
     let expected = Duration::from_secs(seconds);
     seen >= expected && seen < expected + Duration::from_millis(20)
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod door;
 mod recorder;
+mod slow;
 
 use std::sync::Arc;
 

@@ -1,0 +1,426 @@
+//! Requests to the servers of providers.
+//!
+//! An administrator's address must not make this server ask itself or its neighbours on the link (server-side request forgery):
+//! what a name leads to is looked at for each connection, after it was resolved and before it is used. Redirects are not followed.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderValue, Request, Response, Uri};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
+    HttpResponseBody, HttpService,
+};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+use super::tls_roots;
+
+/// Most bytes of an answer that is a list: it is read into memory.
+const LIST_BYTES: u64 = 8 << 20;
+
+/// How providers are asked.
+#[derive(Clone, Debug)]
+pub struct Outbound(Arc<Inner>);
+
+struct Inner {
+    /// Providers may be on this machine and on its links.
+    allow_local: bool,
+    /// Time to connect and for the head of an answer, and between two pieces of its body.
+    patience: Duration,
+    authorities: Option<PathBuf>,
+    tls: OnceCell<Arc<ClientConfig>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("allow_local", &self.allow_local).finish_non_exhaustive()
+    }
+}
+
+/// What went wrong on the way.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OutboundError {
+    #[error(
+        "{0} is loopback, link-local, multicast or this server's own, which files.allow_local_providers forbids"
+    )]
+    Forbidden(IpAddr),
+    #[error("the address is none of a web server")]
+    Address,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    #[error("authorities: {0}")]
+    Authorities(String),
+    #[error("the answer is longer than {0} bytes")]
+    TooLong(u64),
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+}
+
+impl OutboundError {
+    fn into_http(self) -> HttpError {
+        let kind = match &self {
+            Self::Io(_) => HttpErrorKind::Connect,
+            Self::Timeout(_) => HttpErrorKind::Timeout,
+            Self::Http(_) => HttpErrorKind::Request,
+            // Asking again would not help.
+            Self::Forbidden(_) | Self::Address | Self::Authorities(_) | Self::TooLong(_) => {
+                HttpErrorKind::Unknown
+            }
+        };
+        HttpError::new(kind, self)
+    }
+}
+
+impl Outbound {
+    /// `patience` is the time to connect and for the head of an answer, and between two pieces of its body; `authorities` the
+    /// file of those that certify servers, or the system's.
+    pub fn new(allow_local: bool, patience: Duration, authorities: Option<PathBuf>) -> Self {
+        Self(Arc::new(Inner { allow_local, patience, authorities, tls: OnceCell::new() }))
+    }
+
+    /// Why a provider must not have this address; `None` if it may. A name is looked up when it is used.
+    pub(super) fn fault(&self, url: &str) -> Option<String> {
+        let plain = url.bytes().all(|byte| byte.is_ascii_graphic()) && url.len() <= 1_024;
+        let Some(uri) = url.parse::<Uri>().ok().filter(|_| plain) else {
+            return Some("an address `http://...` or `https://...` of at most 1,024 bytes".to_owned());
+        };
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+            return Some("an address `http://...` or `https://...`".to_owned());
+        }
+        let user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        if user || uri.query().is_some() || url.contains('#') {
+            return Some("an address without user, query and fragment".to_owned());
+        }
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let address = host.parse::<IpAddr>().ok()?;
+        self.checked(address).err().map(|error| error.to_string())
+    }
+
+    fn checked(&self, address: IpAddr) -> Result<IpAddr, OutboundError> {
+        if self.0.allow_local || !(is_local(address) || is_own(address)) {
+            Ok(address)
+        } else {
+            Err(OutboundError::Forbidden(address))
+        }
+    }
+
+    /// A connection to the first allowed address of a host that takes it.
+    async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, OutboundError> {
+        let mut last = OutboundError::Address;
+        for address in tokio::net::lookup_host((host, port)).await? {
+            match self.checked(address.ip()) {
+                Ok(ip) => match TcpStream::connect(SocketAddr::new(ip, port)).await {
+                    Ok(stream) => {
+                        stream.set_nodelay(true)?;
+                        return Ok(stream);
+                    }
+                    Err(error) => last = error.into(),
+                },
+                // One forbidden address is one too many: such a name is not what it should be.
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn tls(&self) -> Result<TlsConnector, OutboundError> {
+        let authorities = self.0.authorities.clone();
+        let make = || async move {
+            let made = tokio::task::spawn_blocking(move || tls_roots::client(authorities.as_deref())).await;
+            made.map_err(|error| error.to_string()).and_then(|made| made).map_err(OutboundError::Authorities)
+        };
+        Ok(TlsConnector::from(Arc::clone(self.0.tls.get_or_try_init(make).await?)))
+    }
+
+    async fn ask(&self, request: HttpRequest) -> Result<Response<Incoming>, OutboundError> {
+        let uri = request.uri().clone();
+        let host = uri.host().ok_or(OutboundError::Address)?.trim_matches(['[', ']']).to_owned();
+        let secure = uri.scheme_str() == Some("https");
+        let stream = self.connect(&host, uri.port_u16().unwrap_or(if secure { 443 } else { 80 })).await?;
+        let request = origin_form(request, &uri)?;
+        if secure {
+            let name = ServerName::try_from(host).map_err(|_| OutboundError::Address)?;
+            let stream = self.tls().await?.connect(name, stream).await?;
+            exchange(stream, request).await
+        } else {
+            exchange(stream, request).await
+        }
+    }
+
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let limit = if is_list(&request) { LIST_BYTES } else { u64::MAX };
+        let patience = self.0.patience;
+        let answer = timeout(patience, self.ask(request)).await;
+        let response =
+            answer.unwrap_or(Err(OutboundError::Timeout(patience))).map_err(OutboundError::into_http)?;
+        let (head, inner) = response.into_parts();
+        if !head.status.is_success() {
+            // What a server says in place of a file would end up in error texts: whoever asks must not read what others
+            // answer this server.
+            return Ok(Response::from_parts(head, HttpResponseBody::from(Bytes::new())));
+        }
+        let body = Bounded { inner, patience, sleep: Box::pin(sleep(patience)), left: limit, limit };
+        Ok(Response::from_parts(head, HttpResponseBody::new(body)))
+    }
+
+    /// A connector for providers that asks with this authorisation.
+    pub(super) fn connector(&self, authorization: Option<HeaderValue>) -> Connector {
+        Connector { outbound: self.clone(), authorization }
+    }
+}
+
+/// Whether an answer is a list, which is read whole.
+fn is_list(request: &HttpRequest) -> bool {
+    request.method().as_str() == "PROPFIND"
+        || request.uri().query().is_some_and(|query| query.contains("list-type="))
+}
+
+/// The request as an origin server takes it (RFC 9112, section 3.2.1).
+fn origin_form(mut request: HttpRequest, uri: &Uri) -> Result<HttpRequest, OutboundError> {
+    let authority = uri.authority().ok_or(OutboundError::Address)?;
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| OutboundError::Address)?;
+    request.headers_mut().entry(HOST).or_insert(host);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    // A folder's address ends in a slash; without it servers send a redirect.
+    let slash = if request.method().as_str() == "PROPFIND" && !path.ends_with('/') { "/" } else { "" };
+    *request.uri_mut() = format!("{path}{slash}").parse().map_err(|_| OutboundError::Address)?;
+    Ok(request)
+}
+
+/// One request on a connection of its own, which ends with the answer's body.
+async fn exchange<S>(
+    stream: S,
+    request: Request<HttpRequestBody>,
+) -> Result<Response<Incoming>, OutboundError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to a provider broke");
+        }
+    });
+    Ok(sender.send_request(request).await?)
+}
+
+/// Gives every request of one provider its authorisation.
+#[derive(Clone)]
+pub(super) struct Connector {
+    outbound: Outbound,
+    authorization: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector(…)")
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+type Calling<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
+
+impl HttpService for Connector {
+    fn call<'own, 'called>(&'own self, mut request: HttpRequest) -> Calling<'called>
+    where
+        'own: 'called,
+        Self: 'called,
+    {
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
+        }
+        Box::pin(self.outbound.call(request))
+    }
+}
+
+/// A body that must go on coming, and must not be too long.
+struct Bounded {
+    inner: Incoming,
+    patience: Duration,
+    sleep: Pin<Box<Sleep>>,
+    left: u64,
+    limit: u64,
+}
+
+impl Body for Bounded {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            ready!(self.sleep.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(OutboundError::Timeout(self.patience).into_http())));
+        };
+        let next = Instant::now() + self.patience;
+        self.sleep.as_mut().reset(next);
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                Some(match self.left.checked_sub(bytes) {
+                    Some(left) => {
+                        self.left = left;
+                        Ok(frame)
+                    }
+                    None => Err(OutboundError::TooLong(self.limit).into_http()),
+                })
+            }
+            Some(Err(error)) => Some(Err(OutboundError::Http(error).into_http())),
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Whether an address never leaves the machine or its link, or stands for no single machine.
+fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => is_local_v4(v4),
+        IpAddr::V6(v6) => match embedded(v6) {
+            Some(v4) => is_local_v4(v4),
+            None => {
+                v6.is_unspecified() || v6.is_loopback() || v6.is_multicast() || v6.is_unicast_link_local()
+            }
+        },
+    }
+}
+
+fn is_local_v4(v4: Ipv4Addr) -> bool {
+    let first = v4.octets()[0];
+    first == 0
+        || first >= 240
+        || v4.is_loopback()
+        || v4.is_link_local()
+        || v4.is_multicast()
+        || v4.is_broadcast()
+}
+
+/// The IPv4 address that a translator would make of it: NAT64 (RFC 6052), 6to4 (RFC 3056), and the old compatible form.
+fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
+    let parts = v6.segments();
+    let v4 = |at: usize| {
+        let half = |at: usize| u32::from(parts.get(at).copied().unwrap_or(0));
+        Ipv4Addr::from_bits(half(at) << 16 | half(at + 1))
+    };
+    match parts {
+        [0x64, 0xff9b, ..] => Some(v4(6)),
+        [0x2002, ..] => Some(v4(1)),
+        [0, 0, 0, 0, 0, 0, high, _] if high != 0 => Some(v4(6)),
+        _ => None,
+    }
+}
+
+/// Whether this machine has the address: only then can something be bound to it.
+fn is_own(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbound(allow_local: bool) -> Outbound {
+        Outbound::new(allow_local, Duration::from_secs(5), None)
+    }
+
+    #[test]
+    fn local_addresses_are_known_in_every_spelling() {
+        for text in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::1",
+            "64:ff9b::a9fe:a9fe",
+        ] {
+            assert!(is_local(text.parse().unwrap()), "{text}");
+        }
+        for text in
+            ["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1", "64:ff9b::c000:201", "::ffff:192.0.2.1"]
+        {
+            assert!(!is_local(text.parse().unwrap()), "{text}");
+        }
+        assert!(is_own(IpAddr::V4(Ipv4Addr::LOCALHOST)) && !is_own("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn addresses_of_providers_are_judged() {
+        for good in ["https://files.example.net/phones/", "http://192.0.2.1:8080", "http://[2001:db8::1]/x"] {
+            assert_eq!(outbound(false).fault(good), None, "{good}");
+        }
+        for bad in [
+            "",
+            "files.example.net",
+            "ftp://files.example.net/",
+            "file:///etc/passwd",
+            "https:///x",
+            "https://",
+            "https://user@files.example.net/",
+            "https://files.example.net/?q",
+            "https://files.example.net/#f",
+            "https://files.example.net/a b",
+            "http://127.0.0.1/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://169.254.169.254/latest",
+            "http://0.0.0.0/",
+        ] {
+            assert!(outbound(false).fault(bad).is_some(), "{bad}");
+        }
+        assert_eq!(outbound(true).fault("http://127.0.0.1:9000/"), None);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_here_is_refused_after_it_was_resolved() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let refused = outbound(false).connect("localhost", port).await.unwrap_err();
+        assert!(matches!(refused, OutboundError::Forbidden(address) if address.is_loopback()), "{refused}");
+        assert!(outbound(true).connect("127.0.0.1", port).await.is_ok());
+    }
+}
