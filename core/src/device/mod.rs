@@ -148,6 +148,9 @@ pub struct Device {
     pub security: Security,
     /// Work waiting for its next contact.
     pub tasks: Vec<Task>,
+    /// It is to poll because contact-me did not bring it. Counts only in the mode
+    /// [`Automatic`](crate::reach::polling::PollingMode::Automatic).
+    pub polls: bool,
 }
 
 impl Device {
@@ -166,7 +169,13 @@ impl Device {
             onboarded: false,
             security: Security::default(),
             tasks: Vec::new(),
+            polls: false,
         }
+    }
+
+    /// Whether work waits for its next contact.
+    pub fn has_pending(&self) -> bool {
+        self.tasks.iter().any(|task| task.state == TaskState::Pending)
     }
 
     /// How far it is known. Only a complete, accepted read-all makes a device known

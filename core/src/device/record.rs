@@ -3,9 +3,11 @@
 use super::Device;
 
 /// Version of the record form that this build writes. Older ones stay readable.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Has no marks in [`Offered`](super::Offered).
 const WITHOUT_MARKS: u8 = 1;
+/// Does not know [`Device::polls`], which comes last.
+const WITHOUT_POLLING: u8 = 2;
 
 /// A record that cannot be read as a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +38,11 @@ pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
 /// Unpack a device.
 pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
     match bytes.split_first() {
-        Some((&(VERSION | WITHOUT_MARKS), payload)) => {
-            postcard::from_bytes(payload).map_err(BadRecord::Malformed)
+        Some((&VERSION, payload)) => postcard::from_bytes(payload).map_err(BadRecord::Malformed),
+        Some((&(WITHOUT_MARKS | WITHOUT_POLLING), payload)) => {
+            // One that was written before does not poll.
+            let payload = [payload, &[u8::from(false)]].concat();
+            postcard::from_bytes(&payload).map_err(BadRecord::Malformed)
         }
         Some((&version, _)) if version > VERSION => Err(BadRecord::Newer(version)),
         Some(_) => Err(BadRecord::Malformed(postcard::Error::DeserializeBadEncoding)),
@@ -98,12 +103,25 @@ mod tests {
         let mut device = device();
         device.security.offered.push(offered);
         let mut bytes = encode(&device).unwrap();
-        bytes[0] = 1;
+        bytes[0] = WITHOUT_MARKS;
+        assert_eq!(bytes.pop(), Some(0), "the mark of polling comes last");
         let read = decode(&bytes).unwrap();
         assert!(read.security.admits("6f00112233445566778899aabbccddee"));
         assert!(
             !read.security.admits("6f00112233445566778899aabbccddef") && read.security.series().is_none()
         );
+    }
+
+    #[test]
+    fn a_record_from_before_polling_does_not_poll() {
+        let polls = Device { polls: true, ..device() };
+        assert_eq!(decode(&encode(&polls).unwrap()).unwrap(), polls);
+        let before = Device { polls: false, ..polls };
+        let mut bytes = encode(&before).unwrap();
+        bytes[0] = WITHOUT_POLLING;
+        bytes.pop();
+        assert_eq!(decode(&bytes).unwrap(), before);
+        assert!(decode(&bytes[..bytes.len() - 1]).is_err());
     }
 
     #[test]

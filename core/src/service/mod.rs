@@ -18,6 +18,7 @@ use crate::event::{EventDraft, EventKind, EventLimits, EventLog};
 use crate::fleet::{Fleet, FleetLimits};
 use crate::pki::Series;
 use crate::policy::{Policy, Registry, TemplateBounds};
+use crate::reach::polling::Polling;
 use crate::secret::{Secret, Vault};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
@@ -75,6 +76,8 @@ pub struct Settings {
     pub events: EventLimits,
     /// The PIN for devices that are to be secured with the default PIN.
     pub default_pin: Secret,
+    /// How phones poll.
+    pub polling: Polling,
 }
 
 /// What the service needs from outside.
@@ -167,6 +170,7 @@ impl Service {
             vault: &self.around.vault,
             limits: &self.settings.flow,
             secure: &self.settings.secure,
+            polling: &self.settings.polling,
         }
     }
 
@@ -189,5 +193,6 @@ impl Service {
         if let Err(error) = self.fleet.update_detached(&device, false, |current| Ok(learned.apply(current))) {
             tracing::debug!(%device, %error, "an abandoned flow was not kept");
         }
+        self.fleet.flow_ended(&device);
     }
 }

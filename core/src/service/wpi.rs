@@ -16,7 +16,7 @@ use crate::dialogue::wpi::{
     Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason,
 };
 use crate::event::{EventDraft, EventKind};
-use crate::fleet::FleetError;
+use crate::fleet::{Fleet, FleetError};
 use crate::pki::Series;
 use crate::store::SubmitError;
 use crate::time::Timestamp;
@@ -126,7 +126,12 @@ impl Service {
         if let Some(old) = old {
             self.keep_abandoned(*old);
         }
-        let step = match self.first_step(cookie, device, request.message, arrival).await {
+        // Before the device is looked at: what is added from now on is marked anew.
+        self.fleet.flow_opened(device);
+        let begun = Begun(Some((&self.fleet, device)));
+        let step = self.first_step(cookie, device, request.message, arrival).await;
+        begun.is_kept();
+        let step = match step {
             Ok(step) => step,
             Err(response) => return response,
         };
@@ -277,6 +282,7 @@ impl Service {
             Err(Unsaved::Later(cause)) => return WpiResponse::overload(cause),
             Err(Unsaved::Never) => Reply::clean_up(),
         };
+        self.fleet.flow_ended(device);
         let now = self.now();
         self.sessions.close(cookie, device, now, reply.clone());
         let took = now.since(opened);
@@ -435,6 +441,25 @@ impl Service {
     fn tell(&self, step: &mut Step) {
         for event in step.events.drain(..) {
             self.record(event);
+        }
+    }
+}
+
+/// A flow in nobody's hands: if the request is cut off now nothing is left of it, and its device is to be told of waiting
+/// work again.
+struct Begun<'a>(Option<(&'a Fleet, &'a DeviceId)>);
+
+impl Begun<'_> {
+    /// Somebody has it.
+    fn is_kept(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if let Some((fleet, device)) = self.0 {
+            fleet.flow_ended(device);
         }
     }
 }

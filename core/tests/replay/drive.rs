@@ -512,6 +512,15 @@ impl Run<'_> {
         self.world.clock.advance(Duration::from_secs(10_000));
         self.world.service.sweep();
         assert_eq!(self.world.service.open_flows(), 0);
+        for device in self.world.service.fleet.page(None, PHONES, &Filter::default()).devices {
+            let is_told = self.world.service.fleet.pending().contains(&device.id);
+            assert_eq!(
+                is_told,
+                device.has_pending(),
+                "{}: its polls must tell whether work waits",
+                device.id
+            );
+        }
         let before = self.world.service.clone();
         self.world.crash();
         let all = |service: &Service| -> Vec<_> {

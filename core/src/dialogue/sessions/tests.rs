@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use crate::device::Device;
 use crate::dialogue::wpi::{Context, FlowLimits, SecureSettings};
 use crate::policy::Policy;
+use crate::reach::polling::Polling;
 use crate::secret::{KEY_LEN, Vault};
 
 struct Counting(AtomicU64);
@@ -46,7 +47,9 @@ fn from(source: u8, door: Door) -> Arrival {
 fn flow(device: &DeviceId, arrival: &Arrival, now: Timestamp) -> Box<Flow> {
     let vault = Vault::new(&[1; KEY_LEN]).unwrap();
     let (policy, limits, secure) = (Policy::default(), FlowLimits::default(), SecureSettings::default());
-    let ctx = Context { now, policy: &policy, vault: &vault, limits: &limits, secure: &secure };
+    let polling = Polling::default();
+    let (policy, limits, secure, polling) = (&policy, &limits, &secure, &polling);
+    let ctx = Context { now, policy, vault: &vault, limits, secure, polling };
     let body = "<WorkpointMessage><Message nonce=\"1\"><ReasonForContact>start-up</ReasonForContact></Message>\
                 </WorkpointMessage>";
     let message = parse_phone_message(body.as_bytes(), &Limits::default()).unwrap();

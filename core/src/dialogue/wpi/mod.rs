@@ -19,6 +19,7 @@ use crate::device::DeviceId;
 use crate::event::EventDraft;
 use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
 use crate::policy::Policy;
+use crate::reach::polling::Polling;
 use crate::secret::{Secret, Vault};
 use crate::time::Timestamp;
 
@@ -130,6 +131,8 @@ pub struct Context<'a> {
     pub limits: &'a FlowLimits,
     /// Secure mode.
     pub secure: &'a SecureSettings,
+    /// How phones poll.
+    pub polling: &'a Polling,
 }
 
 /// Credentials that have to be made before a flow can go on.
