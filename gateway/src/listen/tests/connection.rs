@@ -40,6 +40,7 @@ fn connect(shed: bool) -> Peer {
         handler: Arc::new(Echo),
         http: http(&limits),
         metrics: Arc::new(metrics::with_local_recorder(&metrics, || DoorMetrics::new(Door::WPI, 1))),
+        timeouts: Arc::new(Timeouts::new(&limits)),
         drain_timeout: limits.drain_timeout,
         buffers_timeout: limits.buffers_timeout,
         shutdown: shutdown.clone(),

@@ -3,6 +3,7 @@
 mod connection;
 mod door;
 mod recorder;
+mod stream;
 
 use std::sync::Arc;
 
