@@ -7,7 +7,6 @@ use callboard_core::dialogue::wpi::{FlowLimits, SecureSettings};
 use callboard_core::event::EventLimits;
 use callboard_core::fleet::FleetLimits;
 use callboard_core::policy::TemplateBounds;
-use callboard_core::reach::polling::Polling;
 use callboard_core::secret::Secret;
 use callboard_core::service::Settings;
 use callboard_core::time::{Clock, Random, Timestamp};
@@ -69,7 +68,7 @@ pub(super) fn service_settings(
             repeats: config.events.repeats,
         },
         default_pin,
-        polling: Polling::default(),
+        polling: config.polling(),
     }
 }
 

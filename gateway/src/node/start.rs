@@ -18,9 +18,10 @@ use super::AdminParts;
 use super::files::{DataDir, DataError};
 use super::housekeeping::{self, store_words};
 use super::settings::{SystemClock, ThreadRandom, service_settings, wpi_limits};
-use crate::config::Config;
+use crate::config::{Config, Switch};
 use crate::credentials::{self, ClientSettings, Issuer};
-use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve};
+use crate::dcmp::{self, DcmpHandler};
+use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve, serve_streams};
 use crate::telemetry::{self, Health, InstallError, Metrics};
 use crate::tls::{self, Identity, Purpose, TlsError};
 use crate::wpi::{self, LargeBodies, Mode, WpiHandler};
@@ -117,6 +118,7 @@ fn describe_metrics() {
     event::describe_metrics();
     policy::describe_metrics();
     wpi::describe_metrics();
+    dcmp::describe_metrics();
     credentials::describe_metrics();
 }
 
@@ -186,7 +188,7 @@ pub async fn start<A: Handler>(
 }
 
 fn bind_doors(config: &Config) -> Result<Vec<Bound>, BindError> {
-    let known = [Door::WPI, Door::WPI_SECURE, Door::ADMIN, Door::METRICS];
+    let known = [Door::WPI, Door::WPI_SECURE, Door::DCMP, Door::ADMIN, Door::METRICS];
     config
         .listen
         .doors()
@@ -282,6 +284,10 @@ impl Node {
         let large_bodies = Arc::new(LargeBodies::new(config.limits.large_bodies_bytes));
         let limits = Arc::new(config.door_limits());
         for bound in bounds {
+            if bound.door() == Door::DCMP {
+                self.open_dcmp(config, bound, identity)?;
+                continue;
+            }
             let purpose = match bound.door() {
                 Door::WPI => Purpose::Phones,
                 Door::WPI_SECURE => Purpose::SecurePhones,
@@ -316,6 +322,15 @@ impl Node {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn open_dcmp(&self, config: &Config, bound: Bound, identity: &Identity) -> Result<(), StartError> {
+        let tls = (config.dcmp.tls == Switch::On).then(|| identity.server(Purpose::Phones)).transpose()?;
+        let (limits, dcmp) = (Arc::new(config.dcmp_limits()), &config.dcmp);
+        let pending = self.service.fleet.pending().clone();
+        let handler = Arc::new(DcmpHandler::new(pending, dcmp.poll_spacing, dcmp.recent_polls));
+        self.serving.spawn(serve_streams(bound, tls, limits, handler, self.shutdown.clone()));
         Ok(())
     }
 
