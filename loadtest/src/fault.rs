@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     Action { got: &'static str, expected: &'static str },
     #[error("items: {0}")]
     Items(String),
+    #[error("poll answered with {got} in place of {expected}")]
+    Poll { got: u16, expected: u16 },
     #[error("told to come later {0} times in a row")]
     Overload(u32),
 }
@@ -60,6 +62,7 @@ impl Fault {
             Self::Nonce(_) => "nonce",
             Self::Action { .. } => "action",
             Self::Items(_) => "items",
+            Self::Poll { .. } => "poll_answer",
             Self::Overload(_) => "overload_for_too_long",
         }
     }
