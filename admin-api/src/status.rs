@@ -67,6 +67,31 @@ impl Devices {
     }
 }
 
+/// How phones ask for work (DCMP).
+#[derive(Debug, Serialize, ToSchema)]
+struct Polling {
+    /// Phones that are told to: none (`disabled`), those that contact-me does not bring (`automatic`), or all (`enabled`).
+    mode: &'static str,
+    /// Where they are told to ask; null if that is not configured, and then none is told.
+    url: Option<String>,
+    /// Minutes between two polls.
+    interval_minutes: u16,
+    /// Devices that are told at their next poll that work waits.
+    pending: usize,
+}
+
+impl Polling {
+    fn of(service: &Service) -> Self {
+        let polling = &service.settings().polling;
+        Self {
+            mode: polling.mode.as_str(),
+            url: polling.url.as_deref().map(Into::into),
+            interval_minutes: polling.interval_minutes,
+            pending: service.fleet.pending().len(),
+        }
+    }
+}
+
 /// The store in figures, since the server started.
 #[derive(Debug, Serialize, ToSchema)]
 struct Store {
@@ -169,6 +194,8 @@ struct Status {
     unreadable_templates: usize,
     /// Dialogues with phones that are open.
     open_flows: usize,
+    /// How phones ask for work.
+    polling: Polling,
     /// Event streams that are open.
     event_streams: usize,
     /// The store in figures.
@@ -195,6 +222,7 @@ async fn get_status(FromState(state): FromState<State>) -> axum::Json<Status> {
         templates: service.templates.policy().templates().count(),
         unreadable_templates: service.templates.unreadable(),
         open_flows: service.open_flows(),
+        polling: Polling::of(service),
         event_streams: state.open_streams(),
         store: Store::of(&service.store().health(), &service.store().stats()),
     })

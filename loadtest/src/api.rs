@@ -98,6 +98,15 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Give a device something to do.
+    pub(crate) async fn add_task(&mut self, id: &str) -> anyhow::Result<()> {
+        let path = format!("/api/v1/devices/{}/tasks", percent_encoded(id));
+        let body = json!({ "type": "read-items", "items": [{ "name": "hostname" }] }).to_string();
+        let (status, answer) = self.request("POST", &path, Some(&body)).await?;
+        ensure!(status == 201, "no task for {id}: {status} {}", excerpt(answer));
+        Ok(())
+    }
+
     /// Names of the templates that exist.
     pub(crate) async fn template_names(&mut self) -> anyhow::Result<Vec<String>> {
         let (status, answer) = self.request("GET", "/api/v1/templates?limit=500", None).await?;

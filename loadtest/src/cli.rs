@@ -30,6 +30,10 @@ pub(crate) enum Scenario {
     Seed(Common),
     /// The same bytes and handshakes against nginx with static answers.
     Floor(FloorArgs),
+    /// Known phones poll (DCMP), some of them with work waiting; each answer is checked.
+    Poll(PollArgs),
+    /// Polls as fast as they are answered, in turn against nginx.
+    PollFloor(PollFloorArgs),
     /// Kills the server again and again while phones start; nothing acknowledged may be lost.
     Durability(DurabilityArgs),
     /// Phones fetch one file at the same time: bandwidth, fairness, memory.
@@ -127,6 +131,41 @@ pub(crate) struct FloorArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(crate) struct PollArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Time between two polls of a phone, in seconds.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) interval_seconds: u64,
+    /// How long they poll, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// Share of the phones that have work waiting.
+    #[arg(long, default_value_t = 0.1, value_parser = parse_share)]
+    pub(crate) busy: f64,
+    /// A new connection for each poll; otherwise they share as many as `--concurrency` says.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Further phones that start meanwhile.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) boot: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PollFloorArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// How many pairs of runs, for kept and for new connections each.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub(crate) pairs: u32,
+    /// Length of a run, in seconds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    #[command(flatten)]
+    pub(crate) nginx: NginxArgs,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct IdleArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -182,6 +221,8 @@ impl Scenario {
             Self::Idle(args) => &args.common,
             Self::Files(args) => &args.common,
             Self::Floor(args) => &args.common,
+            Self::Poll(args) => &args.common,
+            Self::PollFloor(args) => &args.common,
             Self::Durability(args) => &args.common,
             Self::Hostile(args) => &args.common,
         }
@@ -200,6 +241,12 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     } else {
         Err("must be 0.01 to 1000000".into())
     }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "must be a number")?;
+    // Less than one in a million is none.
+    if share == 0.0 || (1e-6..=1.0).contains(&share) { Ok(share) } else { Err("must be 0 to 1".into()) }
 }
 
 fn parse_url(text: &str) -> Result<SocketAddr, String> {
@@ -231,5 +278,7 @@ mod tests {
         assert!(parse(&["boot", "--phones", "0"]).is_err());
         assert!(parse(&["hostile", "--require", "p99_ratio<2", "--require", "errors<=0"]).is_ok());
         assert!(parse(&["hostile", "--require", "p99_ratio"]).is_err());
+        assert!(parse(&["poll", "--busy", "1.1"]).is_err());
+        assert!(parse(&["poll", "--busy", "0", "--fresh", "--boot", "100"]).is_ok());
     }
 }

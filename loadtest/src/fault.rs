@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     Items(String),
     #[error("file: {0}")]
     File(String),
+    #[error("poll answered with {got} in place of {expected}")]
+    Poll { got: u16, expected: u16 },
     #[error("told to come later {0} times in a row")]
     Overload(u32),
 }
@@ -63,6 +65,7 @@ impl Fault {
             Self::Action { .. } => "action",
             Self::Items(_) => "items",
             Self::File(_) => "file",
+            Self::Poll { .. } => "poll_answer",
             Self::Overload(_) => "overload_for_too_long",
         }
     }

@@ -12,6 +12,7 @@ mod fault;
 mod ledger;
 mod nginx;
 mod phone;
+mod poller;
 mod procfs;
 mod progress;
 mod report;

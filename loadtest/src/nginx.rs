@@ -32,7 +32,25 @@ impl Nginx {
         let dir = tempfile::tempdir()?;
         write_certificate(dir.path(), key)?;
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        std::fs::write(dir.path().join("nginx.conf"), configuration(dir.path(), addr, recording)?)?;
+        let configuration = configuration(dir.path(), addr, recording)?;
+        Self::start_with(binary, dir, addr, &configuration).await
+    }
+
+    /// Start nginx with an empty 200 for everything, without TLS.
+    pub(crate) async fn start_plain(binary: &Path) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let configuration = plain_configuration(dir.path(), addr)?;
+        Self::start_with(binary, dir, addr, &configuration).await
+    }
+
+    async fn start_with(
+        binary: &Path,
+        dir: TempDir,
+        addr: SocketAddr,
+        configuration: &str,
+    ) -> anyhow::Result<Self> {
+        std::fs::write(dir.path().join("nginx.conf"), configuration)?;
         let mut command = Command::new(binary);
         command
             .arg("-e")
@@ -76,19 +94,37 @@ fn write_certificate(dir: &Path, key: Key) -> anyhow::Result<()> {
     Ok(std::fs::write(dir.join("key.pem"), pair.serialize_pem())?)
 }
 
-/// TLS without resumption, bodies in memory, no log: the cheapest way to take the same bytes.
-fn configuration(dir: &Path, addr: SocketAddr, recording: &Recording) -> anyhow::Result<String> {
-    let dir = dir.to_str().context("the temporary directory is not UTF-8")?;
-    let mut text = format!(
+/// What all configurations begin with: no log, everything in a directory of its own.
+fn preamble(dir: &str) -> String {
+    format!(
         "daemon off;\nworker_processes auto;\nworker_rlimit_nofile 19000;\npid {dir}/nginx.pid;\n\
          events {{ worker_connections 9000; }}\nhttp {{\n  access_log off;\n  server_tokens off;\n  \
          client_body_temp_path {dir}/body;\n  proxy_temp_path {dir}/proxy;\n  fastcgi_temp_path {dir}/fastcgi;\n  \
-         uwsgi_temp_path {dir}/uwsgi;\n  scgi_temp_path {dir}/scgi;\n  \
-         client_body_buffer_size 32k;\n  keepalive_timeout 45s;\n  keepalive_requests 1000;\n  \
+         uwsgi_temp_path {dir}/uwsgi;\n  scgi_temp_path {dir}/scgi;\n"
+    )
+}
+
+/// The cheapest answer that there is, on connections that stay as long as the peer likes.
+fn plain_configuration(dir: &Path, addr: SocketAddr) -> anyhow::Result<String> {
+    let dir = dir.to_str().context("the temporary directory is not UTF-8")?;
+    Ok(format!(
+        "{}  keepalive_timeout 45s;\n  keepalive_requests 1000000000;\n  server {{\n    \
+         listen {addr} reuseport backlog=4096;\n    location / {{ return 200; }}\n  }}\n}}\n",
+        preamble(dir)
+    ))
+}
+
+/// TLS without resumption, bodies in memory, no log: the cheapest way to take the same bytes.
+fn configuration(dir: &Path, addr: SocketAddr, recording: &Recording) -> anyhow::Result<String> {
+    let dir = dir.to_str().context("the temporary directory is not UTF-8")?;
+    let mut text = preamble(dir);
+    write!(
+        text,
+        "  client_body_buffer_size 32k;\n  keepalive_timeout 45s;\n  keepalive_requests 1000;\n  \
          default_type text/xml;\n  server {{\n    listen {addr} ssl reuseport backlog=4096;\n    \
          ssl_certificate {dir}/cert.pem;\n    ssl_certificate_key {dir}/key.pem;\n    \
          ssl_protocols TLSv1.2 TLSv1.3;\n    ssl_session_cache off;\n    ssl_session_tickets off;\n"
-    );
+    )?;
     for (step, answer) in recording.iter().enumerate() {
         let answer = str::from_utf8(answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").context("a recorded answer has no head")?;

@@ -32,6 +32,7 @@ pub(crate) struct Server {
     process: Process,
     launch: Launch,
     pub(crate) wpi: SocketAddr,
+    pub(crate) dcmp: SocketAddr,
     pub(crate) admin: Admin,
     /// From its start to ready.
     pub(crate) ready_after: Duration,
@@ -47,7 +48,7 @@ impl Launch {
         }
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--data-dir").arg(&self.data).arg("--ready-file").arg(&ready_file);
-        for door in ["WPI", "WPI_SECURE", "ADMIN", "METRICS"] {
+        for door in ["WPI", "WPI_SECURE", "DCMP", "ADMIN", "METRICS"] {
             command.env(format!("CALLBOARD__LISTEN__{door}"), "127.0.0.1:0");
         }
         command.env("CALLBOARD__LOG__FILTER", "warn").envs(self.env.iter().cloned());
@@ -69,9 +70,16 @@ impl Launch {
         let door = |name: &str| {
             doors.get(name).copied().with_context(|| format!("no door {name} in the ready file"))
         };
-        let (wpi, admin) = (door("wpi")?, door("admin")?);
+        let (wpi, dcmp, admin) = (door("wpi")?, door("dcmp")?, door("admin")?);
         let token = std::fs::read_to_string(self.data.join("admin-token")).context("admin token")?;
-        Ok(Server { process, launch: self.clone(), wpi, admin: Admin::new(admin, &token)?, ready_after })
+        Ok(Server {
+            process,
+            launch: self.clone(),
+            wpi,
+            dcmp,
+            admin: Admin::new(admin, &token)?,
+            ready_after,
+        })
     }
 
     /// Let the server's own check look at the store. The server must not be running.

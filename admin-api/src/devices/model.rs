@@ -163,6 +163,8 @@ pub(super) struct DeviceSummary {
     refused_count: usize,
     /// Tasks that wait for it.
     task_count: usize,
+    /// It is told to ask for work in intervals (DCMP), after each of its starts.
+    polls: bool,
     /// How its connection is secured.
     secure_mode: Security,
 }
@@ -192,6 +194,7 @@ impl DeviceSummary {
             template_fault_count: device.faults.len(),
             refused_count: device.refused.len(),
             task_count: device.open_tasks().count(),
+            polls: service.settings().polling.applies_to(device),
             secure_mode: Security::of(&device.security),
         }
     }

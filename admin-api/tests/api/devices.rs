@@ -110,7 +110,7 @@ async fn a_device_is_shown_in_full() {
             "first_contact": "2026-01-02T03:04:05.678Z", "last_contact": "2026-01-02T03:04:05.678Z",
             "last_start_up": "1970-01-01T00:00:00.005Z", "last_read": "2026-01-02T03:04:05.678Z",
             "last_written": null, "item_count": 1, "templates": [], "template_fault_count": 1,
-            "refused_count": 1, "task_count": 0, "secure_mode": mode,
+            "refused_count": 1, "task_count": 0, "polls": false, "secure_mode": mode,
             "template_faults": [{ "template": "000000000001", "name": "alert", "index": 2, "reason": "why not" }],
             "refused": [{ "name": "dhcp", "status": "invalid data", "at": "1970-01-01T00:00:00.000Z" }],
             "tasks": [],

@@ -60,7 +60,8 @@ impl DeviceId {
         }
     }
 
-    fn with_text<R>(&self, use_text: impl FnOnce(&str) -> R) -> R {
+    /// Lends its text.
+    pub(crate) fn with_text<R>(&self, use_text: impl FnOnce(&str) -> R) -> R {
         match &self.0 {
             Repr::Text(text) => use_text(text),
             Repr::Mac(mac) => {

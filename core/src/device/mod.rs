@@ -152,6 +152,10 @@ pub struct Device {
     /// Its work, in the order in which it was asked for; the newest of what is over is kept. Has a record of its own.
     #[serde(skip)]
     pub tasks: Vec<Task>,
+    /// It is to poll because contact-me did not bring it. Counts only in the mode
+    /// [`Automatic`](crate::reach::polling::PollingMode::Automatic).
+    #[serde(skip)]
+    pub polls: bool,
 }
 
 impl Device {
@@ -170,7 +174,13 @@ impl Device {
             onboarded: false,
             security: Security::default(),
             tasks: Vec::new(),
+            polls: false,
         }
+    }
+
+    /// Whether work waits for its next contact.
+    pub fn has_pending(&self) -> bool {
+        self.tasks.iter().any(|task| task.state == TaskState::Pending)
     }
 
     /// How far it is known. Only a complete, accepted read-all makes a device known
@@ -199,6 +209,7 @@ impl Device {
             onboarded,
             security,
             tasks: _,
+            polls,
         } = self;
         reported.is_same(&other.reported)
             && *contacts == other.contacts
@@ -208,6 +219,7 @@ impl Device {
             && *faults == other.faults
             && *templates == other.templates
             && *onboarded == other.onboarded
+            && *polls == other.polls
             && *security == other.security
             && *id == other.id
     }

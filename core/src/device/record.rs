@@ -7,7 +7,9 @@ use super::task::{BOOT_TIME, Task, TaskId, TaskKind, TaskState};
 use crate::time::Timestamp;
 
 /// Version of the record form that this build writes. Older ones stay readable.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+/// Ends with the device itself: it does not say how the phone is [reached](Tail).
+const WITHOUT_TAIL: u8 = 3;
 /// Holds its tasks itself.
 const WITH_TASKS: u8 = 2;
 /// Has no marks in [`Offered`](super::Offered) either.
@@ -39,14 +41,37 @@ impl BadRecord {
 pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
     let mut bytes = Vec::with_capacity(device.reported.as_bytes().len() + 512);
     bytes.push(VERSION);
-    postcard::to_extend(device, bytes).map_err(BadRecord::Malformed)
+    let bytes = postcard::to_extend(device, bytes).map_err(BadRecord::Malformed)?;
+    postcard::to_extend(&Tail::of(device), bytes).map_err(BadRecord::Malformed)
+}
+
+/// How a phone is reached: what devices came to know after version 3 of their record.
+#[derive(Serialize, Deserialize)]
+struct Tail {
+    polls: bool,
+}
+
+impl Tail {
+    const fn of(device: &Device) -> Self {
+        Self { polls: device.polls }
+    }
+
+    const fn give(self, device: &mut Device) {
+        device.polls = self.polls;
+    }
 }
 
 /// Unpack a device. Its tasks are in a record of their own, but for those of older records.
 pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
     let malformed = BadRecord::Malformed;
     match bytes.split_first() {
-        Some((&VERSION, payload)) => postcard::from_bytes(payload).map_err(malformed),
+        Some((&VERSION, payload)) => {
+            let (mut device, rest): (Device, _) = postcard::take_from_bytes(payload).map_err(malformed)?;
+            let tail: Tail = postcard::from_bytes(rest).map_err(malformed)?;
+            tail.give(&mut device);
+            Ok(device)
+        }
+        Some((&WITHOUT_TAIL, payload)) => postcard::from_bytes(payload).map_err(malformed),
         Some((&(WITH_TASKS | WITHOUT_MARKS), payload)) => {
             let (mut device, rest): (Device, _) = postcard::take_from_bytes(payload).map_err(malformed)?;
             let tasks: Vec<OldTask> = postcard::from_bytes(rest).map_err(malformed)?;
@@ -160,7 +185,10 @@ mod tests {
     fn older(device: &Device, version: u8) -> Vec<u8> {
         let mut bytes = encode(device).unwrap();
         bytes[0] = version;
-        bytes.push(0);
+        bytes.truncate(bytes.len() - postcard::to_allocvec(&Tail::of(device)).unwrap().len());
+        if version < WITHOUT_TAIL {
+            bytes.push(0);
+        }
         bytes
     }
 
@@ -210,6 +238,18 @@ mod tests {
         assert!(
             !read.security.admits("6f00112233445566778899aabbccddef") && read.security.series().is_none()
         );
+    }
+
+    #[test]
+    fn a_record_from_before_polling_does_not_poll() {
+        let polls = Device { polls: true, ..device() };
+        assert_eq!(decode(&encode(&polls).unwrap()).unwrap(), polls);
+        let before = Device { polls: false, ..polls };
+        for version in 1..VERSION {
+            let bytes = older(&before, version);
+            assert_eq!(decode(&bytes).unwrap(), before, "{version}");
+            assert!(decode(&bytes[..bytes.len() - 1]).is_err(), "{version}");
+        }
     }
 
     #[test]

@@ -87,6 +87,8 @@ kinds! {
     SoftwareChanged "software-changed" Info Routine,
     /// Settings were changed at the phone.
     LocalChange "local-change" Info Routine,
+    /// Contact-me did not bring a device: it is told to poll.
+    PollingBegun "polling-begun" Info Routine,
     /// A module was plugged in or out.
     InventoryChange "inventory-change" Info Routine,
     /// The phone refused values.

@@ -14,9 +14,12 @@ use foldhash::fast::FixedState;
 use metrics::{Unit, describe_gauge, gauge};
 use parking_lot::RwLock;
 
-use crate::device::{self, BadRecord, Device, DeviceId, DeviceState, SecureMode, Task, TasksRecord};
+use crate::device::{
+    self, BadRecord, Device, DeviceId, DeviceState, SecureMode, Task, TaskState, TasksRecord,
+};
 use crate::item::Dictionary;
 use crate::job::Tally;
+use crate::reach::pending::PendingSet;
 use crate::store::{CommitError, LoadError, ScanReport, Store, SubmitError, Table, Ticket, Write};
 use intern::Interner;
 pub use list::{Filter, Page};
@@ -137,6 +140,7 @@ pub struct Fleet {
     store: Arc<dyn Store>,
     limits: FleetLimits,
     unreadable: RwLock<Unreadable>,
+    pending: Arc<PendingSet>,
     count: AtomicUsize,
     states: [AtomicUsize; DeviceState::ALL.len()],
     modes: [AtomicUsize; SecureMode::ALL.len()],
@@ -209,6 +213,7 @@ impl Fleet {
             store,
             limits,
             unreadable: RwLock::default(),
+            pending: Arc::default(),
             count: AtomicUsize::new(0),
             states: Default::default(),
             modes: Default::default(),
@@ -329,6 +334,7 @@ impl Fleet {
     fn take_over(&self, device: Device, report: &mut LoadReport) {
         let device = Arc::new(self.adopt(device, report));
         self.account(None, Some(&device));
+        self.mark(None, &device);
         self.index.write().insert(device.id.clone());
         self.shard(&device.id).write().insert(device.id.clone(), device);
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -447,6 +453,7 @@ impl Fleet {
         let new = Arc::new(new);
         let submitted = submit(&*self.store, writes(old.as_deref(), &new)?)?;
         self.account(old.as_deref(), Some(&new));
+        self.mark(old.as_deref(), &new);
         shard.insert(id.clone(), new.clone());
         if let Some(place) = place {
             place.keep();
@@ -498,6 +505,7 @@ impl Fleet {
         check_revision(&old, expected)?;
         let ticket = self.store.submit(deletes(id))?;
         self.account(Some(&old), None);
+        self.pending.remove(id);
         shard.remove(id);
         self.index.write().remove(id);
         self.count.fetch_sub(1, Ordering::Relaxed);
@@ -522,6 +530,38 @@ impl Fleet {
     /// How far the tasks of all devices are.
     pub const fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Devices that are to be told that work waits for them, for polls.
+    pub fn pending(&self) -> &Arc<PendingSet> {
+        &self.pending
+    }
+
+    /// A device opens a flow: it need not be told any more.
+    pub fn flow_opened(&self, id: &DeviceId) {
+        self.pending.remove(id);
+    }
+
+    /// A device's flow is over, well or not: if work waits still, it is to be told again.
+    pub fn flow_ended(&self, id: &DeviceId) {
+        // Under the lock: nobody takes the work away meanwhile.
+        let shard = self.shard(id).read();
+        if shard.get(id).is_some_and(|device| device.has_pending()) {
+            self.pending.insert(id);
+        }
+    }
+
+    /// Marks a device that has new work, and takes the mark from one that has none left. Work that was there before is left
+    /// alone: if its mark is gone, the device is about to do it. The device's shard must be locked.
+    fn mark(&self, old: Option<&Device>, new: &Device) {
+        let known = old.map_or(&[][..], |old| &old.tasks);
+        let waits = |task: &&Task| task.state == TaskState::Pending;
+        let is_new = |task: &Task| !known.iter().filter(waits).any(|known| known.id == task.id);
+        if new.tasks.iter().filter(waits).any(is_new) {
+            self.pending.insert(&new.id);
+        } else if !new.has_pending() && known.iter().any(|task| waits(&task)) {
+            self.pending.remove(&new.id);
+        }
     }
 
     fn account(&self, old: Option<&Device>, new: Option<&Device>) {

@@ -11,6 +11,7 @@ use crate::event::{EventDraft, EventKind};
 use crate::fleet::{FleetError, check_revision};
 use crate::job::JobError;
 use crate::policy::{Difference, Facts, Fault, Template, TemplateError, TemplateId, difference};
+use crate::reach::polling::PollingMode;
 use crate::secret::{Secret, VaultError};
 
 /// Why an administrator's wish was not granted. Nothing of it was, except after a commit error: then it is granted in
@@ -170,6 +171,27 @@ impl Service {
             .await?;
         self.admin_event(Some(id), format!("secure mode {}", device.security.mode.as_str()));
         Ok(device)
+    }
+
+    /// Mark a device as one that contact-me does not bring, so that it is told to poll at its next contact. It stays so
+    /// until it is deleted. Does nothing unless the mode is
+    /// [`Automatic`](crate::reach::polling::PollingMode::Automatic) and there is something to tell; says whether the
+    /// device was marked just now. Nobody waits for the store: if the mark is lost, contact-me fails again.
+    ///
+    /// # Errors
+    /// If there is no such device, or the store takes no change.
+    pub fn switch_to_polling(&self, id: &DeviceId) -> Result<bool, FleetError> {
+        let polling = &self.settings.polling;
+        let known = self.fleet.get(id).ok_or_else(|| FleetError::Unknown(id.clone()))?;
+        if polling.mode != PollingMode::Automatic || polling.url.is_none() || known.polls {
+            return Ok(false);
+        }
+        self.fleet.update_detached(id, false, |device| {
+            Ok(Device { polls: true, revision: device.revision + 1, ..device.clone() })
+        })?;
+        let text = "contact-me does not bring it: it is told to poll";
+        self.record(EventDraft::about(id, EventKind::PollingBegun, text));
+        Ok(true)
     }
 
     /// Whether the default PIN will do; `field` asks for it.

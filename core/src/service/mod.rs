@@ -23,6 +23,7 @@ use crate::fleet::{Fleet, FleetLimits};
 use crate::job::{self, JobBook};
 use crate::pki::Series;
 use crate::policy::{Policy, Registry, TemplateBounds};
+use crate::reach::polling::Polling;
 use crate::secret::{Secret, Vault};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
@@ -87,6 +88,8 @@ pub struct Settings {
     pub events: EventLimits,
     /// The PIN for devices that are to be secured with the default PIN.
     pub default_pin: Secret,
+    /// How phones poll.
+    pub polling: Polling,
 }
 
 /// What the service needs from outside.
@@ -188,6 +191,7 @@ impl Service {
             vault: &self.around.vault,
             limits: &self.settings.flow,
             secure: &self.settings.secure,
+            polling: &self.settings.polling,
         }
     }
 
@@ -220,5 +224,6 @@ impl Service {
             }
             Err(error) => tracing::debug!(%device, %error, "an abandoned flow was not kept"),
         }
+        self.fleet.flow_ended(&device);
     }
 }

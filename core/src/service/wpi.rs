@@ -17,7 +17,7 @@ use crate::dialogue::wpi::{
     Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason, ended_event,
 };
 use crate::event::{EventDraft, EventKind};
-use crate::fleet::FleetError;
+use crate::fleet::{Fleet, FleetError};
 use crate::pki::Series;
 use crate::store::SubmitError;
 use crate::time::Timestamp;
@@ -127,7 +127,12 @@ impl Service {
         if let Some(old) = old {
             self.keep_abandoned(*old);
         }
-        let step = match self.first_step(cookie, device, request.message, arrival).await {
+        // Before the device is looked at: what is added from now on is marked anew.
+        self.fleet.flow_opened(device);
+        let begun = Begun(Some((&self.fleet, device)));
+        let step = self.first_step(cookie, device, request.message, arrival).await;
+        begun.is_kept();
+        let step = match step {
             Ok(step) => step,
             Err(response) => return response,
         };
@@ -289,6 +294,7 @@ impl Service {
             // Cancelled meanwhile, or handed out by another flow: not twice. Or nobody will keep it.
             Ok(()) | Err(Unsaved::Never) => Reply::clean_up(),
         };
+        self.fleet.flow_ended(device);
         let now = self.now();
         self.sessions.close(cookie, device, now, reply.clone());
         let took = now.since(opened);
@@ -488,6 +494,25 @@ const fn action_of(task_type: TaskType) -> Option<Action> {
         TaskType::SoftwareDeployment => Some(Action::SoftwareDeployment),
         TaskType::FileDeployment => Some(Action::FileDeployment),
         _ => None,
+    }
+}
+
+/// A flow in nobody's hands: if the request is cut off now nothing is left of it, and its device is to be told of waiting
+/// work again.
+struct Begun<'a>(Option<(&'a Fleet, &'a DeviceId)>);
+
+impl Begun<'_> {
+    /// Somebody has it.
+    fn is_kept(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if let Some((fleet, device)) = self.0 {
+            fleet.flow_ended(device);
+        }
     }
 }
 

@@ -544,6 +544,15 @@ impl Run<'_> {
         for job in self.world.service.jobs.book().iter() {
             assert!(job.ended.is_some(), "{job:?} {:?}", self.world.service.job_counts(job));
         }
+        for device in self.world.service.fleet.page(None, PHONES, &Filter::default()).devices {
+            let is_told = self.world.service.fleet.pending().contains(&device.id);
+            assert_eq!(
+                is_told,
+                device.has_pending(),
+                "{}: its polls must tell whether work waits",
+                device.id
+            );
+        }
         let before = self.world.service.clone();
         self.world.crash();
         let all = |service: &Service| -> Vec<_> {

@@ -81,6 +81,7 @@ impl Stage {
                 let job = self.jobs.last().copied().ok_or_else(|| step.fault("there is no job"))?;
                 now(service.cancel_job(job, None)).map(drop)
             }
+            "polling" => service.switch_to_polling(&id).map(drop).map_err(AdminError::from),
             "delete-device" => now(service.delete_device(&id, None)),
             other => return Err(step.fault(format!("administrators cannot {other}"))),
         };
@@ -168,6 +169,8 @@ impl Stage {
             "state" => device.state().as_str().to_owned(),
             "mode" => device.security.mode.as_str().to_owned(),
             "onboarded" => yes_or_no(device.onboarded),
+            "pending" => yes_or_no(self.world.service.fleet.pending().contains(&device.id)),
+            "polls" => yes_or_no(self.world.service.settings().polling.applies_to(device)),
             "durable" => yes_or_no(self.is_durable(device)),
             "sent" => yes_or_no(device.security.sent),
             "certificate" => {

@@ -11,6 +11,7 @@ use callboard_core::event::EventKind;
 use callboard_core::item::ItemSetBuilder;
 use callboard_core::job::JobId;
 use callboard_core::policy::TemplateId;
+use callboard_core::reach::polling::PollingMode;
 use callboard_core::service::{Outcome, Settings, WpiResponse};
 use callboard_core::store::{Store as _, Table, Write};
 
@@ -42,9 +43,14 @@ pub(crate) fn play(path: &Path) -> std::result::Result<(), String> {
 
 fn perform(steps: &[Step]) -> Result<()> {
     let mut bounds = settings();
-    let first = steps.iter().position(|step| step.words[0] != "limit").unwrap_or(steps.len());
+    let is_setting = |step: &Step| matches!(step.words[0].as_str(), "limit" | "polling");
+    let first = steps.iter().position(|step| !is_setting(step)).unwrap_or(steps.len());
     for step in &steps[..first] {
-        set_limit(step, &mut bounds)?;
+        if step.words[0] == "polling" {
+            set_polling(step, &mut bounds)?;
+        } else {
+            set_limit(step, &mut bounds)?;
+        }
     }
     let phones = PHONES.map(|(word, id, source)| (word, Phone::new(id, source)));
     let mut stage = Stage {
@@ -78,6 +84,17 @@ fn set_limit(step: &Step, bounds: &mut Settings) -> Result<()> {
     Ok(())
 }
 
+fn set_polling(step: &Step, bounds: &mut Settings) -> Result<()> {
+    bounds.polling.url = Some("http://dcmp.example.net:8080/dcmp/".into());
+    bounds.polling.mode = match step.argument(0)? {
+        "disabled" => PollingMode::Disabled,
+        "automatic" => PollingMode::Automatic,
+        "enabled" => PollingMode::Enabled,
+        other => return Err(step.fault(format!("no mode {other}"))),
+    };
+    Ok(())
+}
+
 impl Stage {
     fn step(&mut self, step: &Step) -> Result<()> {
         match step.words[0].as_str() {
@@ -108,7 +125,7 @@ impl Stage {
             "events" => self.events(step),
             "device" => self.device(step),
             "flows" => self.flows(step),
-            "limit" => Err(step.fault("limits stand at the beginning of a file")),
+            "limit" | "polling" => Err(step.fault("limits and modes stand at the beginning of a file")),
             other => Err(step.fault(format!("no directive {other:?}"))),
         }
     }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use callboard_codecs::wpi;
 use callboard_core::pki;
+use callboard_core::reach::polling::{Polling, PollingMode};
 use callboard_core::store::StoreConfig;
 
-use super::{Config, KeyKind, Limits, Pkcs12Encryption, Wpi};
+use super::{Config, DcmpMode, KeyKind, Limits, Pkcs12Encryption, Switch, Wpi, address};
 use crate::credentials::LineLimits;
 use crate::{listen, tls};
 
@@ -119,6 +120,34 @@ impl Config {
         }
     }
 
+    /// What the door of polls takes.
+    #[must_use]
+    pub fn dcmp_limits(&self) -> listen::Limits {
+        let (limits, dcmp) = (self.door_limits(), &self.dcmp);
+        listen::Limits {
+            connections: dcmp.connections,
+            connections_per_source: limits.connections_per_source.min(narrow(dcmp.connections)),
+            header_bytes: dcmp.head_bytes,
+            idle_timeout: dcmp.idle_timeout,
+            ..limits
+        }
+    }
+
+    /// How phones poll, and what they are told about it.
+    #[must_use]
+    pub fn polling(&self) -> Polling {
+        let dcmp = &self.dcmp;
+        let scheme = if dcmp.tls == Switch::On { "https" } else { "http" };
+        let port = self.listen.dcmp.map(|address| address.port()).filter(|port| *port > 0);
+        Polling {
+            mode: dcmp.mode.into(),
+            url: address::url(&dcmp.external_address, scheme, port).map(String::into_boxed_str),
+            interval_minutes: u16::try_from(dcmp.interval.as_secs() / 60).unwrap_or(u16::MAX),
+            url_item: dcmp.url_item.as_str().into(),
+            interval_item: dcmp.interval_item.as_str().into(),
+        }
+    }
+
     /// Leading bits that tell IPv6 sources apart.
     #[must_use]
     pub fn ipv6_prefix(&self) -> u32 {
@@ -139,6 +168,16 @@ impl From<&Wpi> for wpi::Limits {
             max_name_bytes: wpi.name_bytes,
             max_value_bytes: wpi.value_bytes,
             max_status_bytes: wpi.status_bytes,
+        }
+    }
+}
+
+impl From<DcmpMode> for PollingMode {
+    fn from(mode: DcmpMode) -> Self {
+        match mode {
+            DcmpMode::Disabled => Self::Disabled,
+            DcmpMode::Automatic => Self::Automatic,
+            DcmpMode::Enabled => Self::Enabled,
         }
     }
 }
@@ -175,6 +214,7 @@ mod tests {
         let config = Config::default();
         assert_eq!(config.store_config(), StoreConfig::default());
         assert_eq!(config.door_limits(), listen::Limits::default());
+        assert_eq!(config.polling(), Polling::default());
         assert_eq!(wpi::Limits::from(&config.wpi), wpi::Limits::default());
         assert_eq!(config.tls_settings(Path::new("data")), tls::Settings::default());
     }

@@ -32,7 +32,7 @@ fn in_sections(name: &str, wanted: impl Fn(&Key) -> bool) -> Option<String> {
     let keys = || KEYS.iter().filter(|key| wanted(key));
     let lacks_unit = |key: &&Key| {
         let rest = key.name.strip_prefix(name).unwrap_or_default();
-        ["_ms", "_s", "_days", "_bytes"].contains(&rest)
+        ["_ms", "_s", "_min", "_days", "_bytes"].contains(&rest)
     };
     keys()
         .find(lacks_unit)

@@ -8,7 +8,7 @@ use super::value::{Form, Value};
 pub struct Key {
     /// Section, as in `[limits]`.
     pub section: &'static str,
-    /// Name inside the section, with the unit as its ending (`_ms`, `_s`, `_days`, `_bytes`).
+    /// Name inside the section, with the unit as its ending (`_ms`, `_s`, `_min`, `_days`, `_bytes`).
     pub name: &'static str,
     /// What it is for.
     pub doc: &'static str,
@@ -42,6 +42,7 @@ impl Key {
 macro_rules! field_type {
     (ms $($rest:tt)*) => { Duration };
     (seconds $($rest:tt)*) => { Duration };
+    (minutes $($rest:tt)*) => { Duration };
     (days $($rest:tt)*) => { Duration };
     (count $($rest:tt)*) => { usize };
     (bytes $($rest:tt)*) => { usize };
@@ -64,6 +65,9 @@ macro_rules! key_name {
     ($field:ident seconds) => {
         concat!(stringify!($field), "_s")
     };
+    ($field:ident minutes) => {
+        concat!(stringify!($field), "_min")
+    };
     ($field:ident days) => {
         concat!(stringify!($field), "_days")
     };
@@ -79,6 +83,9 @@ macro_rules! key_default {
     };
     (seconds $default:literal in $range:expr) => {
         Duration::from_secs($default)
+    };
+    (minutes $default:literal in $range:expr) => {
+        Duration::from_secs($default * 60)
     };
     (days $default:literal in $range:expr) => {
         Duration::from_secs($default * 86_400)
@@ -125,6 +132,9 @@ macro_rules! key_form {
     };
     (seconds $default:literal in $range:expr) => {
         key_form!(@ $range, "seconds")
+    };
+    (minutes $default:literal in $range:expr) => {
+        key_form!(@ $range, "minutes")
     };
     (days $default:literal in $range:expr) => {
         key_form!(@ $range, "days")
@@ -176,6 +186,9 @@ macro_rules! key_read {
     (seconds $value:expr) => {
         Unit { millis: 1_000 }.read($value)
     };
+    (minutes $value:expr) => {
+        Unit { millis: 60_000 }.read($value)
+    };
     (days $value:expr) => {
         Unit { millis: 86_400_000 }.read($value)
     };
@@ -191,6 +204,9 @@ macro_rules! key_write {
     };
     (seconds $field:expr) => {
         Unit { millis: 1_000 }.write($field)
+    };
+    (minutes $field:expr) => {
+        Unit { millis: 60_000 }.write($field)
     };
     (days $field:expr) => {
         Unit { millis: 86_400_000 }.write($field)

@@ -4,6 +4,7 @@
 //! Every key has a default, so that an empty configuration is a good one. Defaults, types, ranges, descriptions
 //! and the documentation all come from one table (`table.rs`).
 
+mod address;
 mod convert;
 mod files;
 mod hint;
@@ -25,10 +26,12 @@ pub use key::Key;
 pub use origin::{Fault, Faults, Origin};
 pub use show::{check, docs, example, show};
 pub use table::{
-    Admin, Config, Events, Files, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS, SecureMode, Store,
-    Tls, Wpi,
+    Admin, Config, Dcmp, Events, Files, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS, SecureMode,
+    Store, Tls, Wpi,
 };
-pub use value::{AfterCleanUp, Consent, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Value};
+pub use value::{
+    AfterCleanUp, DcmpMode, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Switch, Value,
+};
 
 use read::{Given, Variable};
 
@@ -84,8 +87,14 @@ impl Config {
 impl Listen {
     /// The doors by name, in the order in which they are opened; a closed one has no address.
     #[must_use]
-    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 4] {
-        [("wpi", self.wpi), ("wpi_secure", self.wpi_secure), ("admin", self.admin), ("metrics", self.metrics)]
+    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 5] {
+        [
+            ("wpi", self.wpi),
+            ("wpi_secure", self.wpi_secure),
+            ("dcmp", self.dcmp),
+            ("admin", self.admin),
+            ("metrics", self.metrics),
+        ]
     }
 }
 

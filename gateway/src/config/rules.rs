@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::origin::{Fault, Origin};
 use super::read::find;
-use super::{Config, Key, Value};
+use super::{Config, DcmpMode, Key, Value};
 
 /// Lowers defaults to what was given: nobody has to set a key for the sake of another that has a good value already.
 pub(super) fn settle(config: &mut Config) {
@@ -19,6 +19,12 @@ pub(super) fn settle(config: &mut Config) {
     lower(config, "files.downloads_per_source", downloads);
     lower(config, "files.provider_timeout_ms", provider);
     lower(config, CREDENTIALS_WAIT, wait);
+    // Nobody polls: a door that nobody asked for stays closed.
+    if config.dcmp.mode == DcmpMode::Disabled
+        && by_path("listen.dcmp").is_some_and(|(index, _)| *config.origins.get(index) == Origin::Default)
+    {
+        config.listen.dcmp = None;
+    }
 }
 
 /// Takes `most` for a key that was not given and has a larger default. It is never lowered to 0, which switches some things
@@ -46,6 +52,7 @@ pub(super) fn check(config: &Config, spoilt: &[usize]) -> Vec<Fault> {
     check.orders();
     check.waits();
     check.free_space();
+    check.polls();
     check.doors();
     check.faults
 }
@@ -151,6 +158,14 @@ impl Check<'_> {
         let bytes = self.config.store.min_free_bytes;
         let reason = format!("must be 0 or at least {LEAST_FREE_BYTES}");
         self.require(bytes == 0 || bytes >= LEAST_FREE_BYTES, ["store.min_free_bytes"; 2], reason);
+    }
+
+    /// Who tells all phones to poll must say where.
+    fn polls(&mut self) {
+        let dcmp = &self.config.dcmp;
+        let holds = dcmp.mode != DcmpMode::Enabled || !dcmp.external_address.is_empty();
+        let reason = "dcmp.mode \"enabled\" needs dcmp.external_address, which phones are given".to_owned();
+        self.require(holds, ["dcmp.mode", "dcmp.external_address"], reason);
     }
 
     /// Two doors cannot share a port on the same address, or on any address when one of them takes all.

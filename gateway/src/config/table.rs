@@ -9,7 +9,7 @@ use crate::listen::Network;
 use super::key::{Key, config_table, field_type, key_default, key_form, key_name, key_read, key_write};
 use super::origin::Origins;
 use super::value::{
-    AfterCleanUp, Consent, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Unit, rules,
+    AfterCleanUp, DcmpMode, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Switch, Unit, rules,
 };
 
 config_table! {
@@ -19,6 +19,8 @@ config_table! {
         wpi: door(Ipv4Addr::UNSPECIFIED, 18_443),
         /// Phones in secure mode: mutual TLS.
         wpi_secure: door(Ipv4Addr::UNSPECIFIED, 18_444),
+        /// Phones that ask whether work waits for them (DCMP): plain HTTP, see `dcmp.tls`. Closed with `dcmp.mode` "disabled" unless it is given.
+        dcmp: door(Ipv4Addr::UNSPECIFIED, 8_080),
         /// Administration: REST API over HTTPS.
         admin: door(Ipv4Addr::LOCALHOST, 8_443),
         /// Metrics and health over plain HTTP.
@@ -159,6 +161,32 @@ config_table! {
         status_bytes: bytes(256 in 64..=4_096),
     }
 
+    /// DCMP: phones that cannot be called ask whether work waits for them.
+    dcmp: Dcmp {
+        /// Phones that are told to poll: none, those that contact-me does not bring, or all. Needs `external_address`.
+        mode: choice(DcmpMode::Automatic),
+        /// Time between two polls of a phone, written to it.
+        interval: minutes(5 in 1..=1_440),
+        /// Where phones reach `listen.dcmp`, written to them: a name or address, with a port unless it is that of the door, or a URL. Empty: no phone is told to poll.
+        external_address: text("" as rules::DCMP_ADDRESS),
+        /// Item of the phone that takes the URL.
+        url_item: text("dcmp-url" as rules::ITEM_NAME),
+        /// Item of the phone that takes the interval in minutes.
+        interval_item: text("dcmp-poll-interval" as rules::ITEM_NAME),
+        /// Whether the door speaks TLS, with the certificates of `listen.wpi`. Desk phones poll over plain HTTP only.
+        tls: choice(Switch::Off),
+        /// Time between two polls of one device from one address; what comes earlier counts as early, and is told of waiting work all the same. 0: any.
+        poll_spacing: seconds(5 in 0..=3_600),
+        /// Polls remembered for `poll_spacing_s`, eight bytes each; rounded up to a power of two.
+        recent_polls: count(65_536 in 1_024..=16_777_216),
+        /// Connections of the door, in place of `limits.connections`.
+        connections: count(16_000 in 1..=1_000_000),
+        /// Size of a request head, in place of `limits.header_bytes`.
+        head_bytes: bytes(4_096 in 1_024..=65_536),
+        /// Time a connection may rest between two polls, in place of `limits.idle_timeout_ms`.
+        idle_timeout: ms(15_000 in 100..=3_600_000),
+    }
+
     /// The fleet: devices and templates.
     fleet: Fleet {
         /// Known devices; a new phone beyond is told "later".
@@ -221,7 +249,7 @@ config_table! {
         /// Authorities that certify storage providers, PEM; empty means those of the system.
         provider_authorities_file: path(),
         /// Whether storage providers may be on this machine or its links: loopback, link-local and own addresses.
-        allow_local_providers: choice(Consent::No),
+        allow_local_providers: choice(Switch::Off),
     }
 
     /// The store on disk.

@@ -302,6 +302,27 @@ fn what_was_not_given_is_lowered_to_what_was() {
 }
 
 #[test]
+fn a_door_for_polls_is_open_unless_nobody_polls() {
+    let door = |text: &str| load(text).unwrap().listen.dcmp.map(|address| address.to_string());
+    assert_eq!(door("").as_deref(), Some("0.0.0.0:8080"));
+    assert_eq!(door("[dcmp]\nmode = \"disabled\"\n"), None);
+    let wanted = "[dcmp]\nmode = \"disabled\"\n[listen]\ndcmp = \"127.0.0.1:1\"\n";
+    assert_eq!(door(wanted).as_deref(), Some("127.0.0.1:1"));
+}
+
+#[test]
+fn who_tells_phones_to_poll_says_where() {
+    let found = faults(load("[dcmp]\nmode = \"enabled\"\n"));
+    assert!(found[0].starts_with("callboard.toml:2:8: dcmp.mode: dcmp.mode \"enabled\" needs"), "{found:?}");
+    let config = load("[dcmp]\nmode = \"enabled\"\ninterval_min = 30\nexternal_address = \"h\"\n").unwrap();
+    let polling = config.polling();
+    assert_eq!((polling.url.as_deref(), polling.interval_minutes), (Some("http://h:8080/dcmp/"), 30));
+    let faults =
+        faults(load("[dcmp]\ninterval_min = 0\nexternal_address = \"ftp://h\"\nurl_item = \"a b\"\n"));
+    assert_eq!(faults.len(), 3, "{faults:?}");
+}
+
+#[test]
 fn doors_on_different_addresses_or_closed_or_free_ports_do_not_collide() {
     for text in [
         "[listen]\nwpi = \"127.0.0.1:1\"\nadmin = \"127.0.0.2:1\"\n",

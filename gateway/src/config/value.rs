@@ -369,12 +369,24 @@ words! {
 }
 
 words! {
-    /// Whether something is allowed.
-    Consent {
+    /// Which phones are told to poll.
+    DcmpMode {
+        /// None.
+        Disabled = "disabled",
+        /// Those that contact-me does not bring.
+        Automatic = "automatic",
+        /// All.
+        Enabled = "enabled",
+    }
+}
+
+words! {
+    /// Something that is there or not.
+    Switch {
         /// It is not.
-        No = "no",
+        Off = "off",
         /// It is.
-        Yes = "yes",
+        On = "on",
     }
 }
 
@@ -391,6 +403,7 @@ words! {
 /// Rules of the texts in the table.
 pub(super) mod rules {
     use super::{IpAddr, Rule};
+    use crate::config::address;
 
     pub(crate) const HOST_LABEL: Rule = Rule {
         allowed: "at most 64 printable ASCII characters without space, or empty",
@@ -411,6 +424,19 @@ pub(super) mod rules {
             text.starts_with('/')
                 && text.len() <= 255
                 && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&byte))
+        },
+    };
+
+    pub(crate) const DCMP_ADDRESS: Rule = Rule {
+        allowed: "HOST, HOST:PORT or a URL with http or https, at most 200 bytes, or empty",
+        check: |text| text.is_empty() || address::is_reachable(text),
+    };
+
+    pub(crate) const ITEM_NAME: Rule = Rule {
+        allowed: "1 to 64 letters, digits, `-`, `_` and `.`",
+        check: |text| {
+            (1..=64).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         },
     };
 

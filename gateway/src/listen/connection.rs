@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::clock::{Clock, Doing};
+use super::clock::{Clock, Doing, Timeouts};
 use super::framing::Framing;
 use super::io::{Outgoing, Watched};
 use super::metrics::{DoorMetrics, HttpError};
@@ -40,6 +40,7 @@ pub(super) struct Shared<H> {
     pub(super) handler: Arc<H>,
     pub(super) http: http1::Builder,
     pub(super) metrics: Arc<DoorMetrics>,
+    pub(super) timeouts: Arc<Timeouts>,
     pub(super) drain_timeout: Duration,
     pub(super) buffers_timeout: Duration,
     pub(super) shutdown: Shutdown,
@@ -199,8 +200,8 @@ async fn goodbye<S: AsyncRead + AsyncWrite + Unpin>(io: &mut Watched<S>) {
     .await;
 }
 
-/// Reads and drops what the peer still sends after our side is closed.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+/// Closes our side, then reads and drops what the peer still sends, for a while.
+pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let drop_rest = async {
         let _ = stream.shutdown().await;
         let mut left = LINGER_BYTES;

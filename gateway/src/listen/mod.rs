@@ -1,4 +1,5 @@
-//! One accept loop for every TCP door: limits, TLS, HTTP/1 and time-outs, so that a protocol only brings a [`Handler`].
+//! One accept loop for every TCP door: limits, TLS, HTTP/1 and time-outs, so that a protocol only brings a [`Handler`]; or,
+//! if it speaks otherwise or must be leaner, a [`StreamHandler`] that takes the connection as it comes out of admission.
 //!
 //! A connection passes admission first (no work is done for one that is refused), then the handshake, then lives in one
 //! task with one timer until it ends. Over a limit it is let in *shed*: the handler gives its protocol's "later" and
@@ -16,6 +17,7 @@ mod metrics;
 mod serve;
 mod shutdown;
 mod source;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -31,12 +33,14 @@ use clock::Clock;
 use framing::Verdict;
 
 pub use bind::{BindError, Bound, bind};
+pub use connection::linger;
 pub use handler::{BodyError, Handler, RequestBody, TowerHandler, read_body};
 pub use limits::Limits;
 pub use metrics::describe_metrics;
-pub use serve::serve;
+pub use serve::{serve, serve_streams};
 pub use shutdown::{Phase, Shutdown};
 pub use source::{BadNetwork, Network, Source};
+pub use stream::{StreamConn, StreamHandler, Waiting};
 
 /// The name of a listener, as in the configuration table `[listen]` and in the metric label `door`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +54,8 @@ impl Door {
     pub const WPI: Self = Self { name: "wpi" };
     /// WPI in secure mode: mutual TLS.
     pub const WPI_SECURE: Self = Self { name: "wpi_secure" };
+    /// Polls of phones over plain HTTP.
+    pub const DCMP: Self = Self { name: "dcmp" };
     /// Administration over HTTPS.
     pub const ADMIN: Self = Self { name: "admin" };
     /// Metrics and health over plain HTTP.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,9 @@ use super::clock::{Clock, Timeouts};
 use super::connection::{Shared, drive, http};
 use super::framing::Verdict;
 use super::metrics::DoorMetrics;
+use super::stream::{StreamHandler, Streams};
 use super::{Bound, ConnInfo, Door, Handler, Limits, Shutdown};
-use crate::tls::{self, HandshakeOutcome};
+use crate::tls::{self, ClientCertificate, HandshakeOutcome};
 
 /// First and longest pause after the system refuses to hand out a connection (no descriptors, no memory).
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -29,14 +31,75 @@ const DRAIN_TICK: Duration = Duration::from_millis(100);
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// One open door.
-struct Open<H> {
+struct Open<L> {
     door: Door,
     tls: Option<Arc<tls::Server>>,
     limits: Arc<Limits>,
-    timeouts: Arc<Timeouts>,
     metrics: Arc<DoorMetrics>,
     admission: Arc<Admission>,
-    shared: Shared<H>,
+    shutdown: Shutdown,
+    life: L,
+}
+
+/// A connection that was let in, and has shaken hands.
+pub(super) struct Arrived {
+    pub(super) door: Door,
+    /// IPv4 peers of a dual-stack door appear as IPv4.
+    pub(super) peer: SocketAddr,
+    pub(super) client: Option<ClientCertificate>,
+    pub(super) place: Place,
+}
+
+/// What becomes of the connections of a door.
+pub(super) trait Life: Send + Sync + 'static {
+    /// As [`Handler::open_dialogues`].
+    fn open_dialogues(&self) -> Option<usize>;
+
+    /// The door closes for good.
+    fn close(&self);
+
+    /// Cancelled by [`Life::close`].
+    fn closing(&self) -> &CancellationToken;
+
+    /// From the first byte to the last.
+    fn live<S>(&self, stream: S, arrived: Arrived) -> impl Future<Output = ()> + Send
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send;
+}
+
+impl<H: Handler> Life for Shared<H> {
+    fn open_dialogues(&self) -> Option<usize> {
+        self.handler.open_dialogues()
+    }
+
+    fn close(&self) {
+        self.closing.cancel();
+    }
+
+    fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    async fn live<S>(&self, stream: S, arrived: Arrived)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let Arrived { door, peer, client, place } = arrived;
+        let info = ConnInfo {
+            door,
+            peer,
+            client,
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            flow: Mutex::new(None),
+            place,
+            in_dialogue: AtomicBool::new(false),
+            long_body: AtomicBool::new(false),
+            shutdown: self.shutdown.clone(),
+            framing: Verdict::default(),
+            clock: Clock::new(Arc::clone(&self.timeouts)),
+        };
+        drive(stream, Arc::new(info), self).await;
+    }
 }
 
 /// Serves a door until the shutdown has drained it: accepts, admits, shakes hands, and lets `handler` answer.
@@ -53,25 +116,50 @@ pub fn serve<H: Handler>(
     handler: Arc<H>,
     shutdown: Shutdown,
 ) -> impl Future<Output = ()> + Send {
-    let Bound { door, listener, .. } = bound;
-    let metrics = Arc::new(DoorMetrics::new(door, limits.connections));
-    let open = Arc::new(Open {
-        door,
-        tls,
+    let metrics = Arc::new(DoorMetrics::new(bound.door, limits.connections));
+    let shared = Shared {
+        handler,
+        http: http(&limits),
+        metrics: Arc::clone(&metrics),
         timeouts: Arc::new(Timeouts::new(&limits)),
-        admission: Admission::new(Arc::clone(&limits), Arc::clone(&metrics)),
-        shared: Shared {
-            handler,
-            http: http(&limits),
-            metrics: Arc::clone(&metrics),
-            drain_timeout: limits.drain_timeout,
-            buffers_timeout: limits.buffers_timeout,
-            shutdown: shutdown.clone(),
-            closing: CancellationToken::new(),
-        },
-        metrics,
-        limits,
-    });
+        drain_timeout: limits.drain_timeout,
+        buffers_timeout: limits.buffers_timeout,
+        shutdown: shutdown.clone(),
+        closing: CancellationToken::new(),
+    };
+    run(bound, tls, limits, metrics, shutdown, shared)
+}
+
+/// Like [`serve`], with a handler that takes whole connections. They end when the drain begins.
+pub fn serve_streams<H: StreamHandler>(
+    bound: Bound,
+    tls: Option<Arc<tls::Server>>,
+    limits: Arc<Limits>,
+    handler: Arc<H>,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + Send {
+    let metrics = Arc::new(DoorMetrics::new(bound.door, limits.connections));
+    let streams = Streams {
+        handler,
+        limits: Arc::clone(&limits),
+        metrics: Arc::clone(&metrics),
+        closing: CancellationToken::new(),
+        closed: AtomicBool::new(false),
+    };
+    run(bound, tls, limits, metrics, shutdown, streams)
+}
+
+fn run<L: Life>(
+    bound: Bound,
+    tls: Option<Arc<tls::Server>>,
+    limits: Arc<Limits>,
+    metrics: Arc<DoorMetrics>,
+    shutdown: Shutdown,
+    life: L,
+) -> impl Future<Output = ()> + Send {
+    let Bound { door, listener, .. } = bound;
+    let admission = Admission::new(Arc::clone(&limits), Arc::clone(&metrics));
+    let open = Arc::new(Open { door, tls, limits, metrics, admission, shutdown: shutdown.clone(), life });
     async move {
         let tasks = TaskTracker::new();
         tokio::select! {
@@ -84,7 +172,7 @@ pub fn serve<H: Handler>(
             () = accept_all(&listener, &open, &tasks) => {}
         }
         drop(listener);
-        open.shared.closing.cancel();
+        open.life.close();
         tasks.close();
         tracing::debug!(door = door.name, connections = tasks.len(), "closed");
         tasks.wait().await;
@@ -92,13 +180,13 @@ pub fn serve<H: Handler>(
 }
 
 /// Waits until no dialogue is open, or the drain is over.
-async fn dialogues_over<H: Handler>(open: &Open<H>) {
-    let end = open.shared.shutdown.began() + open.limits.drain_timeout;
+async fn dialogues_over<L: Life>(open: &Open<L>) {
+    let end = open.shutdown.began() + open.limits.drain_timeout;
     let over = async {
-        while open.shared.handler.open_dialogues().is_some() {
+        while open.life.open_dialogues().is_some() {
             // First the pause: a dialogue that was let in just before the drain has begun by its end.
             sleep(DRAIN_TICK).await;
-            if open.shared.handler.open_dialogues() == Some(0) {
+            if open.life.open_dialogues() == Some(0) {
                 return;
             }
         }
@@ -106,12 +194,12 @@ async fn dialogues_over<H: Handler>(open: &Open<H>) {
     tokio::select! {
         () = over => {}
         () = sleep_until(end) => {}
-        () = open.shared.shutdown.stopped() => {}
+        () = open.shutdown.stopped() => {}
     }
 }
 
 /// Accepts for ever.
-async fn accept_all<H: Handler>(listener: &TcpListener, open: &Arc<Open<H>>, tasks: &TaskTracker) {
+async fn accept_all<L: Life>(listener: &TcpListener, open: &Arc<Open<L>>, tasks: &TaskTracker) {
     let mut pause = BACKOFF.0;
     let mut sweep = interval(Duration::from_secs(1));
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,37 +239,24 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 /// The task of one connection. It holds its place until it ends.
-async fn connection<H: Handler>(open: Arc<Open<H>>, socket: TcpStream, peer: SocketAddr, place: Place) {
+async fn connection<L: Life>(open: Arc<Open<L>>, socket: TcpStream, peer: SocketAddr, place: Place) {
     let shed = place.is_shed();
-    let info = |client, place| {
-        Arc::new(ConnInfo {
-            door: open.door,
-            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
-            client,
-            id: NEXT_ID.fetch_add(1, Relaxed),
-            flow: Mutex::new(None),
-            place,
-            in_dialogue: AtomicBool::new(false),
-            long_body: AtomicBool::new(false),
-            shutdown: open.shared.shutdown.clone(),
-            framing: Verdict::default(),
-            clock: Clock::new(Arc::clone(&open.timeouts)),
-        })
-    };
+    let canonical = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let arrived = |client, place| Arrived { door: open.door, peer: canonical, client, place };
     match &open.tls {
-        None => drive(socket, info(None, place), &open.shared).await,
+        None => open.life.live(socket, arrived(None, place)).await,
         Some(server) => {
             // Boxed so that its size does not stay with the connection for life.
             if let Some(done) = Box::pin(shake_hands(&open, server, (socket, peer), shed)).await {
-                drive(done.stream, info(done.client, place), &open.shared).await;
+                open.life.live(done.stream, arrived(done.client, place)).await;
             }
         }
     }
 }
 
 /// The handshake, within its time-out and as long as the door is not closed.
-async fn shake_hands<H>(
-    open: &Open<H>,
+async fn shake_hands<L: Life>(
+    open: &Open<L>,
     server: &tls::Server,
     (socket, peer): (TcpStream, SocketAddr),
     shed: bool,
@@ -189,7 +264,7 @@ async fn shake_hands<H>(
     let deadline = Instant::now() + open.limits.handshake_timeout;
     let metrics = &open.metrics;
     let result = tokio::select! {
-        () = open.shared.closing.cancelled() => return None,
+        () = open.life.closing().cancelled() => return None,
         result = timeout_at(deadline, server.accept(socket, shed, &metrics.handshakes_waiting)) => result,
     };
     match result {

@@ -17,6 +17,7 @@ struct Gauges {
     states: Vec<Gauge>,
     modes: Vec<Gauge>,
     item_bytes: Gauge,
+    pending: Gauge,
 }
 
 impl Gauges {
@@ -39,6 +40,7 @@ impl Gauges {
                 .map(|mode| gauge!("callboard_fleet_secure_mode", "mode" => mode.as_str()))
                 .collect(),
             item_bytes: gauge!("callboard_fleet_item_bytes"),
+            pending: gauge!("callboard_dcmp_pending_devices"),
         }
     }
 
@@ -52,6 +54,7 @@ impl Gauges {
             gauge.set(service.fleet.in_mode(mode) as f64);
         }
         self.item_bytes.set(service.fleet.item_bytes() as f64);
+        self.pending.set(service.fleet.pending().len() as f64);
     }
 }
 

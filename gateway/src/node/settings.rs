@@ -13,7 +13,7 @@ use callboard_core::secret::Secret;
 use callboard_core::service::{JobSettings, Settings};
 use callboard_core::time::{Clock, Random, Timestamp};
 
-use crate::config::{AfterCleanUp, Config, Consent};
+use crate::config::{AfterCleanUp, Config, Switch};
 use crate::files::{FileLimits, Outbound, Pace, StorageSettings};
 use crate::wpi::{LargeBodies, WpiLimits};
 
@@ -88,6 +88,7 @@ pub(super) fn service_settings(
             repeats: config.events.repeats,
         },
         default_pin,
+        polling: config.polling(),
     }
 }
 
@@ -112,7 +113,7 @@ pub(super) fn storage_settings(config: &Config, folder: PathBuf) -> StorageSetti
         upload_lifetime: files.upload_lifetime,
         scan_files: files.scan_files,
         outbound: Outbound::new(
-            files.allow_local_providers == Consent::Yes,
+            files.allow_local_providers == Switch::On,
             files.provider_timeout,
             files.provider_authorities_file.clone(),
         ),

@@ -20,10 +20,11 @@ use super::housekeeping::{self, store_words};
 use super::settings::{
     SystemClock, ThreadRandom, download_limits, service_settings, storage_settings, wpi_limits,
 };
-use crate::config::Config;
+use crate::config::{Config, Switch};
 use crate::credentials::{self, ClientSettings, Issuer};
+use crate::dcmp::{self, DcmpHandler};
 use crate::files::{self, FileHandler, Storage};
-use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve};
+use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve, serve_streams};
 use crate::phones::PhoneDoor;
 use crate::telemetry::{self, Health, InstallError, Metrics};
 use crate::tls::{self, Identity, Purpose, TlsError};
@@ -125,6 +126,7 @@ fn describe_metrics() {
     policy::describe_metrics();
     job::describe_metrics();
     wpi::describe_metrics();
+    dcmp::describe_metrics();
     credentials::describe_metrics();
     file::describe_metrics();
     files::describe_metrics();
@@ -198,7 +200,7 @@ pub async fn start<A: Handler>(
 }
 
 fn bind_doors(config: &Config) -> Result<Vec<Bound>, BindError> {
-    let known = [Door::WPI, Door::WPI_SECURE, Door::ADMIN, Door::METRICS];
+    let known = [Door::WPI, Door::WPI_SECURE, Door::DCMP, Door::ADMIN, Door::METRICS];
     config
         .listen
         .doors()
@@ -327,6 +329,10 @@ impl Node {
         let (pace, downloads) = download_limits(config);
         let files = Arc::new(FileHandler::new(self.service.clone(), storage.clone(), pace, downloads));
         for bound in bounds {
+            if bound.door() == Door::DCMP {
+                self.open_dcmp(config, bound, identity)?;
+                continue;
+            }
             let purpose = match bound.door() {
                 Door::WPI => Purpose::Phones,
                 Door::WPI_SECURE => Purpose::SecurePhones,
@@ -363,6 +369,15 @@ impl Node {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn open_dcmp(&self, config: &Config, bound: Bound, identity: &Identity) -> Result<(), StartError> {
+        let tls = (config.dcmp.tls == Switch::On).then(|| identity.server(Purpose::Phones)).transpose()?;
+        let (limits, dcmp) = (Arc::new(config.dcmp_limits()), &config.dcmp);
+        let pending = self.service.fleet.pending().clone();
+        let handler = Arc::new(DcmpHandler::new(pending, dcmp.poll_spacing, dcmp.recent_polls));
+        self.serving.spawn(serve_streams(bound, tls, limits, handler, self.shutdown.clone()));
         Ok(())
     }
 

@@ -6,6 +6,8 @@ mod files;
 mod floor;
 mod hostile;
 mod idle;
+mod poll;
+mod poll_floor;
 mod reboot;
 mod seed;
 
@@ -40,6 +42,8 @@ pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::Idle(args) => idle::run(args).await,
         Scenario::Seed(common) => seed::run(common).await,
         Scenario::Floor(args) => floor::run(args).await,
+        Scenario::Poll(args) => poll::run(args).await,
+        Scenario::PollFloor(args) => poll_floor::run(args).await,
         Scenario::Durability(args) => durability::run(args).await,
         Scenario::Files(args) => files::run(args).await,
         Scenario::Hostile(args) => hostile::run(args).await,

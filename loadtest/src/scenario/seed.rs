@@ -75,7 +75,7 @@ pub(super) async fn run(common: &Common) -> anyhow::Result<Report> {
 }
 
 /// Let the server make its data directory, and create the templates.
-async fn prepare(launch: &Launch) -> anyhow::Result<()> {
+pub(super) async fn prepare(launch: &Launch) -> anyhow::Result<()> {
     let server = launch.start().await?;
     create_templates(&server.admin).await?;
     let devices = server.admin.connect().await?.devices(None).await?.0;
@@ -84,7 +84,7 @@ async fn prepare(launch: &Launch) -> anyhow::Result<()> {
 }
 
 /// Write all devices; gives the size of their records in bytes.
-async fn write_all(data: &Path, world: &Arc<World>, phones: u32) -> anyhow::Result<u64> {
+pub(super) async fn write_all(data: &Path, world: &Arc<World>, phones: u32) -> anyhow::Result<u64> {
     let vault = Arc::new(Vault::new(&std::fs::read(data.join("key")).context("key file")?)?);
     let directory = data.join("store");
     let open = move || SledStore::open(&directory, &StoreConfig::default());

@@ -9,7 +9,7 @@ use callboard_tests::wire::Wire;
 use tokio::net::{TcpListener, TcpStream};
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
-const DOORS: [&str; 4] = ["admin", "metrics", "wpi", "wpi_secure"];
+const DOORS: [&str; 5] = ["admin", "dcmp", "metrics", "wpi", "wpi_secure"];
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).permissions().mode() & 0o777

@@ -9,6 +9,7 @@ use crate::device::Device;
 use crate::dialogue::wpi::{Context, FlowLimits, SecureSettings};
 use crate::job::JobBook;
 use crate::policy::Policy;
+use crate::reach::polling::Polling;
 use crate::secret::{KEY_LEN, Vault};
 
 struct Counting(AtomicU64);
@@ -48,7 +49,9 @@ fn flow(device: &DeviceId, arrival: &Arrival, now: Timestamp) -> Box<Flow> {
     let vault = Vault::new(&[1; KEY_LEN]).unwrap();
     let (policy, limits, secure) = (Policy::default(), FlowLimits::default(), SecureSettings::default());
     let jobs = JobBook::default();
-    let ctx = Context { now, policy: &policy, jobs: &jobs, vault: &vault, limits: &limits, secure: &secure };
+    let polling = Polling::default();
+    let (policy, limits, secure, polling) = (&policy, &limits, &secure, &polling);
+    let ctx = Context { now, policy, jobs: &jobs, vault: &vault, limits, secure, polling };
     let body = "<WorkpointMessage><Message nonce=\"1\"><ReasonForContact>start-up</ReasonForContact></Message>\
                 </WorkpointMessage>";
     let message = parse_phone_message(body.as_bytes(), &Limits::default()).unwrap();

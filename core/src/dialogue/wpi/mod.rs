@@ -21,6 +21,7 @@ use crate::event::EventDraft;
 use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
 use crate::job::JobBook;
 use crate::policy::Policy;
+use crate::reach::polling::Polling;
 use crate::secret::{Secret, Vault};
 use crate::time::Timestamp;
 
@@ -135,6 +136,8 @@ pub struct Context<'a> {
     pub limits: &'a FlowLimits,
     /// Secure mode.
     pub secure: &'a SecureSettings,
+    /// How phones poll.
+    pub polling: &'a Polling,
 }
 
 /// Credentials that have to be made before a flow can go on.

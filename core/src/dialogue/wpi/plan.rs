@@ -12,7 +12,7 @@ use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, ToDo, Writing};
 use super::reply::item_ref;
 use super::tasks::Stage;
 use super::{Context, Need, Next, Reply, Step};
-use crate::device::TemplateFault;
+use crate::device::{Device, TemplateFault};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSetBuilder, ItemWrite};
 use crate::policy::{DesiredItem, Difference, Facts, difference};
@@ -91,8 +91,11 @@ impl Flow {
             view.refused.clear();
             view.written.clear();
         }
+        let mut polling = self.polling_items(ctx, &view);
+        // What a template says of these items is an administrator's own word.
+        polling.retain(|item| !desired.items.iter().any(|wanted| wanted.key == item.key));
         let Difference { writes, mut faults } = difference(desired, &view, &self.reported, ctx.vault);
-        let batches = self.batches(writes, &mut faults);
+        let batches = self.batches(writes, &polling, &mut faults);
         self.applied.get_or_insert_default().faults = faults.len();
         // With something to write, onboarding templates have had their chance when the phone has taken it.
         self.learned.update.onboarded = batches.is_empty();
@@ -108,14 +111,34 @@ impl Flow {
         self.write(Purpose::Policy, batches, 0)
     }
 
-    /// Cut writes into messages. An item that fits into none becomes a fault.
+    /// Where and how often the phone is to poll. It need not keep that over a restart, whatever it says, so it is told
+    /// after each `start-up` (WPI reference, section 9.3); else only what it does not have. What it refused is not
+    /// repeated.
+    fn polling_items(&self, ctx: &Context<'_>, view: &Device) -> Vec<ItemWrite> {
+        let has = |item: &ItemWrite| {
+            let entry = self.reported.get(item.key.name_ref(), None).filter(|entry| entry.status.is_none());
+            entry.is_some_and(|entry| entry.value.equals(item.value.expose(), ctx.vault))
+        };
+        let is_refused = |item: &ItemWrite| {
+            let refusal = view.refused.iter().find(|refusal| refusal.key == item.key);
+            refusal.is_some_and(|refusal| refusal.digest == ctx.vault.digest(item.value.expose()))
+        };
+        let mut items = ctx.polling.items_for(&self.base);
+        items.retain(|item| !is_refused(item) && (self.learned.update.started || !has(item)));
+        items
+    }
+
+    /// Cut writes into messages, those of policy first. One of a template that fits into none becomes a fault.
     fn batches(
         &self,
         mut writes: Vec<DesiredItem>,
+        more: &[ItemWrite],
         faults: &mut Vec<TemplateFault>,
     ) -> VecDeque<Vec<ItemWrite>> {
         let plain = |item: &DesiredItem| ItemWrite { key: item.key.clone(), value: item.value.clone() };
-        let all = |writes: &[DesiredItem]| self.split(&writes.iter().map(plain).collect::<Vec<_>>());
+        let all = |writes: &[DesiredItem]| {
+            self.split(&writes.iter().map(plain).chain(more.iter().cloned()).collect::<Vec<_>>())
+        };
         all(&writes)
             .or_else(|_| {
                 writes.retain(|item| {

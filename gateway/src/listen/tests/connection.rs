@@ -45,6 +45,7 @@ pub(super) fn connect_to<H: Handler>(handler: Arc<H>, shed: bool) -> Peer {
         handler,
         http: http(&limits),
         metrics: Arc::new(metrics::with_local_recorder(&metrics, || DoorMetrics::new(Door::WPI, 1))),
+        timeouts: Arc::new(Timeouts::new(&limits)),
         drain_timeout: limits.drain_timeout,
         buffers_timeout: limits.buffers_timeout,
         shutdown: shutdown.clone(),

@@ -4,6 +4,7 @@ mod connection;
 mod door;
 mod recorder;
 mod slow;
+mod stream;
 
 use std::sync::Arc;
 
