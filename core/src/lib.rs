@@ -9,6 +9,7 @@ pub mod dialogue;
 pub mod event;
 pub mod fleet;
 pub mod item;
+pub mod network;
 pub mod pki;
 pub mod policy;
 pub mod reach;
