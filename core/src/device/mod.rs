@@ -174,4 +174,9 @@ impl Device {
     pub fn state(&self) -> DeviceState {
         if self.contacts.read.is_some() { DeviceState::Registered } else { DeviceState::New }
     }
+
+    /// Whether it is to come for work. A task that was sent waits for the phone to boot, which it does by itself.
+    pub fn has_waiting_tasks(&self) -> bool {
+        self.tasks.iter().any(|task| task.state == TaskState::Pending)
+    }
 }

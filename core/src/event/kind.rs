@@ -101,6 +101,8 @@ kinds! {
     TaskDone "task-done" Info Task,
     /// A task cannot be done.
     TaskFailed "task-failed" Warning Task,
+    /// A phone did not come although it was called as often as it may be.
+    ContactFailed "contact-failed" Warning Trouble,
     /// A dialogue ended before its end.
     FlowAbandoned "flow-abandoned" Warning Trouble,
     /// The phone ended a dialogue by itself.

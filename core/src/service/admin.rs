@@ -86,6 +86,7 @@ impl Service {
     /// Forget a device. If it calls again it is a new one.
     pub async fn delete_device(&self, id: &DeviceId, expected: Option<u64>) -> Result<(), AdminError> {
         self.fleet.remove(id, expected)?.await.map_err(FleetError::from)?;
+        self.at_rest(id);
         self.admin_event(Some(id), "device deleted");
         Ok(())
     }
@@ -208,6 +209,7 @@ impl Service {
                 Ok(())
             })
             .await?;
+        self.work_added(id);
         let task = device.tasks.last().map_or(number, |task| task.id);
         self.record(
             EventDraft::about(id, EventKind::AdminChange, format!("task {what} added")).of_task(task),
@@ -227,6 +229,7 @@ impl Service {
                 Ok(())
             })
             .await?;
+        self.work_removed(id);
         self.record(EventDraft::about(id, EventKind::AdminChange, "task removed").of_task(task));
         Ok(device)
     }
@@ -320,7 +323,7 @@ impl Service {
         })
     }
 
-    fn admin_event(&self, device: Option<&DeviceId>, text: impl Into<String>) {
+    pub(super) fn admin_event(&self, device: Option<&DeviceId>, text: impl Into<String>) {
         let event = EventDraft::node(EventKind::AdminChange, text);
         self.record(EventDraft { device: device.cloned(), ..event });
     }

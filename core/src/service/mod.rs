@@ -3,6 +3,7 @@
 mod admin;
 mod dry_run;
 mod outcome;
+mod reach;
 mod wpi;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::event::{EventDraft, EventKind, EventLimits, EventLog};
 use crate::fleet::{Fleet, FleetLimits};
 use crate::pki::Series;
 use crate::policy::{Policy, Registry, TemplateBounds};
+use crate::reach::{Reach, ReachSettings};
 use crate::secret::{Secret, Vault};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
@@ -25,6 +27,7 @@ use crate::time::{Clock, Random, Timestamp};
 pub use admin::{AdminError, SecureModeRequest, TaskRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
 pub use outcome::{Outcome, OverloadCause};
+pub use reach::CallRefused;
 pub use wpi::{Sender, WpiRequest, WpiResponse, device_of};
 
 /// Credentials, or why there are none.
@@ -73,6 +76,8 @@ pub struct Settings {
     pub tasks_per_device: usize,
     /// Bounds on events.
     pub events: EventLimits,
+    /// How phones are called.
+    pub reach: ReachSettings,
     /// The PIN for devices that are to be secured with the default PIN.
     pub default_pin: Secret,
 }
@@ -107,14 +112,19 @@ pub struct Service {
     pub templates: Registry,
     /// What happened.
     pub events: EventLog,
+    /// How phones are reached.
+    pub reach: Reach,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
+    /// When this process began.
+    started: Timestamp,
 }
 
 impl Service {
     /// Nothing loaded yet: call [`Fleet::load`] and [`Registry::load`] before opening doors.
     pub fn new(around: Surroundings, settings: Settings) -> Self {
+        let started = around.clock.now();
         Self {
             fleet: Fleet::new(around.store.clone(), settings.fleet),
             templates: Registry::new(
@@ -123,10 +133,12 @@ impl Service {
                 settings.template,
                 settings.templates,
             ),
-            events: EventLog::new(&settings.events, around.clock.now()),
+            events: EventLog::new(&settings.events, started),
+            reach: Reach::new(settings.reach.clone()),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,
+            started,
         }
     }
 
@@ -177,7 +189,9 @@ impl Service {
         for flow in self.sessions.sweep(now) {
             let text = format!("no message for {} s", now.since(flow.touched()).as_secs());
             self.events.record(now, EventDraft::about(flow.device(), EventKind::FlowAbandoned, text));
+            let device = flow.device().clone();
             self.keep_abandoned(*flow);
+            self.flow_is_over(&device);
         }
     }
 

@@ -126,6 +126,7 @@ impl Service {
         if let Some(old) = old {
             self.keep_abandoned(*old);
         }
+        self.reach.came(device, now);
         let step = match self.first_step(cookie, device, request.message, arrival).await {
             Ok(step) => step,
             Err(response) => return response,
@@ -279,6 +280,7 @@ impl Service {
         };
         let now = self.now();
         self.sessions.close(cookie, device, now, reply.clone());
+        self.flow_is_over(device);
         let took = now.since(opened);
         tracing::debug!(%device, reason, actions, seconds = took.as_secs_f64(), "flow ended");
         WpiResponse { flow_time: Some(took), ..WpiResponse::plain(reply, Outcome::Finished) }
@@ -328,6 +330,7 @@ impl Service {
         let busy = status == Some(ReplyStatus::Busy);
         let learned = if busy { Learned::unsent(sent.clone()) } else { Learned::finished(sent.clone()) };
         self.save_or_later(device, learned).await?;
+        self.flow_is_over(device);
         if busy {
             return Ok(Reply::clean_up_and_call_back());
         }
