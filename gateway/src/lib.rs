@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod contact;
 pub mod credentials;
 mod files;
 pub mod listen;

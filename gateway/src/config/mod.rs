@@ -25,8 +25,8 @@ pub use key::Key;
 pub use origin::{Fault, Faults, Origin};
 pub use show::{check, docs, example, show};
 pub use table::{
-    Admin, Config, Events, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS, SecureMode, Store, Tls,
-    Wpi,
+    Admin, Config, Contact, Events, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS, SecureMode,
+    Store, Tls, Wpi,
 };
 pub use value::{AfterCleanUp, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Value};
 

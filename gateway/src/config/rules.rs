@@ -57,6 +57,7 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     ("secure_mode.renew_before_days", 2, "tls.client_lifetime_days"),
     ("secure_mode.credentials_wait_ms", 1, "limits.handler_timeout_ms"),
     ("secure_mode.credentials_per_source", 1, "secure_mode.credentials_per_device"),
+    ("contact.scans_running", 1, "contact.scans_kept"),
     ("store.flush_bytes", 1, "store.queue_bytes"),
     ("store.flush_spacing_ms", 1, "store.flush_interval_ms"),
     // A record and its parts go into one flush, with room for keys.

@@ -19,6 +19,7 @@ use super::files::{DataDir, DataError};
 use super::housekeeping::{self, store_words};
 use super::settings::{SystemClock, ThreadRandom, service_settings, wpi_limits};
 use crate::config::Config;
+use crate::contact;
 use crate::credentials::{self, ClientSettings, Issuer};
 use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve};
 use crate::telemetry::{self, Health, InstallError, Metrics};
@@ -118,6 +119,7 @@ fn describe_metrics() {
     policy::describe_metrics();
     wpi::describe_metrics();
     credentials::describe_metrics();
+    contact::describe_metrics();
 }
 
 /// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
@@ -181,6 +183,7 @@ pub async fn start<A: Handler>(
     let mut node =
         Node { service, store, health, shutdown, tasks, serving, watched, doors, ready_file: None };
     node.open_doors(&config, other, &identity, &token, started, admin)?;
+    node.call_phones(&config);
     node.ready(ready_file)?;
     Ok(node)
 }
@@ -317,6 +320,13 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Phones that are called come to the door `wpi`, so it is open.
+    fn call_phones(&self, config: &Config) {
+        let wpi = self.doors.iter().find(|(name, _)| *name == Door::WPI.name);
+        let settings = config.contact_settings(wpi.map_or(0, |(_, address)| address.port()));
+        self.tasks.spawn(contact::run(self.service.clone(), settings, self.shutdown.clone()));
     }
 
     fn ready(&mut self, ready_file: Option<PathBuf>) -> Result<(), StartError> {
