@@ -56,6 +56,8 @@ kinds! {
     Validation UNPROCESSABLE_ENTITY "validation" "Fields of the request are wrong",
     /// A change needs the revision it is based on.
     PreconditionRequired PRECONDITION_REQUIRED "precondition-required" "If-Match is required",
+    /// What was asked for was done a short while ago.
+    TooSoon TOO_MANY_REQUESTS "too-soon" "It is too soon for that",
     /// A fault of the server.
     Internal INTERNAL_SERVER_ERROR "internal" "The server failed",
     /// As many requests or streams as may be.

@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use callboard_core::device::{DeviceId, TaskId};
 use callboard_core::policy::TemplateId;
+use callboard_core::reach::scan::ScanId;
 use http::request::Parts;
 
 use crate::problem::Problem;
@@ -31,6 +32,16 @@ impl FromRequestParts<State> for Id<TemplateId> {
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
         let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
         parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<ScanId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        let number = text.parse().map_err(|_| Problem::not_found("a scan id is a decimal number"))?;
+        Ok(Self(ScanId(number)))
     }
 }
 

@@ -15,6 +15,7 @@ use callboard_core::event::EventLimits;
 use callboard_core::item::ItemSetBuilder;
 use callboard_core::pki::Series;
 use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateKind};
+use callboard_core::reach::ReachSettings;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::store::MemoryStore;
@@ -142,6 +143,7 @@ pub(crate) fn settings() -> Settings {
         templates_per_device: 4,
         tasks_per_device: 3,
         events: EventLimits { administration: 100, trouble: 100, ..EventLimits::default() },
+        reach: ReachSettings { enabled: true, ..ReachSettings::default() },
         default_pin: Secret::new("default-pin-123"),
         ..Settings::default()
     }
