@@ -19,6 +19,7 @@ mod openapi;
 mod paging;
 mod problem;
 mod refusal;
+mod scans;
 mod state;
 mod status;
 mod templates;

@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::problem::Problem;
 use crate::state::State;
-use crate::{catalogue, devices, events, files, jobs, problem, status, templates};
+use crate::{catalogue, devices, events, files, jobs, problem, scans, status, templates};
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
 const VIEWER: &str = "/api/v1/docs";
@@ -31,6 +31,7 @@ const VIEWER: &str = "/api/v1/docs";
         (name = "templates", description = "Sets of values for many phones"),
         (name = "files", description = "Files for phones, and the storage providers that they come from"),
         (name = "jobs", description = "One wish for many devices, now or later"),
+        (name = "scans", description = "Calling a range of addresses, so that phones come"),
         (name = "events", description = "What happened"),
         (name = "node", description = "The server itself, and the names of items"),
     )
@@ -44,6 +45,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(templates::routes())
         .merge(files::routes())
         .merge(jobs::routes())
+        .merge(scans::routes())
         .merge(events::routes())
         .merge(status::routes())
         .merge(catalogue::routes());

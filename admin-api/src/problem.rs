@@ -58,6 +58,8 @@ kinds! {
     PreconditionRequired PRECONDITION_REQUIRED "precondition-required" "If-Match is required",
     /// A storage provider does not give what it should.
     BadGateway BAD_GATEWAY "provider-failed" "The storage provider does not answer as it should",
+    /// What was asked for was done a short while ago.
+    TooSoon TOO_MANY_REQUESTS "too-soon" "It is too soon for that",
     /// A fault of the server.
     Internal INTERNAL_SERVER_ERROR "internal" "The server failed",
     /// As many requests or streams as may be.

@@ -2,5 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod contact;
 pub mod dcmp;
 pub mod wpi;

@@ -11,6 +11,7 @@ pub mod file;
 pub mod fleet;
 pub mod item;
 pub mod job;
+pub mod network;
 pub mod pki;
 pub mod policy;
 pub mod reach;

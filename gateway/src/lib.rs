@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod contact;
 pub mod credentials;
 pub mod dcmp;
 pub mod files;

@@ -5,6 +5,8 @@ mod attack;
 mod call;
 mod child;
 mod cli;
+#[cfg_attr(not(test), allow(dead_code, reason = "phones of the campaign scenario are called"))]
+mod contact;
 mod drive;
 #[cfg(test)]
 mod endtoend;

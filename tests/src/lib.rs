@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod certificates;
+pub mod contact;
 pub mod disk;
 pub mod metrics;
 pub mod phone;

@@ -101,6 +101,8 @@ pub struct Phone {
     pub user_pwd: String,
     /// What is typed as the last characters of the PIN.
     pub tan: String,
+    /// Where it says that it takes contact-me.
+    pub contact_me_uri: String,
     /// The session it is in, or was in last: the whole value that the service set.
     pub cookie: Option<String>,
     wire: Option<Wire>,
@@ -123,6 +125,7 @@ impl Phone {
             changed: false,
             user_pwd: "000000".to_owned(),
             tan: String::new(),
+            contact_me_uri: "http://192.0.2.41:8085/contact_dls.html/ContactDLS".to_owned(),
             wire: None,
             cookie: None,
         };
@@ -165,7 +168,7 @@ impl Phone {
             ("related-device-type", "OpenStage 60"),
             ("software-type", "Siemens SIP"),
             ("software-version", version),
-            ("contact-me-uri", "http://192.0.2.41:8085/contact_dls.html/ContactDLS"),
+            ("contact-me-uri", self.contact_me_uri.as_str()),
             ("mac-addr", mac.as_str()),
             ("configuration-changed-flag", changed),
             ("part-number", "S30817-S7403-C101-020"),

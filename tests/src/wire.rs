@@ -129,6 +129,11 @@ impl Wire {
             return body;
         }
         let length = response.header("content-length").map_or(0, |value| value.parse().expect("a length"));
+        self.bytes(length).await
+    }
+
+    /// This many bytes of a body.
+    pub async fn bytes(&mut self, length: usize) -> Vec<u8> {
         while self.buffer.len() < length {
             assert!(self.fill("the body").await, "closed inside a body of {length} bytes");
         }

@@ -3,6 +3,7 @@
 mod filter;
 mod items;
 mod model;
+mod reach;
 mod secure_mode;
 mod tasks;
 mod write;
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(set_device_templates))
         .merge(items::routes())
         .merge(tasks::routes())
+        .merge(reach::routes())
         .merge(secure_mode::routes())
 }
 

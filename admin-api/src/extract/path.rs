@@ -9,6 +9,7 @@ use callboard_core::device::{DeviceId, TaskId};
 use callboard_core::file::{FileId, ProviderId};
 use callboard_core::job::JobId;
 use callboard_core::policy::TemplateId;
+use callboard_core::reach::scan::ScanId;
 use http::request::Parts;
 
 use crate::problem::Problem;
@@ -60,6 +61,16 @@ impl FromRequestParts<State> for Id<ProviderId> {
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
         let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
         parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<ScanId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        let number = text.parse().map_err(|_| Problem::not_found("a scan id is a decimal number"))?;
+        Ok(Self(ScanId(number)))
     }
 }
 

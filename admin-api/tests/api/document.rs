@@ -9,17 +9,19 @@ use serde_json::{Value, json};
 
 use crate::harness::Rig;
 
-const ROUTES: [(&str, &str); 41] = [
+const ROUTES: [(&str, &str); 48] = [
     ("DELETE", "/api/v1/devices/{id}"),
     ("DELETE", "/api/v1/devices/{id}/tasks/{task}"),
     ("DELETE", "/api/v1/files/{id}"),
     ("DELETE", "/api/v1/jobs/{id}"),
     ("DELETE", "/api/v1/providers/{id}"),
+    ("DELETE", "/api/v1/scans/{id}"),
     ("DELETE", "/api/v1/templates/{id}"),
     ("GET", "/api/v1/catalogue"),
     ("GET", "/api/v1/devices"),
     ("GET", "/api/v1/devices/{id}"),
     ("GET", "/api/v1/devices/{id}/items"),
+    ("GET", "/api/v1/devices/{id}/reach"),
     ("GET", "/api/v1/devices/{id}/tasks"),
     ("GET", "/api/v1/devices/{id}/tasks/{task}"),
     ("GET", "/api/v1/events"),
@@ -33,9 +35,13 @@ const ROUTES: [(&str, &str); 41] = [
     ("GET", "/api/v1/jobs/{id}/tasks"),
     ("GET", "/api/v1/providers"),
     ("GET", "/api/v1/providers/{id}"),
+    ("GET", "/api/v1/scans"),
+    ("GET", "/api/v1/scans/{id}"),
+    ("GET", "/api/v1/scans/{id}/results"),
     ("GET", "/api/v1/status"),
     ("GET", "/api/v1/templates"),
     ("GET", "/api/v1/templates/{id}"),
+    ("POST", "/api/v1/devices/{id}/contact"),
     ("POST", "/api/v1/devices/{id}/tasks"),
     ("POST", "/api/v1/files"),
     ("POST", "/api/v1/jobs"),
@@ -43,6 +49,7 @@ const ROUTES: [(&str, &str); 41] = [
     ("POST", "/api/v1/providers"),
     ("POST", "/api/v1/providers/{id}/files"),
     ("POST", "/api/v1/providers/{id}/scan"),
+    ("POST", "/api/v1/scans"),
     ("POST", "/api/v1/templates"),
     ("POST", "/api/v1/templates/dry-run"),
     ("POST", "/api/v1/templates/{id}/assign"),

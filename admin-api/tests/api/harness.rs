@@ -23,6 +23,7 @@ use callboard_core::file::{
 use callboard_core::item::ItemSetBuilder;
 use callboard_core::pki::Series;
 use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateKind};
+use callboard_core::reach::ReachSettings;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::store::MemoryStore;
@@ -237,6 +238,7 @@ pub(crate) fn settings() -> Settings {
         templates_per_device: 4,
         tasks_per_device: 3,
         events: EventLimits { administration: 100, trouble: 100, ..EventLimits::default() },
+        reach: ReachSettings { enabled: true, ..ReachSettings::default() },
         default_pin: Secret::new("default-pin-123"),
         ..Settings::default()
     }

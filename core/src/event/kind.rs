@@ -109,6 +109,8 @@ kinds! {
     JobAccepted "job-accepted" Info Administration,
     /// A job is over at all its devices.
     JobEnded "job-ended" Info Administration,
+    /// A phone did not come although it was called as often as it may be.
+    ContactFailed "contact-failed" Warning Trouble,
     /// A dialogue ended before its end.
     FlowAbandoned "flow-abandoned" Warning Trouble,
     /// The phone ended a dialogue by itself.

@@ -5,6 +5,7 @@ mod dry_run;
 mod files;
 mod jobs;
 mod outcome;
+mod reach;
 mod task_wish;
 mod wpi;
 
@@ -24,6 +25,7 @@ use crate::job::{self, JobBook};
 use crate::pki::Series;
 use crate::policy::{Policy, Registry, TemplateBounds};
 use crate::reach::polling::Polling;
+use crate::reach::{Reach, ReachSettings};
 use crate::secret::{Secret, Vault};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
@@ -33,6 +35,7 @@ pub use admin::{AdminError, SecureModeRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
 pub use jobs::{JobRequest, JobSettings};
 pub use outcome::{Outcome, OverloadCause};
+pub use reach::CallRefused;
 pub use task_wish::{FileSourceWish, FileWish, FileWishAction, SoftwareWish, TaskRequest};
 pub use wpi::{Sender, WpiRequest, WpiResponse, device_of};
 
@@ -86,6 +89,8 @@ pub struct Settings {
     pub files: FileBounds,
     /// Bounds on events.
     pub events: EventLimits,
+    /// How phones are called.
+    pub reach: ReachSettings,
     /// The PIN for devices that are to be secured with the default PIN.
     pub default_pin: Secret,
     /// How phones poll.
@@ -126,15 +131,20 @@ pub struct Service {
     pub files: Files,
     /// What happened.
     pub events: EventLog,
+    /// How phones are reached.
+    pub reach: Reach,
     runner: Runner,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
+    /// When this process began.
+    started: Timestamp,
 }
 
 impl Service {
     /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`], [`Files::load`] and [`Service::load_jobs`] before opening doors.
     pub fn new(around: Surroundings, settings: Settings) -> Self {
+        let started = around.clock.now();
         Self {
             fleet: Fleet::new(around.store.clone(), settings.fleet),
             templates: Registry::new(
@@ -146,10 +156,12 @@ impl Service {
             jobs: job::Registry::new(around.store.clone(), settings.jobs.jobs),
             runner: Runner::default(),
             files: Files::new(around.store.clone(), around.vault.clone(), settings.files),
-            events: EventLog::new(&settings.events, around.clock.now()),
+            events: EventLog::new(&settings.events, started),
+            reach: Reach::new(settings.reach.clone()),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,
+            started,
         }
     }
 
@@ -202,7 +214,9 @@ impl Service {
         for flow in self.sessions.sweep(now) {
             let text = format!("no message for {} s", now.since(flow.touched()).as_secs());
             self.events.record(now, EventDraft::about(flow.device(), EventKind::FlowAbandoned, text));
+            let device = flow.device().clone();
             self.keep_abandoned(*flow);
+            self.flow_is_over(&device);
         }
     }
 

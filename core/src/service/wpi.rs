@@ -129,6 +129,7 @@ impl Service {
         }
         // Before the device is looked at: what is added from now on is marked anew.
         self.fleet.flow_opened(device);
+        self.reach.came(device, now);
         let begun = Begun(Some((&self.fleet, device)));
         let step = self.first_step(cookie, device, request.message, arrival).await;
         begun.is_kept();
@@ -297,6 +298,7 @@ impl Service {
         self.fleet.flow_ended(device);
         let now = self.now();
         self.sessions.close(cookie, device, now, reply.clone());
+        self.flow_is_over(device);
         let took = now.since(opened);
         tracing::debug!(%device, reason, actions, seconds = took.as_secs_f64(), "flow ended");
         WpiResponse { flow_time: Some(took), ..WpiResponse::plain(reply, Outcome::Finished) }

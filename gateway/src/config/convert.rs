@@ -1,13 +1,19 @@
 //! From keys to what the parts of the server take.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use callboard_codecs::contact::ServiceAddress;
 use callboard_codecs::wpi;
 use callboard_core::pki;
+use callboard_core::reach::calls::CallLimits;
 use callboard_core::reach::polling::{Polling, PollingMode};
+use callboard_core::reach::scan::ScanLimits;
+use callboard_core::reach::{Guard, ReachSettings};
 use callboard_core::store::StoreConfig;
 
 use super::{Config, DcmpMode, KeyKind, Limits, Pkcs12Encryption, Switch, Wpi, address};
+use crate::contact::{self, ContactSettings};
 use crate::credentials::LineLimits;
 use crate::{listen, tls};
 
@@ -148,6 +154,46 @@ impl Config {
         }
     }
 
+    /// How phones are called: the plan, and who may be.
+    #[must_use]
+    pub fn reach_settings(&self) -> ReachSettings {
+        let contact = &self.contact;
+        ReachSettings {
+            enabled: contact.concurrency > 0,
+            calls: CallLimits {
+                devices: self.fleet.devices,
+                remembered: contact.remembered,
+                spacing: contact.spacing,
+                tries: narrow(contact.tries),
+                retries: [contact.retry_first, contact.retry_second, contact.retry_later],
+            },
+            scans: ScanLimits {
+                addresses: contact.scan_addresses,
+                running: contact.scans_running,
+                kept: contact.scans_kept,
+            },
+            guard: Guard { allow: contact.allow_networks.clone(), is_own: contact::is_own },
+        }
+    }
+
+    /// How calls are made; `port` is that of the door `wpi`.
+    #[must_use]
+    pub fn contact_settings(&self, port: u16) -> ContactSettings {
+        let contact = &self.contact;
+        let given = u16::try_from(contact.service_port).ok().filter(|port| *port > 0);
+        let port = given.unwrap_or(port);
+        let address = contact.service_address.parse().ok();
+        ContactSettings {
+            concurrency: NonZeroUsize::new(contact.concurrency),
+            rate_per_second: contact.rate_per_second,
+            scan_concurrency: contact.scan_concurrency,
+            scan_rate_per_second: contact.scan_rate_per_second,
+            timeout: contact.timeout,
+            service: address.map(|address| ServiceAddress { address, port: Some(port) }),
+            port,
+        }
+    }
+
     /// Leading bits that tell IPv6 sources apart.
     #[must_use]
     pub fn ipv6_prefix(&self) -> u32 {
@@ -217,6 +263,21 @@ mod tests {
         assert_eq!(config.polling(), Polling::default());
         assert_eq!(wpi::Limits::from(&config.wpi), wpi::Limits::default());
         assert_eq!(config.tls_settings(Path::new("data")), tls::Settings::default());
+        assert_eq!(config.reach_settings().calls, CallLimits::default());
+        assert_eq!(config.reach_settings().scans, ScanLimits::default());
+    }
+
+    #[test]
+    fn phones_are_told_what_was_given() {
+        let settings = |text: &str| {
+            let config = Config::from_text("x", &format!("[contact]\n{text}"), std::iter::empty()).unwrap();
+            config.contact_settings(28_443)
+        };
+        assert_eq!((settings("").service, settings("").port), (None, 28_443));
+        assert_eq!(settings("service_port = 18443\n").port, 18_443);
+        let service = settings("service_address = \"2001:db8::7\"\n").service.unwrap();
+        assert_eq!((service.address, service.port), ("2001:db8::7".parse().unwrap(), Some(28_443)));
+        assert_eq!(settings("concurrency = 0\n").concurrency, None);
     }
 
     /// Whatever the ranges and the rules across keys let through must suit the store.

@@ -26,8 +26,8 @@ pub use key::Key;
 pub use origin::{Fault, Faults, Origin};
 pub use show::{check, docs, example, show};
 pub use table::{
-    Admin, Config, Dcmp, Events, Files, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS, SecureMode,
-    Store, Tls, Wpi,
+    Admin, Config, Contact, Dcmp, Events, Files, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS,
+    SecureMode, Store, Tls, Wpi,
 };
 pub use value::{
     AfterCleanUp, DcmpMode, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Switch, Value,

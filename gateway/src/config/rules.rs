@@ -69,6 +69,7 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     ("secure_mode.renew_before_days", 2, "tls.client_lifetime_days"),
     ("secure_mode.credentials_wait_ms", 1, "limits.handler_timeout_ms"),
     ("secure_mode.credentials_per_source", 1, "secure_mode.credentials_per_device"),
+    ("contact.scans_running", 1, "contact.scans_kept"),
     ("store.flush_bytes", 1, "store.queue_bytes"),
     ("files.max_file_bytes", 1, "files.total_bytes"),
     ("files.downloads_per_source", 1, "files.downloads"),

@@ -336,6 +336,44 @@ config_table! {
         credentials_per_source: count(4 in 1..=256),
     }
 
+    /// Contact-me: calls to phones that have work waiting, and scans. Calls are plain HTTP.
+    contact: Contact {
+        /// Calls under way at the same time; 0: phones are never called, and nothing is scanned.
+        concurrency: count(512 in 0..=65_536),
+        /// Calls begun in one second.
+        rate_per_second: count(500 in 1..=10_000),
+        /// Time for one call, from connecting to the answer.
+        timeout: ms(10_000 in 100..=60_000),
+        /// Time from one call of a phone to its next at least. Old phones crash when they are called more than once a minute.
+        spacing: seconds(60 in 1..=3_600),
+        /// Calls after which a phone that does not come is left in peace until it comes by itself or gets new work.
+        tries: count(5 in 1..=100),
+        /// Time from the first call that brought nothing to the next.
+        retry_first: seconds(60 in 1..=86_400),
+        /// Time from the second call that brought nothing to the next.
+        retry_second: seconds(300 in 1..=86_400),
+        /// Time from any later call that brought nothing to the next.
+        retry_later: seconds(900 in 1..=86_400),
+        /// Address of the service that phones are told to call, in place of the one they know; empty: they are told none, and those that a scan finds are told the address that its call comes from.
+        service_address: text("" as rules::IP_ADDRESS),
+        /// Port that goes with `service_address`; 0: that of the door `wpi`.
+        service_port: count(0 in 0..=65_535),
+        /// Addresses and networks that are trusted: phones there are called although they called from another address (through a proxy), and although the address is of this machine, loopback or link-local.
+        allow_networks: networks(),
+        /// Phones without work of which the last call is remembered.
+        remembered: count(100_000 in 0..=10_000_000),
+        /// Addresses of one scan.
+        scan_addresses: count(4_096 in 1..=65_536),
+        /// Calls of scans under way at the same time.
+        scan_concurrency: count(256 in 1..=65_536),
+        /// Calls of scans begun in one second.
+        scan_rate_per_second: count(50 in 1..=10_000),
+        /// Scans that run at the same time.
+        scans_running: count(4 in 1..=64),
+        /// Scans that are kept with what they found, running ones included; the oldest goes first.
+        scans_kept: count(16 in 1..=1_000),
+    }
+
     /// The log, written to standard error.
     log: Log {
         /// What is logged: a level, or levels by module.

@@ -110,6 +110,7 @@ fn other_value(key: &Key, default: &Value) -> Value {
         }
         Form::List(_) => Value::List(vec!["/a".to_owned(), "/b/c".to_owned()]),
         Form::Networks => Value::List(vec!["192.0.2.0/24".to_owned(), "2001:db8::1/128".to_owned()]),
+        Form::Text(_) if key.name == "service_address" => Value::Text("2001:db8::1".to_owned()),
         Form::Text(_) | Form::Secret => Value::Text("debug".to_owned()),
     }
 }

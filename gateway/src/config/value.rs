@@ -418,6 +418,11 @@ pub(super) mod rules {
     pub(crate) const CERTIFICATE_NAME: Rule =
         Rule { allowed: "a DNS name (a leading `*.` is taken) or an IP address", check: is_certificate_name };
 
+    pub(crate) const IP_ADDRESS: Rule = Rule {
+        allowed: "an IP address, or empty",
+        check: |text| text.is_empty() || text.parse::<IpAddr>().is_ok(),
+    };
+
     pub(crate) const REQUEST_PATH: Rule = Rule {
         allowed: "an absolute URL path of at most 255 bytes without query",
         check: |text| {

@@ -87,6 +87,7 @@ pub(super) fn service_settings(
             repeat_window: config.events.repeat_window,
             repeats: config.events.repeats,
         },
+        reach: config.reach_settings(),
         default_pin,
         polling: config.polling(),
     }

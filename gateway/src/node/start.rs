@@ -21,6 +21,7 @@ use super::settings::{
     SystemClock, ThreadRandom, download_limits, service_settings, storage_settings, wpi_limits,
 };
 use crate::config::{Config, Switch};
+use crate::contact;
 use crate::credentials::{self, ClientSettings, Issuer};
 use crate::dcmp::{self, DcmpHandler};
 use crate::files::{self, FileHandler, Storage};
@@ -130,6 +131,7 @@ fn describe_metrics() {
     credentials::describe_metrics();
     file::describe_metrics();
     files::describe_metrics();
+    contact::describe_metrics();
 }
 
 /// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
@@ -195,6 +197,7 @@ pub async fn start<A: Handler>(
     let mut node =
         Node { service, store, health, shutdown, tasks, serving, watched, doors, ready_file: None };
     node.open_doors(&config, other, &identity, (&token, started), &storage, admin)?;
+    node.call_phones(&config);
     node.ready(ready_file)?;
     Ok(node)
 }
@@ -379,6 +382,13 @@ impl Node {
         let handler = Arc::new(DcmpHandler::new(pending, dcmp.poll_spacing, dcmp.recent_polls));
         self.serving.spawn(serve_streams(bound, tls, limits, handler, self.shutdown.clone()));
         Ok(())
+    }
+
+    /// Phones that are called come to the door `wpi`, so it is open.
+    fn call_phones(&self, config: &Config) {
+        let wpi = self.doors.iter().find(|(name, _)| *name == Door::WPI.name);
+        let settings = config.contact_settings(wpi.map_or(0, |(_, address)| address.port()));
+        self.tasks.spawn(contact::run(self.service.clone(), settings, self.shutdown.clone()));
     }
 
     fn ready(&mut self, ready_file: Option<PathBuf>) -> Result<(), StartError> {

@@ -20,8 +20,8 @@ pub(crate) struct Identity {
     pub(crate) mac_plain: [u8; 12],
     /// Twelve digits.
     pub(crate) e164: [u8; 12],
-    /// `10.1xx.1xx.1xx`.
-    pub(crate) ip: [u8; 14],
+    /// `127.1xx.1xx.1xx`: an address of its own where the load test can listen for contact-me, for a million phones.
+    pub(crate) ip: [u8; 15],
 }
 
 /// All phones of one seed.
@@ -54,10 +54,10 @@ impl Fleet {
         }
         let mut e164 = *b"498900000000";
         put_digits(&mut e164[4..], number);
-        let mut ip = *b"10.1xx.1xx.1xx";
-        put_digits(&mut ip[4..6], number / 10_000);
-        put_digits(&mut ip[8..10], number / 100);
-        put_digits(&mut ip[12..14], number);
+        let mut ip = *b"127.1xx.1xx.1xx";
+        put_digits(&mut ip[5..7], number / 10_000);
+        put_digits(&mut ip[9..11], number / 100);
+        put_digits(&mut ip[13..15], number);
         #[allow(clippy::cast_possible_truncation)] // a remainder of the model count
         let model = (mix(self.seed ^ u64::from(number)) % MODELS.len() as u64) as usize;
         Identity { model, mac, mac_plain, e164, ip }
@@ -139,7 +139,7 @@ mod tests {
     fn values_have_their_form() {
         let identity = Fleet::new(1).identity(1_234_567);
         assert_eq!(&identity.e164, b"498901234567");
-        assert_eq!(&identity.ip, b"10.123.145.167");
+        assert_eq!(&identity.ip, b"127.123.145.167");
         assert!(identity.mac.starts_with(b"00:1A:E8:"));
         assert!(identity.mac_plain.starts_with(b"001ae8"));
     }

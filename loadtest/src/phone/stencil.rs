@@ -45,7 +45,7 @@ impl Field {
             Self::Mac => 17,
             Self::MacPlain | Self::E164 => 12,
             Self::E164Last4 | Self::Generation => 4,
-            Self::Ip => 14,
+            Self::Ip => 15,
             Self::Nonce => NONCE_LEN,
         }
     }

@@ -6,6 +6,7 @@
 mod admin;
 mod boot;
 mod cli;
+mod contact;
 mod dcmp;
 mod disk;
 mod files;

@@ -1,0 +1,163 @@
+//! Contact-me: asking phones to call (WPI reference, section 3), because work waits for them or because an administrator
+//! scans a range of addresses.
+//!
+//! `callboard_core::reach` says who is called and when; here are the sockets. As many calls as the configuration says are
+//! under way at once, and begin within a second; everybody else waits in the plan, not in a task.
+
+mod exchange;
+mod metrics;
+mod own;
+mod rate;
+mod scanner;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callboard_codecs::contact::ServiceAddress;
+use callboard_core::device::DeviceId;
+use callboard_core::reach::CallOutcome;
+use callboard_core::service::Service;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::listen::Shutdown;
+use metrics::ContactMetrics;
+use rate::Rate;
+
+pub use exchange::{Call, Reply, Told, call};
+pub use metrics::describe_metrics;
+pub use own::is_own;
+
+/// Longest sleep of the dispatcher: the system's clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// How calls are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactSettings {
+    /// Calls to devices under way at the same time; without any, nobody is called.
+    pub concurrency: Option<NonZeroUsize>,
+    /// Calls to devices in one second.
+    pub rate_per_second: usize,
+    /// Calls of scans under way at the same time.
+    pub scan_concurrency: usize,
+    /// Calls of scans in one second.
+    pub scan_rate_per_second: usize,
+    /// Time for one call, from the connection to the head of the answer.
+    pub timeout: Duration,
+    /// The service that devices are told to call in place of the one they know.
+    pub service: Option<ServiceAddress>,
+    /// Port under which phones reach the door `wpi`, as far as this machine knows.
+    pub port: u16,
+}
+
+/// Call devices that are wanted, and the addresses of scans, until the node drains.
+pub async fn run(service: Arc<Service>, settings: ContactSettings, shutdown: Shutdown) {
+    let metrics = Arc::new(ContactMetrics::new());
+    let Some(concurrency) = settings.concurrency else { return };
+    let known = service.clone();
+    if let Ok(devices @ 1..) = tokio::task::spawn_blocking(move || known.want_waiting()).await {
+        tracing::info!(devices, "devices with work from before the start are called");
+    }
+    let dispatcher = Dispatcher { service, metrics, settings: Arc::new(settings) };
+    tokio::select! {
+        () = shutdown.draining() => {}
+        () = dispatcher.devices(concurrency.get()) => {}
+        () = scanner::run(&dispatcher) => {}
+        () = dispatcher.watch() => {}
+    }
+}
+
+/// What makes the calls. When it is dropped, so are those under way.
+struct Dispatcher {
+    service: Arc<Service>,
+    metrics: Arc<ContactMetrics>,
+    settings: Arc<ContactSettings>,
+}
+
+impl Dispatcher {
+    /// Call devices, one after the other as places and the rate allow.
+    async fn devices(&self, concurrency: usize) {
+        let places = Arc::new(Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS)));
+        let mut rate = Rate::new(self.settings.rate_per_second);
+        let mut calls = JoinSet::new();
+        loop {
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            rate.turn().await;
+            let id = self.next_device().await;
+            calls.spawn(self.call_device(id, place));
+            while calls.try_join_next().is_some() {}
+        }
+    }
+
+    /// Wait for the next device whose time has come.
+    async fn next_device(&self) -> DeviceId {
+        loop {
+            let now = self.service.now();
+            let mut due = self.service.reach.due(now, 1);
+            for (id, last) in &due.used_up {
+                self.metrics.used_up.increment(1);
+                self.service.unreached(id, *last);
+            }
+            if let Some(id) = due.calls.pop() {
+                return id;
+            }
+            let wait =
+                self.service.reach.next_at().map_or(LONGEST_SLEEP, |at| at.since(now).min(LONGEST_SLEEP));
+            tokio::select! {
+                () = self.service.reach.calls_changed() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    fn call_device(
+        &self,
+        id: DeviceId,
+        place: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (metrics, settings) = (self.metrics.clone(), self.settings.clone());
+        let mut under_way = UnderWay { service: self.service.clone(), id, outcome: CallOutcome::Broken };
+        async move {
+            let _place = place;
+            under_way.outcome = match under_way.service.target(&under_way.id) {
+                Err(outcome) => outcome,
+                Ok(target) => {
+                    let told = settings.service.map(Told::This);
+                    let request = Call { address: target.address, path: &target.path, told };
+                    let begun = Instant::now();
+                    let reply = call(&request, settings.timeout).await;
+                    metrics.seconds.record(begun.elapsed());
+                    reply.outcome
+                }
+            };
+            metrics.ended(&under_way.outcome);
+        }
+    }
+
+    /// Publish how many wait.
+    async fn watch(&self) {
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.metrics.set(self.service.reach.counts());
+        }
+    }
+}
+
+/// A call that is under way. However it ends, the plan is told.
+struct UnderWay {
+    service: Arc<Service>,
+    id: DeviceId,
+    outcome: CallOutcome,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.service.called(&self.id, self.outcome);
+    }
+}
