@@ -74,7 +74,7 @@ pub enum Table {
     /// Storage providers of files, by provider id.
     Provider = b'p',
     /// Sites with an edge, by site id.
-    Site = b's',
+    Site = b'e',
 }
 
 impl Table {
@@ -102,7 +102,7 @@ impl Table {
             b'j' => Some(Self::Job),
             b'f' => Some(Self::File),
             b'p' => Some(Self::Provider),
-            b's' => Some(Self::Site),
+            b'e' => Some(Self::Site),
             _ => None,
         }
     }
