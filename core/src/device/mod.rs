@@ -21,6 +21,7 @@ pub use update::{DeviceUpdate, SecurityChange, TaskChange};
 
 use crate::item::{ItemKey, ItemSet};
 use crate::policy::TemplateId;
+use crate::site::SiteId;
 use crate::time::Timestamp;
 
 /// Who the phone says it is (WPI reference, section 5.3).
@@ -88,6 +89,13 @@ pub struct Contacts {
     pub source: Option<IpAddr>,
 }
 
+/// The way that the latest opening message took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The site whose edge relayed it; `None` if the phone came by itself.
+    pub site: Option<SiteId>,
+}
+
 /// An item that the phone would not take: not written again until the value or the firmware changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -148,6 +156,8 @@ pub struct Device {
     pub security: Security,
     /// Work waiting for its next contact.
     pub tasks: Vec<Task>,
+    /// The way it came.
+    pub route: Route,
 }
 
 impl Device {
@@ -166,6 +176,7 @@ impl Device {
             onboarded: false,
             security: Security::default(),
             tasks: Vec::new(),
+            route: Route::default(),
         }
     }
 

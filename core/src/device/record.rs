@@ -3,9 +3,13 @@
 use super::Device;
 
 /// Version of the record form that this build writes. Older ones stay readable.
-const VERSION: u8 = 2;
-/// Has no marks in [`Offered`](super::Offered).
+const VERSION: u8 = 3;
+/// Has no [`Route`](super::Route).
+const WITHOUT_ROUTE: u8 = 2;
+/// Has no marks in [`Offered`](super::Offered) either.
 const WITHOUT_MARKS: u8 = 1;
+/// What stands at the end of a record since [`VERSION`], as older devices have it: no site.
+const ROUTE: &[u8] = &[0];
 
 /// A record that cannot be read as a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +40,9 @@ pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
 /// Unpack a device.
 pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
     match bytes.split_first() {
-        Some((&(VERSION | WITHOUT_MARKS), payload)) => {
-            postcard::from_bytes(payload).map_err(BadRecord::Malformed)
+        Some((&VERSION, payload)) => postcard::from_bytes(payload).map_err(BadRecord::Malformed),
+        Some((&(WITHOUT_ROUTE | WITHOUT_MARKS), payload)) => {
+            postcard::from_bytes(&[payload, ROUTE].concat()).map_err(BadRecord::Malformed)
         }
         Some((&version, _)) if version > VERSION => Err(BadRecord::Newer(version)),
         Some(_) => Err(BadRecord::Malformed(postcard::Error::DeserializeBadEncoding)),
@@ -48,10 +53,11 @@ pub fn decode(bytes: &[u8]) -> Result<Device, BadRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{DeviceId, Offered, Refusal, SecureMode};
+    use crate::device::{DeviceId, Offered, Refusal, Route, SecureMode};
     use crate::item::{ItemKey, ItemSetBuilder};
     use crate::pki::Series;
     use crate::secret::{KEY_LEN, Secret, Vault};
+    use crate::site::SiteId;
     use crate::time::Timestamp;
 
     fn device() -> Device {
@@ -99,11 +105,24 @@ mod tests {
         device.security.offered.push(offered);
         let mut bytes = encode(&device).unwrap();
         bytes[0] = 1;
+        bytes.truncate(bytes.len() - ROUTE.len());
         let read = decode(&bytes).unwrap();
         assert!(read.security.admits("6f00112233445566778899aabbccddee"));
         assert!(
             !read.security.admits("6f00112233445566778899aabbccddef") && read.security.series().is_none()
         );
+    }
+
+    #[test]
+    fn the_way_comes_back_and_older_records_have_none() {
+        let site = Some(SiteId::from_u64(7));
+        let device = Device { route: Route { site }, ..device() };
+        assert_eq!(decode(&encode(&device).unwrap()).unwrap(), device);
+        let device = Device { route: Route::default(), ..device };
+        let mut bytes = encode(&device).unwrap();
+        bytes[0] = 2;
+        bytes.truncate(bytes.len() - ROUTE.len());
+        assert_eq!(decode(&bytes).unwrap(), device);
     }
 
     #[test]

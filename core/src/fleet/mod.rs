@@ -16,6 +16,7 @@ use parking_lot::RwLock;
 
 use crate::device::{self, BadRecord, Device, DeviceId, DeviceState, SecureMode};
 use crate::item::Dictionary;
+use crate::site::Members;
 use crate::store::{CommitError, LoadError, ScanReport, Store, SubmitError, Table, Ticket, Write};
 use intern::Interner;
 pub use list::{Filter, Page};
@@ -138,6 +139,7 @@ pub struct Fleet {
     states: [AtomicUsize; DeviceState::ALL.len()],
     modes: [AtomicUsize; SecureMode::ALL.len()],
     bytes: AtomicUsize,
+    members: Members,
 }
 
 /// A device's place in the count, given back unless it is kept.
@@ -209,6 +211,7 @@ impl Fleet {
             states: Default::default(),
             modes: Default::default(),
             bytes: AtomicUsize::new(0),
+            members: Members::default(),
         }
     }
 
@@ -456,7 +459,13 @@ impl Fleet {
         Ok(ticket)
     }
 
+    /// Which devices belong to which site.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
     fn account(&self, old: Option<&Device>, new: Option<&Device>) {
+        self.members.follow(old, new);
         let counters = |device: &Device| {
             (&self.states[device.state() as usize], &self.modes[device.security.mode as usize])
         };

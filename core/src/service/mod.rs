@@ -3,6 +3,7 @@
 mod admin;
 mod dry_run;
 mod outcome;
+mod sites;
 mod wpi;
 
 use std::fmt;
@@ -19,12 +20,14 @@ use crate::fleet::{Fleet, FleetLimits};
 use crate::pki::Series;
 use crate::policy::{Policy, Registry, TemplateBounds};
 use crate::secret::{Secret, Vault};
+use crate::site::{SiteSettings, Sites};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
 
 pub use admin::{AdminError, SecureModeRequest, TaskRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
 pub use outcome::{Outcome, OverloadCause};
+pub use sites::CertifyError;
 pub use wpi::{Sender, WpiRequest, WpiResponse, device_of};
 
 /// Credentials, or why there are none.
@@ -73,6 +76,8 @@ pub struct Settings {
     pub tasks_per_device: usize,
     /// Bounds on events.
     pub events: EventLimits,
+    /// Sites.
+    pub sites: SiteSettings,
     /// The PIN for devices that are to be secured with the default PIN.
     pub default_pin: Secret,
 }
@@ -107,13 +112,15 @@ pub struct Service {
     pub templates: Registry,
     /// What happened.
     pub events: EventLog,
+    /// The sites.
+    pub sites: Sites,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
 }
 
 impl Service {
-    /// Nothing loaded yet: call [`Fleet::load`] and [`Registry::load`] before opening doors.
+    /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`] and the sites' before opening doors.
     pub fn new(around: Surroundings, settings: Settings) -> Self {
         Self {
             fleet: Fleet::new(around.store.clone(), settings.fleet),
@@ -124,6 +131,7 @@ impl Service {
                 settings.templates,
             ),
             events: EventLog::new(&settings.events, around.clock.now()),
+            sites: Sites::new(around.store.clone(), settings.sites),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,

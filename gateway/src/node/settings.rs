@@ -67,6 +67,7 @@ pub(super) fn service_settings(
             repeat_window: config.events.repeat_window,
             repeats: config.events.repeats,
         },
+        sites: callboard_core::site::SiteSettings::default(),
         default_pin,
     }
 }

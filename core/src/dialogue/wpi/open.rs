@@ -8,7 +8,7 @@ use callboard_codecs::wpi::{Item, PhoneMessage, Reason, SoftwareVersion};
 use super::flow::{Awaiting, Flow, ToDo};
 use super::{Arrival, Context, Door, Learned, Step};
 use crate::device::{
-    Device, DeviceUpdate, Identity, SecureMode, SecurityChange, Task, TaskChange, TaskKind, TaskState,
+    Device, DeviceUpdate, Identity, Route, SecureMode, SecurityChange, Task, TaskChange, TaskKind, TaskState,
 };
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemSetBuilder, NameRef};
@@ -39,6 +39,7 @@ impl Flow {
         let update = DeviceUpdate {
             contact: Some(ctx.now),
             source: Some(arrival.source),
+            route: Route { site: arrival.site },
             started: message.reason == Reason::StartUp,
             ..DeviceUpdate::default()
         };
