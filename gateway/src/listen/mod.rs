@@ -4,6 +4,7 @@
 //! task with one timer until it ends. Over a limit it is let in *shed*: the handler gives its protocol's "later" and
 //! the connection closes. Only when even those are too many is a socket closed without a word.
 
+mod accept;
 mod admission;
 mod bind;
 mod clock;
@@ -13,6 +14,7 @@ mod handler;
 mod io;
 mod limits;
 mod metrics;
+mod raw;
 mod serve;
 mod shutdown;
 mod source;
@@ -22,6 +24,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use callboard_core::site::SiteId;
 use parking_lot::Mutex;
 
 use crate::tls::ClientCertificate;
@@ -30,10 +33,12 @@ use admission::Place;
 use clock::Clock;
 use framing::Verdict;
 
-pub use bind::{BindError, Bound, bind};
+pub use accept::{Injected, Injector, Stream};
+pub use bind::{BindError, Bound, BoundUdp, bind, bind_udp};
 pub use handler::{BodyError, Handler, RequestBody, TowerHandler, read_body};
 pub use limits::Limits;
 pub use metrics::describe_metrics;
+pub use raw::{Seat, serve_raw};
 pub use serve::serve;
 pub use shutdown::{Phase, Shutdown};
 pub use source::{BadNetwork, Network, Source};
@@ -52,6 +57,10 @@ impl Door {
     pub const WPI_SECURE: Self = Self { name: "wpi_secure" };
     /// Administration over HTTPS.
     pub const ADMIN: Self = Self { name: "admin" };
+    /// Polls of phones over plain HTTP.
+    pub const DCMP: Self = Self { name: "dcmp" };
+    /// Branch edges: QUIC.
+    pub const EDGE: Self = Self { name: "edge" };
     /// Metrics and health over plain HTTP.
     pub const METRICS: Self = Self { name: "metrics" };
 }
@@ -78,6 +87,8 @@ pub struct ConnInfo {
     pub door: Door,
     /// The peer's address; IPv4 peers of a dual-stack door appear as IPv4.
     pub peer: SocketAddr,
+    /// The site whose edge relays the connection.
+    pub site: Option<SiteId>,
     /// What the client's own certificate says, on doors that ask for one. TLS has verified it.
     pub client: Option<ClientCertificate>,
     /// Number of the connection, unique in this process; for logs.

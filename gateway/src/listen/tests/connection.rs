@@ -51,6 +51,7 @@ fn connect(shed: bool) -> Peer {
     let conn = Arc::new(ConnInfo {
         door: Door::WPI,
         peer: SocketAddr::from(([192, 0, 2, 1], 1)),
+        site: None,
         client: None,
         id: 1,
         flow: Mutex::new(None),
