@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod credentials;
+pub mod edge;
 mod files;
 pub mod listen;
 pub mod node;

@@ -25,8 +25,8 @@ pub use key::Key;
 pub use origin::{Fault, Faults, Origin};
 pub use show::{check, docs, example, show};
 pub use table::{
-    Admin, Config, Events, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS, SecureMode, Store, Tls,
-    Wpi,
+    Admin, Config, Edge, Events, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS, SecureMode, Store,
+    Tls, Wpi,
 };
 pub use value::{AfterCleanUp, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Value};
 
@@ -84,8 +84,15 @@ impl Config {
 impl Listen {
     /// The doors by name, in the order in which they are opened; a closed one has no address.
     #[must_use]
-    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 4] {
-        [("wpi", self.wpi), ("wpi_secure", self.wpi_secure), ("admin", self.admin), ("metrics", self.metrics)]
+    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 6] {
+        [
+            ("wpi", self.wpi),
+            ("wpi_secure", self.wpi_secure),
+            ("dcmp", self.dcmp),
+            ("edge", self.edge),
+            ("admin", self.admin),
+            ("metrics", self.metrics),
+        ]
     }
 }
 

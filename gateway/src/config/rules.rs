@@ -12,8 +12,10 @@ pub(super) fn settle(config: &mut Config) {
     let renew = number("tls.client_lifetime_days") / 2;
     let idle = number("flow.idle_timeout_s").saturating_mul(1_000);
     let wait = number("limits.handler_timeout_ms").min(idle / 2);
+    let authority = number("tls.authority_lifetime_days");
     lower(config, "secure_mode.renew_before_days", renew);
     lower(config, CREDENTIALS_WAIT, wait);
+    lower(config, "edge.certificate_lifetime_days", authority);
 }
 
 /// Takes `most` for a key that was not given and has a larger default. It is never lowered to 0, which switches some things
@@ -57,6 +59,9 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     ("secure_mode.renew_before_days", 2, "tls.client_lifetime_days"),
     ("secure_mode.credentials_wait_ms", 1, "limits.handler_timeout_ms"),
     ("secure_mode.credentials_per_source", 1, "secure_mode.credentials_per_device"),
+    ("edge.certificate_lifetime_days", 1, "tls.authority_lifetime_days"),
+    ("edge.stream_window", 1, "edge.connection_window"),
+    ("edge.retry_min_ms", 1, "edge.retry_max_ms"),
     ("store.flush_bytes", 1, "store.queue_bytes"),
     ("store.flush_spacing_ms", 1, "store.flush_interval_ms"),
     // A record and its parts go into one flush, with room for keys.
