@@ -17,6 +17,7 @@ mod openapi;
 mod paging;
 mod problem;
 mod refusal;
+mod sites;
 mod state;
 mod status;
 mod templates;

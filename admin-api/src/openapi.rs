@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::problem::Problem;
 use crate::state::State;
-use crate::{catalogue, devices, events, problem, status, templates};
+use crate::{catalogue, devices, events, problem, sites, status, templates};
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
 const VIEWER: &str = "/api/v1/docs";
@@ -29,6 +29,7 @@ const VIEWER: &str = "/api/v1/docs";
     tags(
         (name = "devices", description = "Phones, their items, tasks and secure mode"),
         (name = "templates", description = "Sets of values for many phones"),
+        (name = "sites", description = "Branches with an edge"),
         (name = "events", description = "What happened"),
         (name = "node", description = "The server itself, and the names of items"),
     )
@@ -40,6 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
     let resources = OpenApiRouter::new()
         .merge(devices::routes())
         .merge(templates::routes())
+        .merge(sites::routes())
         .merge(events::routes())
         .merge(status::routes())
         .merge(catalogue::routes());

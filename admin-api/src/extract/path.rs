@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use callboard_core::device::{DeviceId, TaskId};
 use callboard_core::policy::TemplateId;
+use callboard_core::site::SiteId;
 use http::request::Parts;
 
 use crate::problem::Problem;
@@ -26,6 +27,15 @@ impl FromRequestParts<State> for Id<DeviceId> {
 }
 
 impl FromRequestParts<State> for Id<TemplateId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<SiteId> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {

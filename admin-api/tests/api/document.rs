@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::harness::Rig;
 
-const ROUTES: [(&str, &str); 22] = [
+const ROUTES: [(&str, &str); 27] = [
     ("DELETE", "/api/v1/devices/{id}"),
     ("DELETE", "/api/v1/devices/{id}/tasks/{task}"),
+    ("DELETE", "/api/v1/sites/{id}"),
     ("DELETE", "/api/v1/templates/{id}"),
     ("GET", "/api/v1/catalogue"),
     ("GET", "/api/v1/devices"),
@@ -21,10 +22,14 @@ const ROUTES: [(&str, &str); 22] = [
     ("GET", "/api/v1/devices/{id}/tasks/{task}"),
     ("GET", "/api/v1/events"),
     ("GET", "/api/v1/events/stream"),
+    ("GET", "/api/v1/sites"),
+    ("GET", "/api/v1/sites/{id}"),
     ("GET", "/api/v1/status"),
     ("GET", "/api/v1/templates"),
     ("GET", "/api/v1/templates/{id}"),
     ("POST", "/api/v1/devices/{id}/tasks"),
+    ("POST", "/api/v1/sites"),
+    ("POST", "/api/v1/sites/{id}/token"),
     ("POST", "/api/v1/templates"),
     ("POST", "/api/v1/templates/dry-run"),
     ("POST", "/api/v1/templates/{id}/assign"),

@@ -11,5 +11,6 @@ mod garbage;
 mod harness;
 mod refusals;
 mod secrets;
+mod sites;
 mod tasks;
 mod templates;
