@@ -7,6 +7,7 @@ mod admin;
 mod boot;
 mod cli;
 mod disk;
+mod edge;
 mod http;
 mod lifecycle;
 mod limits;
