@@ -2,6 +2,7 @@
 
 mod boot;
 mod durability;
+mod edge;
 mod floor;
 mod hostile;
 mod idle;
@@ -40,6 +41,7 @@ pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::Seed(common) => seed::run(common).await,
         Scenario::Floor(args) => floor::run(args).await,
         Scenario::Durability(args) => durability::run(args).await,
+        Scenario::Edge(args) => edge::run(args).await,
         Scenario::Hostile(args) => hostile::run(args).await,
     }
 }
