@@ -103,6 +103,8 @@ load_test() {
         --require 'verified>=500' --json target/loadtest-boot.json
     target/debug/loadtest durability --server target/debug/callboard --phones 200 --concurrency 16 \
         --rounds 3 --kill-every 1500 --json target/loadtest-durability.json
+    target/debug/loadtest edge --server target/debug/callboard --phones 200 --concurrency 16 --edges 2 \
+        --pairs 1 --require 'connections_held>=200' --json target/loadtest-edge.json
 }
 
 step "packages" install_packages

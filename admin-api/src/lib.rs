@@ -20,6 +20,7 @@ mod paging;
 mod problem;
 mod refusal;
 mod scans;
+mod sites;
 mod state;
 mod status;
 mod templates;

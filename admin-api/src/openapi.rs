@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::problem::Problem;
 use crate::state::State;
-use crate::{catalogue, devices, events, files, jobs, problem, scans, status, templates};
+use crate::{catalogue, devices, events, files, jobs, problem, scans, sites, status, templates};
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
 const VIEWER: &str = "/api/v1/docs";
@@ -32,6 +32,7 @@ const VIEWER: &str = "/api/v1/docs";
         (name = "files", description = "Files for phones, and the storage providers that they come from"),
         (name = "jobs", description = "One wish for many devices, now or later"),
         (name = "scans", description = "Calling a range of addresses, so that phones come"),
+        (name = "sites", description = "Branches with an edge"),
         (name = "events", description = "What happened"),
         (name = "node", description = "The server itself, and the names of items"),
     )
@@ -46,6 +47,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(files::routes())
         .merge(jobs::routes())
         .merge(scans::routes())
+        .merge(sites::routes())
         .merge(events::routes())
         .merge(status::routes())
         .merge(catalogue::routes());

@@ -5,6 +5,7 @@ use callboard_core::fleet::FleetError;
 use callboard_core::job::JobError;
 use callboard_core::policy::{Fault, TemplateError};
 use callboard_core::service::AdminError;
+use callboard_core::site::SiteError;
 use callboard_core::store::{CommitError, SubmitError};
 
 use crate::problem::{FieldError, Kind, Problem};
@@ -111,6 +112,20 @@ impl From<StorageError> for Problem {
             StorageError::Forbidden(_) => Self::field("url", text),
             StorageError::Provider(_) => Self::new(Kind::BadGateway, text),
             StorageError::Folder(_) => internal(&error),
+        }
+    }
+}
+
+impl From<SiteError> for Problem {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Unknown(id) => Self::not_found(format!("no site {id}")),
+            SiteError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
+            SiteError::Full { .. } | SiteError::NameTaken(_) => Self::new(Kind::Conflict, error.to_string()),
+            SiteError::Field(fault) => Self::fields(vec![fault.into()]),
+            SiteError::Submit(error) => error.into(),
+            SiteError::Commit(error) => error.into(),
+            SiteError::Record(error) => internal(&error),
         }
     }
 }

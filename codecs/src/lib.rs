@@ -4,4 +4,5 @@
 
 pub mod contact;
 pub mod dcmp;
+pub mod edge;
 pub mod wpi;

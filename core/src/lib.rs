@@ -17,5 +17,6 @@ pub mod policy;
 pub mod reach;
 pub mod secret;
 pub mod service;
+pub mod site;
 pub mod store;
 pub mod time;

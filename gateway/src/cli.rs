@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use callboard::config::{self, Config};
 use clap::{Args, Parser, Subcommand};
 
-use crate::{serve, store};
+use crate::branch::EdgeArgs;
+use crate::{branch, serve, store};
 
 /// Exit code for a wrong configuration or command line.
 const WRONG: u8 = 2;
@@ -26,6 +27,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve phones and administrators (the default).
     Serve(ServeArgs),
+    /// Stand in a branch: relay phones to a core, and answer their polls.
+    Edge(EdgeArgs),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -74,6 +77,7 @@ impl Cli {
         match self.command {
             None => serve::run(&self.serve),
             Some(Command::Serve(args)) => serve::run(&args),
+            Some(Command::Edge(args)) => branch::run(&args),
             Some(Command::Config(command)) => command.run(),
             Some(Command::Store(command)) => command.run(),
         }
@@ -113,6 +117,19 @@ pub(crate) fn explain(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// The exit code of a server that has ended; a failure is told.
+pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let text = explain(&error);
+    // The log goes to standard error, too: once is enough.
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{text}");
+    } else {
+        complain(&format!("callboard: {text}"));
+    }
+    ExitCode::FAILURE
 }
 
 /// Print to standard output. A reader that went away is no failure.

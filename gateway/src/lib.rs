@@ -6,6 +6,7 @@ pub mod config;
 pub mod contact;
 pub mod credentials;
 pub mod dcmp;
+pub mod edge;
 pub mod files;
 pub mod listen;
 pub mod node;

@@ -1,6 +1,7 @@
 //! The `callboard` program.
 
 mod admin;
+mod branch;
 mod cli;
 mod serve;
 mod store;

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use callboard::config::{self, Config};
 use callboard::{node, telemetry};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
 use crate::cli::{self, ServeArgs};
@@ -23,19 +24,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         cli::complain(&faults.to_string());
         return ExitCode::FAILURE;
     }
-    match serve(&config, args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let text = cli::explain(&error);
-            // The log goes to standard error, too: once is enough.
-            if tracing::enabled!(tracing::Level::ERROR) {
-                tracing::error!("{text}");
-            } else {
-                cli::complain(&format!("callboard: {text}"));
-            }
-            ExitCode::FAILURE
-        }
-    }
+    cli::finish(serve(&config, args))
 }
 
 fn serve(config: &Arc<Config>, args: &ServeArgs) -> anyhow::Result<()> {
@@ -46,12 +35,7 @@ fn serve(config: &Arc<Config>, args: &ServeArgs) -> anyhow::Result<()> {
     }
     raise_file_limit(config.limits.connections.saturating_add(config.limits.shed_connections));
     let metrics = telemetry::install_metrics()?;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if config.node.worker_threads > 0 {
-        runtime.worker_threads(config.node.worker_threads);
-    }
-    let runtime =
-        runtime.enable_all().thread_name("callboard").build().context("cannot start the runtime")?;
+    let runtime = runtime(config)?;
     let ended: anyhow::Result<Ended> = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -98,9 +82,18 @@ enum Ended {
     BeforeReady,
 }
 
+/// The runtime that the configuration asks for.
+pub(crate) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.node.worker_threads > 0 {
+        runtime.worker_threads(config.node.worker_threads);
+    }
+    runtime.enable_all().thread_name("callboard").build().context("cannot start the runtime")
+}
+
 /// Each connection is an open file, and the usual soft limit, 1,024, is there for programs that use `select`: take
 /// what the system allows at most, and say so if that is too little for a single full door.
-fn raise_file_limit(connections: usize) {
+pub(crate) fn raise_file_limit(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -120,7 +113,7 @@ fn raise_file_limit(connections: usize) {
     }
 }
 
-async fn wait(terminate: &mut tokio::signal::unix::Signal, interrupt: &mut tokio::signal::unix::Signal) {
+pub(crate) async fn wait(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

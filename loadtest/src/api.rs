@@ -116,6 +116,24 @@ impl Session<'_> {
         Ok(items.iter().filter_map(|item| item["name"].as_str().map(str::to_owned)).collect())
     }
 
+    /// Create a site; its id and its token.
+    pub(crate) async fn create_site(&mut self, name: &str) -> anyhow::Result<(String, String)> {
+        let body = json!({ "name": name }).to_string();
+        let (status, answer) = self.request("POST", "/api/v1/sites", Some(&body)).await?;
+        ensure!(status == 201, "site {name} not created: {status} {}", excerpt(answer));
+        let answer: Value = serde_json::from_slice(answer)?;
+        let text = |field: &str| answer[field].as_str().map(str::to_owned);
+        text("id").zip(text("token")).context("the new site has no id or no token")
+    }
+
+    /// The state of a site.
+    pub(crate) async fn site_state(&mut self, id: &str) -> anyhow::Result<String> {
+        let (status, answer) = self.request("GET", &format!("/api/v1/sites/{id}"), None).await?;
+        ensure!(status == 200, "site {id} not shown: {status} {}", excerpt(answer));
+        let answer: Value = serde_json::from_slice(answer)?;
+        answer["state"].as_str().map(str::to_owned).context("the site has no state")
+    }
+
     /// One page of devices, and the cursor of the next one.
     pub(crate) async fn devices(
         &mut self,

@@ -36,6 +36,8 @@ pub(crate) enum Scenario {
     PollFloor(PollFloorArgs),
     /// Kills the server again and again while phones start; nothing acknowledged may be lost.
     Durability(DurabilityArgs),
+    /// Phones behind edges boot, in turn with as many that come by themselves; then all are connected at once.
+    Edge(EdgeArgs),
     /// Phones fetch one file at the same time: bandwidth, fairness, memory.
     Files(FilesArgs),
     /// Phones start while slow-loris connections and garbage peers are at the server.
@@ -187,6 +189,21 @@ pub(crate) struct DurabilityArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(crate) struct EdgeArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Edges; each has its part of the phones.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) edges: u32,
+    /// How many pairs of runs: without edges and with them. 0 leaves the comparison out.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=50))]
+    pub(crate) pairs: u32,
+    /// How long the connections are held, in seconds; 12 at least.
+    #[arg(long, default_value_t = 15)]
+    pub(crate) hold_seconds: u64,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct FilesArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -224,6 +241,7 @@ impl Scenario {
             Self::Poll(args) => &args.common,
             Self::PollFloor(args) => &args.common,
             Self::Durability(args) => &args.common,
+            Self::Edge(args) => &args.common,
             Self::Hostile(args) => &args.common,
         }
     }

@@ -2,6 +2,7 @@
 
 mod api;
 mod attack;
+mod branch;
 mod call;
 mod child;
 mod cli;

@@ -47,6 +47,12 @@ fn parse_kilobytes(status: &str, name: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
+/// Files, sockets included, that a process has open.
+pub(crate) fn open_files(pid: u32) -> anyhow::Result<u64> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).context("process accounting")?;
+    Ok(files.count() as u64)
+}
+
 /// Processes started by the main thread of a process.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -68,6 +74,7 @@ mod tests {
         let memory = memory(std::process::id()).unwrap();
         assert!(memory.now > 100_000 && memory.peak >= memory.now);
         assert!(cpu(std::process::id()).is_ok());
+        assert!(open_files(std::process::id()).unwrap() > 2);
         assert_eq!(parse_kilobytes("VmRSS:\t  12 kB\n", "VmRSS:"), Some(12_288));
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Server {
     launch: Launch,
     pub(crate) wpi: SocketAddr,
     pub(crate) dcmp: SocketAddr,
+    /// The door of edges, if there is one.
+    pub(crate) edge: Option<SocketAddr>,
     pub(crate) admin: Admin,
     /// From its start to ready.
     pub(crate) ready_after: Duration,
@@ -48,7 +50,7 @@ impl Launch {
         }
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--data-dir").arg(&self.data).arg("--ready-file").arg(&ready_file);
-        for door in ["WPI", "WPI_SECURE", "DCMP", "ADMIN", "METRICS"] {
+        for door in ["WPI", "WPI_SECURE", "DCMP", "EDGE", "ADMIN", "METRICS"] {
             command.env(format!("CALLBOARD__LISTEN__{door}"), "127.0.0.1:0");
         }
         command.env("CALLBOARD__LOG__FILTER", "warn").envs(self.env.iter().cloned());
@@ -72,11 +74,13 @@ impl Launch {
         };
         let (wpi, dcmp, admin) = (door("wpi")?, door("dcmp")?, door("admin")?);
         let token = std::fs::read_to_string(self.data.join("admin-token")).context("admin token")?;
+        let edge = doors.get("edge").copied();
         Ok(Server {
             process,
             launch: self.clone(),
             wpi,
             dcmp,
+            edge,
             admin: Admin::new(admin, &token)?,
             ready_after,
         })
@@ -110,7 +114,8 @@ impl Launch {
     }
 }
 
-fn read_doors(file: &Path) -> Option<HashMap<String, SocketAddr>> {
+/// The doors of a ready file; `None` until it is complete.
+pub(crate) fn read_doors(file: &Path) -> Option<HashMap<String, SocketAddr>> {
     // Until it is complete the file is absent or no JSON.
     serde_json::from_slice(&std::fs::read(file).ok()?).ok()
 }

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod certificates;
 pub mod contact;
 pub mod disk;
+pub mod edge;
 pub mod metrics;
 pub mod phone;
 pub mod secure;

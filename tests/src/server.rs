@@ -29,7 +29,7 @@ pub fn binary() -> PathBuf {
 }
 
 /// A program without any configuration from outside.
-fn program(path: PathBuf) -> Command {
+pub(crate) fn program(path: PathBuf) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CALLBOARD_") {
@@ -91,7 +91,7 @@ impl Launch {
         let work = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let data = work.path().join("data");
         let mut launch = Self { work, data, settings: BTreeMap::new(), files: None };
-        for door in ["wpi", "wpi_secure", "dcmp", "admin", "metrics"] {
+        for door in ["wpi", "wpi_secure", "dcmp", "edge", "admin", "metrics"] {
             launch = launch.set(&format!("listen.{door}"), "127.0.0.1:0");
         }
         launch
@@ -250,7 +250,7 @@ impl Server {
 pub struct Log(watch::Receiver<Vec<String>>);
 
 impl Log {
-    fn read(pipe: OwnedFd) -> Self {
+    pub(crate) fn read(pipe: OwnedFd) -> Self {
         let (lines, log) = watch::channel(Vec::new());
         std::thread::spawn(move || {
             for line in BufReader::new(std::fs::File::from(pipe)).lines().map_while(Result::ok) {

@@ -138,6 +138,8 @@ pub(super) struct DeviceSummary {
     contact_me_uri: String,
     /// Address of the latest opening message's sender.
     source: Option<String>,
+    /// Id of the site whose edge relayed that message; null if the phone came by itself.
+    site: Option<String>,
     /// First opening message.
     #[schema(format = DateTime)]
     first_contact: Option<String>,
@@ -184,6 +186,7 @@ impl DeviceSummary {
             basic_e164: identity.basic_e164.as_ref().into(),
             contact_me_uri: identity.contact_me_uri.as_ref().into(),
             source: contacts.source.map(|source| source.to_string()),
+            site: device.route.site.map(|site| site.to_string()),
             first_contact: text_if_set(contacts.first),
             last_contact: text_if_set(contacts.last),
             last_start_up: contacts.started.map(text),

@@ -10,6 +10,7 @@ use callboard_core::file::{FileId, ProviderId};
 use callboard_core::job::JobId;
 use callboard_core::policy::TemplateId;
 use callboard_core::reach::scan::ScanId;
+use callboard_core::site::SiteId;
 use http::request::Parts;
 
 use crate::problem::Problem;
@@ -38,6 +39,15 @@ impl FromRequestParts<State> for Id<TemplateId> {
 }
 
 impl FromRequestParts<State> for Id<JobId> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<SiteId> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {

@@ -106,7 +106,7 @@ async fn a_device_is_shown_in_full() {
         json!({
             "id": "00:1a:e8:0a:0b:0c", "revision": 1, "state": "registered", "device_type": "OpenStage 60",
             "software_type": "Siemens SIP", "software_version": "V3 R5.12.0", "part_number": "",
-            "e164": "4989123", "basic_e164": "", "contact_me_uri": "", "source": "192.0.2.41",
+            "e164": "4989123", "basic_e164": "", "contact_me_uri": "", "site": null, "source": "192.0.2.41",
             "first_contact": "2026-01-02T03:04:05.678Z", "last_contact": "2026-01-02T03:04:05.678Z",
             "last_start_up": "1970-01-01T00:00:00.005Z", "last_read": "2026-01-02T03:04:05.678Z",
             "last_written": null, "item_count": 1, "templates": [], "template_fault_count": 1,

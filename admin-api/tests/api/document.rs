@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use crate::harness::Rig;
 
-const ROUTES: [(&str, &str); 48] = [
+const ROUTES: [(&str, &str); 53] = [
     ("DELETE", "/api/v1/devices/{id}"),
     ("DELETE", "/api/v1/devices/{id}/tasks/{task}"),
     ("DELETE", "/api/v1/files/{id}"),
     ("DELETE", "/api/v1/jobs/{id}"),
     ("DELETE", "/api/v1/providers/{id}"),
     ("DELETE", "/api/v1/scans/{id}"),
+    ("DELETE", "/api/v1/sites/{id}"),
     ("DELETE", "/api/v1/templates/{id}"),
     ("GET", "/api/v1/catalogue"),
     ("GET", "/api/v1/devices"),
@@ -38,6 +39,8 @@ const ROUTES: [(&str, &str); 48] = [
     ("GET", "/api/v1/scans"),
     ("GET", "/api/v1/scans/{id}"),
     ("GET", "/api/v1/scans/{id}/results"),
+    ("GET", "/api/v1/sites"),
+    ("GET", "/api/v1/sites/{id}"),
     ("GET", "/api/v1/status"),
     ("GET", "/api/v1/templates"),
     ("GET", "/api/v1/templates/{id}"),
@@ -50,6 +53,8 @@ const ROUTES: [(&str, &str); 48] = [
     ("POST", "/api/v1/providers/{id}/files"),
     ("POST", "/api/v1/providers/{id}/scan"),
     ("POST", "/api/v1/scans"),
+    ("POST", "/api/v1/sites"),
+    ("POST", "/api/v1/sites/{id}/token"),
     ("POST", "/api/v1/templates"),
     ("POST", "/api/v1/templates/dry-run"),
     ("POST", "/api/v1/templates/{id}/assign"),

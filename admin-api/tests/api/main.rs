@@ -15,5 +15,6 @@ mod reach;
 mod refusals;
 mod scans;
 mod secrets;
+mod sites;
 mod tasks;
 mod templates;

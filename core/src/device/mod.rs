@@ -24,6 +24,7 @@ pub use update::{DeviceUpdate, SecurityChange, TaskChange};
 
 use crate::item::{ItemKey, ItemSet};
 use crate::policy::TemplateId;
+use crate::site::SiteId;
 use crate::time::Timestamp;
 
 /// Who the phone says it is (WPI reference, section 5.3).
@@ -91,6 +92,13 @@ pub struct Contacts {
     pub source: Option<IpAddr>,
 }
 
+/// The way that the latest opening message took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The site whose edge relayed it; `None` if the phone came by itself.
+    pub site: Option<SiteId>,
+}
+
 /// An item that the phone would not take: not written again until the value or the firmware changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -156,6 +164,9 @@ pub struct Device {
     /// [`Automatic`](crate::reach::polling::PollingMode::Automatic).
     #[serde(skip)]
     pub polls: bool,
+    /// The way it came.
+    #[serde(skip)]
+    pub route: Route,
 }
 
 impl Device {
@@ -175,6 +186,7 @@ impl Device {
             security: Security::default(),
             tasks: Vec::new(),
             polls: false,
+            route: Route::default(),
         }
     }
 
@@ -210,6 +222,7 @@ impl Device {
             security,
             tasks: _,
             polls,
+            route,
         } = self;
         reported.is_same(&other.reported)
             && *contacts == other.contacts
@@ -220,6 +233,7 @@ impl Device {
             && *templates == other.templates
             && *onboarded == other.onboarded
             && *polls == other.polls
+            && *route == other.route
             && *security == other.security
             && *id == other.id
     }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Device;
 use super::task::{BOOT_TIME, Task, TaskId, TaskKind, TaskState};
+use super::{Device, Route};
 use crate::time::Timestamp;
 
 /// Version of the record form that this build writes. Older ones stay readable.
@@ -49,15 +49,17 @@ pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
 #[derive(Serialize, Deserialize)]
 struct Tail {
     polls: bool,
+    route: Route,
 }
 
 impl Tail {
     const fn of(device: &Device) -> Self {
-        Self { polls: device.polls }
+        Self { polls: device.polls, route: device.route }
     }
 
     const fn give(self, device: &mut Device) {
         device.polls = self.polls;
+        device.route = self.route;
     }
 }
 
@@ -140,10 +142,11 @@ pub fn decode_tasks(bytes: &[u8]) -> Result<TasksRecord, BadRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{DeviceId, Offered, Refusal, SecureMode};
+    use crate::device::{DeviceId, Offered, Refusal, Route, SecureMode};
     use crate::item::{ItemKey, ItemSetBuilder};
     use crate::pki::Series;
     use crate::secret::{KEY_LEN, Secret, Vault};
+    use crate::site::SiteId;
     use crate::time::Timestamp;
 
     fn device() -> Device {
@@ -241,10 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_from_before_polling_does_not_poll() {
-        let polls = Device { polls: true, ..device() };
+    fn the_way_comes_back_and_older_records_have_none() {
+        let route = Route { site: Some(SiteId::from_u64(7)) };
+        let polls = Device { polls: true, route, ..device() };
         assert_eq!(decode(&encode(&polls).unwrap()).unwrap(), polls);
-        let before = Device { polls: false, ..polls };
+        let before = Device { polls: false, route: Route::default(), ..polls };
         for version in 1..VERSION {
             let bytes = older(&before, version);
             assert_eq!(decode(&bytes).unwrap(), before, "{version}");

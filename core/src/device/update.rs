@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Device, Identity, Offered, Refusal, SecureMode, Security, TaskId, TaskOutcome, TaskState, TaskType,
-    TemplateFault, Written, forget_oldest,
+    Device, Identity, Offered, Refusal, Route, SecureMode, Security, TaskId, TaskOutcome, TaskState,
+    TaskType, TemplateFault, Written, forget_oldest,
 };
 use crate::item::{ItemKey, ItemSet};
 use crate::time::Timestamp;
@@ -23,6 +23,8 @@ pub struct DeviceUpdate {
     pub contact: Option<Timestamp>,
     /// It came from here.
     pub source: Option<IpAddr>,
+    /// The way it took.
+    pub route: Route,
     /// It was a `start-up`.
     pub started: bool,
     /// All items were read completely at this time.
@@ -164,6 +166,7 @@ impl DeviceUpdate {
             if self.started {
                 new.contacts.started = Some(at);
             }
+            new.route = self.route;
         }
         new.contacts.source = self.source.or(new.contacts.source);
         new.contacts.read = self.read.or(new.contacts.read);

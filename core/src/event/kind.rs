@@ -139,6 +139,14 @@ kinds! {
     SecureModeFailed "secure-mode-failed" Error Security,
     /// The TAN typed at the phone is wrong.
     TanFailure "tan-failure" Error Security,
+    /// An edge used the token of its site.
+    SiteEnrolled "site-enrolled" Info Administration,
+    /// The edge of a site is connected.
+    SiteConnected "site-connected" Info Routine,
+    /// The edge of a site is connected no more.
+    SiteAway "site-away" Warning Trouble,
+    /// Somebody came to the edges' door with a certificate or a token that is not good.
+    SiteRefused "site-refused" Error Security,
     /// An administrator changed something.
     AdminChange "admin-change" Info Administration,
     /// The store cannot take records, or can again.

@@ -20,6 +20,7 @@ use crate::device::{
 use crate::item::Dictionary;
 use crate::job::Tally;
 use crate::reach::pending::PendingSet;
+use crate::site::Members;
 use crate::store::{CommitError, LoadError, ScanReport, Store, SubmitError, Table, Ticket, Write};
 use intern::Interner;
 pub use list::{Filter, Page};
@@ -146,6 +147,7 @@ pub struct Fleet {
     modes: [AtomicUsize; SecureMode::ALL.len()],
     bytes: AtomicUsize,
     tally: Tally,
+    members: Members,
 }
 
 /// A device's place in the count, given back unless it is kept.
@@ -219,6 +221,7 @@ impl Fleet {
             modes: Default::default(),
             bytes: AtomicUsize::new(0),
             tally: Tally::default(),
+            members: Members::default(),
         }
     }
 
@@ -564,7 +567,13 @@ impl Fleet {
         }
     }
 
+    /// Which devices belong to which site.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
     fn account(&self, old: Option<&Device>, new: Option<&Device>) {
+        self.members.follow(old, new);
         if let Some(device) = new.or(old) {
             self.tally.change(&device.id, tasks_of(old), tasks_of(new));
         }

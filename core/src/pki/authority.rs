@@ -184,6 +184,11 @@ impl Authority {
         Ok(IssuedClient { issued, device_id: device_id.to_owned(), serial_hex, not_after })
     }
 
+    /// What signs.
+    pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     fn sign(&self, certificate: &CertificateParams, key: KeyKind) -> Result<Issued, PkiError> {
         let pair = new_key(key)?;
         let signed = certificate.signed_by(&pair, &self.issuer).map_err(library("signing a certificate"))?;
@@ -195,7 +200,7 @@ impl Authority {
     }
 }
 
-fn new_key(kind: KeyKind) -> Result<KeyPair, PkiError> {
+pub(super) fn new_key(kind: KeyKind) -> Result<KeyPair, PkiError> {
     match kind {
         KeyKind::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
         KeyKind::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
@@ -204,7 +209,7 @@ fn new_key(kind: KeyKind) -> Result<KeyPair, PkiError> {
 }
 
 /// Everything all certificates have in common: dates within bounds and a random positive serial number.
-fn skeleton(not_before: Timestamp, not_after: Timestamp) -> Result<CertificateParams, PkiError> {
+pub(super) fn skeleton(not_before: Timestamp, not_after: Timestamp) -> Result<CertificateParams, PkiError> {
     let life = not_after.duration_since(not_before);
     if !life.is_positive() || life.as_hours() > (LIFETIME_DAYS_MAX + 1) * 24 {
         return Err(PkiError::Lifetime);
@@ -243,7 +248,7 @@ fn subject(common_name: &str, organisation: Option<&str>) -> Result<Distinguishe
     Ok(name)
 }
 
-fn checked_name<'a>(field: &'static str, text: &'a str) -> Result<&'a str, PkiError> {
+pub(super) fn checked_name<'a>(field: &'static str, text: &'a str) -> Result<&'a str, PkiError> {
     let fits = (1..=COMMON_NAME_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits { Ok(text) } else { Err(PkiError::Name { field }) }
 }
@@ -271,7 +276,7 @@ fn is_dns_name(name: &str) -> bool {
     (1..=253).contains(&name.len()) && rest.split('.').all(label)
 }
 
-fn library<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> PkiError {
+pub(super) fn library<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> PkiError {
     move |error| PkiError::Library { what, reason: error.to_string() }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use x509_parser::pem::Pem;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, GeneralName, X509Certificate};
 
 use super::{KeyKind, PkiError};
 
@@ -13,6 +13,9 @@ use super::{KeyKind, PkiError};
 pub struct CertificateFacts {
     /// The subject's common name, if there is exactly one and it is text. Of a phone's certificate: its device id.
     pub common_name: Option<String>,
+    /// The subject's organisational unit, if there is exactly one and it is text. Only certificates of edges have one, see
+    /// [`SITE_UNIT`](super::SITE_UNIT).
+    pub unit: Option<String>,
     /// Subject alternative names: DNS names and IP addresses, in the certificate's order.
     pub names: Vec<String>,
     /// Serial number in lower-case hex, without sign byte.
@@ -43,13 +46,10 @@ pub fn inspect(der: &[u8]) -> Result<CertificateFacts, PkiError> {
         Timestamp::from_second(seconds)
             .map_err(|_| PkiError::Certificate { reason: "its dates are out of range" })
     };
-    let mut names = certificate.subject().iter_common_name();
-    let common_name = match (names.next(), names.next()) {
-        (Some(name), None) => name.as_str().ok().map(str::to_owned),
-        _ => None,
-    };
+    let subject = certificate.subject();
     Ok(CertificateFacts {
-        common_name,
+        common_name: only_text(subject.iter_common_name()),
+        unit: only_text(subject.iter_organizational_unit()),
         names: alternative_names(&certificate),
         serial_hex: hex(certificate.raw_serial()),
         not_before: date(certificate.validity().not_before.timestamp())?,
@@ -58,6 +58,14 @@ pub fn inspect(der: &[u8]) -> Result<CertificateFacts, PkiError> {
         key: key_kind(&certificate),
         public_key: certificate.public_key().subject_public_key.data.to_vec(),
     })
+}
+
+/// The one text among these parts of a name, if there is exactly one part.
+fn only_text<'a>(mut parts: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) -> Option<String> {
+    match (parts.next(), parts.next()) {
+        (Some(part), None) => part.as_str().ok().map(str::to_owned),
+        _ => None,
+    }
 }
 
 /// The first certificate of a PEM text, as DER.

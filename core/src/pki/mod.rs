@@ -10,6 +10,7 @@ mod packer;
 mod pkcs12;
 mod secret;
 mod series;
+mod site;
 
 pub use authority::{Authority, AuthorityParams, Issued, IssuedClient};
 pub use inspect::{CertificateFacts, inspect};
@@ -17,6 +18,7 @@ pub use packer::{PackContents, PinPacker, SimulatorPacker};
 pub use pkcs12::{Encryption, pkcs12};
 pub use secret::PrivateKeyPem;
 pub use series::Series;
+pub use site::{IssuedSite, SITE_UNIT, SiteRequest};
 
 /// Longest common name X.509 permits (RFC 5280, appendix A, `ub-common-name`), in bytes here so that any text fits.
 pub const COMMON_NAME_BYTES: usize = 64;
@@ -74,6 +76,12 @@ pub enum PkiError {
     /// A private key could not be read. The cause is withheld on purpose.
     #[error("private key cannot be read")]
     Key,
+    /// A request for a certificate cannot be read, is not signed by its own key, or its key is not P-256.
+    #[error("request for a certificate cannot be used: {reason}")]
+    Request {
+        /// What was wrong with it; never its content.
+        reason: &'static str,
+    },
     /// Certificate and private key do not belong together.
     #[error("certificate and private key do not belong together")]
     KeyMismatch,

@@ -6,6 +6,7 @@ mod files;
 mod jobs;
 mod outcome;
 mod reach;
+mod sites;
 mod task_wish;
 mod wpi;
 
@@ -27,6 +28,7 @@ use crate::policy::{Policy, Registry, TemplateBounds};
 use crate::reach::polling::Polling;
 use crate::reach::{Reach, ReachSettings};
 use crate::secret::{Secret, Vault};
+use crate::site::{SiteSettings, Sites};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
 use jobs::Runner;
@@ -36,6 +38,7 @@ pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
 pub use jobs::{JobRequest, JobSettings};
 pub use outcome::{Outcome, OverloadCause};
 pub use reach::CallRefused;
+pub use sites::CertifyError;
 pub use task_wish::{FileSourceWish, FileWish, FileWishAction, SoftwareWish, TaskRequest};
 pub use wpi::{Sender, WpiRequest, WpiResponse, device_of};
 
@@ -91,6 +94,8 @@ pub struct Settings {
     pub events: EventLimits,
     /// How phones are called.
     pub reach: ReachSettings,
+    /// Sites.
+    pub sites: SiteSettings,
     /// The PIN for devices that are to be secured with the default PIN.
     pub default_pin: Secret,
     /// How phones poll.
@@ -134,6 +139,8 @@ pub struct Service {
     /// How phones are reached.
     pub reach: Reach,
     runner: Runner,
+    /// The sites.
+    pub sites: Sites,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
@@ -142,7 +149,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`], [`Files::load`] and [`Service::load_jobs`] before opening doors.
+    /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`], [`Files::load`], the sites' and [`Service::load_jobs`] before opening doors.
     pub fn new(around: Surroundings, settings: Settings) -> Self {
         let started = around.clock.now();
         Self {
@@ -158,6 +165,7 @@ impl Service {
             files: Files::new(around.store.clone(), around.vault.clone(), settings.files),
             events: EventLog::new(&settings.events, started),
             reach: Reach::new(settings.reach.clone()),
+            sites: Sites::new(around.store.clone(), settings.sites),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,

@@ -19,6 +19,7 @@ use crate::dialogue::wpi::{
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::{Fleet, FleetError};
 use crate::pki::Series;
+use crate::site::SiteId;
 use crate::store::SubmitError;
 use crate::time::Timestamp;
 
@@ -29,6 +30,11 @@ const STORE_NEARLY_FULL: f32 = 0.75;
 pub trait Sender: fmt::Debug + Sync {
     /// Whether many phones speak from there by right, as behind a proxy: bounds of one address do not hold for it.
     fn is_exempt(&self) -> bool;
+
+    /// The site whose edge relayed the connection; `None` if it came by itself.
+    fn site(&self) -> Option<SiteId> {
+        None
+    }
 
     /// Whether it may bring a device that is not known yet. Asked once when such a device opens a flow; a yes is
     /// counted.
@@ -96,7 +102,8 @@ impl Service {
     /// The future may be dropped at any time; a phone that repeats its message gets its answer then.
     pub async fn wpi(&self, request: WpiRequest<'_>) -> WpiResponse {
         let device = device_of(request.message);
-        let arrival = Arrival { source: request.source, door: request.door.clone(), digest: request.digest };
+        let (source, site) = (request.source, request.sender.site());
+        let arrival = Arrival { source, site, door: request.door.clone(), digest: request.digest };
         if let Some(device) = &device {
             let known = self.fleet.get(device);
             let unknown = Security::default();
@@ -124,6 +131,10 @@ impl Service {
         }
         let (cookie, old) = self.sessions.begin(device, arrival, now, &*self.around.random);
         tell_span(cookie);
+        // From now on its edge tells it no more that work waits: it is here.
+        if let Some(site) = self.fleet.get(device).and_then(|known| known.route.site) {
+            self.fleet.members().rest(site, device);
+        }
         if let Some(old) = old {
             self.keep_abandoned(*old);
         }

@@ -133,6 +133,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_table_holds_the_number() {
+        for table in crate::store::Table::ALL {
+            assert_eq!(crate::store::Table::from_byte(table as u8), Some(table));
+            assert_ne!(KEY[0], table as u8, "{}", table.name());
+        }
+    }
+
+    #[test]
     fn the_file_keeps_the_highest_number_and_damage_is_unknown() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);

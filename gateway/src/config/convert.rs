@@ -15,6 +15,9 @@ use callboard_core::store::StoreConfig;
 use super::{Config, DcmpMode, KeyKind, Limits, Pkcs12Encryption, Switch, Wpi, address};
 use crate::contact::{self, ContactSettings};
 use crate::credentials::LineLimits;
+use crate::edge::QuicLimits;
+use crate::edge::branch::BranchLimits;
+use crate::edge::core::CoreLimits;
 use crate::{listen, tls};
 
 impl Config {
@@ -70,6 +73,50 @@ impl Config {
             window: secure.credentials_window,
             ipv6_prefix: self.ipv6_prefix(),
             exempt_networks: self.limits.exempt_networks.clone(),
+        }
+    }
+
+    /// What bounds the connection between an edge and a core.
+    fn quic_limits(&self) -> QuicLimits {
+        let edge = &self.edge;
+        QuicLimits {
+            stream_window: edge.stream_window,
+            connection_window: edge.connection_window,
+            send_window: edge.send_window,
+            idle_timeout: edge.idle_timeout,
+        }
+    }
+
+    /// What the door `edge` takes.
+    #[must_use]
+    pub fn edge_limits(&self) -> CoreLimits {
+        let edge = &self.edge;
+        CoreLimits {
+            quic: self.quic_limits(),
+            relays_per_site: edge.relays_per_site,
+            handshakes: edge.handshakes,
+            enrolments: edge.enrolments,
+            handshake_timeout: self.tls.handshake_timeout,
+            header_timeout: self.limits.header_timeout,
+            write_timeout: self.limits.write_timeout,
+            certificate_lifetime: edge.certificate_lifetime,
+            own_lifetime: self.tls.lifetime,
+        }
+    }
+
+    /// What `callboard edge` takes.
+    #[must_use]
+    pub fn branch_limits(&self) -> BranchLimits {
+        let edge = &self.edge;
+        BranchLimits {
+            quic: self.quic_limits(),
+            connect_timeout: edge.connect_timeout,
+            open_timeout: edge.open_timeout,
+            write_timeout: self.limits.write_timeout,
+            report_interval: edge.report_interval,
+            retry: (edge.retry_min, edge.retry_max),
+            pending: edge.pending_devices,
+            socket_bytes: edge.socket_bytes,
         }
     }
 

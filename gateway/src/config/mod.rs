@@ -26,8 +26,8 @@ pub use key::Key;
 pub use origin::{Fault, Faults, Origin};
 pub use show::{check, docs, example, show};
 pub use table::{
-    Admin, Config, Contact, Dcmp, Events, Files, Fleet, Flow, KEYS, Limits, Listen, Log, Node, SECTIONS,
-    SecureMode, Store, Tls, Wpi,
+    Admin, Config, Contact, Dcmp, Edge, Events, Files, Fleet, Flow, KEYS, Limits, Listen, Log, Node,
+    SECTIONS, SecureMode, Store, Tls, Wpi,
 };
 pub use value::{
     AfterCleanUp, DcmpMode, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Switch, Value,
@@ -87,11 +87,12 @@ impl Config {
 impl Listen {
     /// The doors by name, in the order in which they are opened; a closed one has no address.
     #[must_use]
-    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 5] {
+    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 6] {
         [
             ("wpi", self.wpi),
             ("wpi_secure", self.wpi_secure),
             ("dcmp", self.dcmp),
+            ("edge", self.edge),
             ("admin", self.admin),
             ("metrics", self.metrics),
         ]

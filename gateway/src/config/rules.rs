@@ -14,6 +14,7 @@ pub(super) fn settle(config: &mut Config) {
     let wait = number("limits.handler_timeout_ms").min(idle / 2);
     let (file, downloads) = (number("files.total_bytes"), number("files.downloads"));
     let provider = number("admin.request_timeout_ms");
+    let authority = number("tls.authority_lifetime_days");
     lower(config, "secure_mode.renew_before_days", renew);
     lower(config, "files.max_file_bytes", file);
     lower(config, "files.downloads_per_source", downloads);
@@ -25,6 +26,7 @@ pub(super) fn settle(config: &mut Config) {
     {
         config.listen.dcmp = None;
     }
+    lower(config, "edge.certificate_lifetime_days", authority);
 }
 
 /// Takes `most` for a key that was not given and has a larger default. It is never lowered to 0, which switches some things
@@ -70,6 +72,9 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     ("secure_mode.credentials_wait_ms", 1, "limits.handler_timeout_ms"),
     ("secure_mode.credentials_per_source", 1, "secure_mode.credentials_per_device"),
     ("contact.scans_running", 1, "contact.scans_kept"),
+    ("edge.certificate_lifetime_days", 1, "tls.authority_lifetime_days"),
+    ("edge.stream_window", 1, "edge.connection_window"),
+    ("edge.retry_min_ms", 1, "edge.retry_max_ms"),
     ("store.flush_bytes", 1, "store.queue_bytes"),
     ("files.max_file_bytes", 1, "files.total_bytes"),
     ("files.downloads_per_source", 1, "files.downloads"),

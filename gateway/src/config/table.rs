@@ -21,6 +21,8 @@ config_table! {
         wpi_secure: door(Ipv4Addr::UNSPECIFIED, 18_444),
         /// Phones that ask whether work waits for them (DCMP): plain HTTP, see `dcmp.tls`. Closed with `dcmp.mode` "disabled" unless it is given.
         dcmp: door(Ipv4Addr::UNSPECIFIED, 8_080),
+        /// Branch edges: QUIC, hence UDP.
+        edge: door(Ipv4Addr::UNSPECIFIED, 18_446),
         /// Administration: REST API over HTTPS.
         admin: door(Ipv4Addr::LOCALHOST, 8_443),
         /// Metrics and health over plain HTTP.
@@ -372,6 +374,45 @@ config_table! {
         scans_running: count(4 in 1..=64),
         /// Scans that are kept with what they found, running ones included; the oldest goes first.
         scans_kept: count(16 in 1..=1_000),
+    }
+    /// Sites and their edges: the door `edge` of the core, and `callboard edge` in a branch.
+    edge: Edge {
+        /// Sites there may be.
+        sites: count(1_000 in 1..=100_000),
+        /// Time in which the token of a site may be used.
+        token_lifetime: seconds(86_400 in 60..=31_536_000),
+        /// Life time of the certificates of edges. They ask for a new one when a third of it is left. At most `tls.authority_lifetime_days`, to which it is lowered if it is not given.
+        certificate_lifetime: days(90 in 1..=3_650),
+        /// Relayed connections of one site.
+        relays_per_site: count(20_000 in 1..=1_000_000),
+        /// Relayed connections that wait at a phones' door of the core to be accepted.
+        backlog: count(1_024 in 1..=65_535),
+        /// Bytes of one relayed connection that may wait to be read on either side. One phone gets at most this much per round trip.
+        stream_window: bytes(65_536 in 16_384..=16_777_216),
+        /// The same for all relayed connections of a site together.
+        connection_window: bytes(67_108_864 in 1_048_576..=4_294_967_295),
+        /// Bytes to the other side that may be on their way and not acknowledged, per site.
+        send_window: bytes(16_777_216 in 65_536..=4_294_967_295),
+        /// Bytes that the system may hold for the UDP socket in each direction; it may grant less.
+        socket_bytes: bytes(8_388_608 in 65_536..=1_073_741_824),
+        /// Silence after which the other side is taken for gone.
+        idle_timeout: seconds(15 in 3..=600),
+        /// Handshakes with edges at the same time; one more is refused.
+        handshakes: count(64 in 1..=4_096),
+        /// Enrolments at the same time; one more is told to come later.
+        enrolments: count(4 in 1..=256),
+        /// At the edge: time for connecting to a core.
+        connect_timeout: ms(5_000 in 100..=60_000),
+        /// At the edge: time a phone's connection waits for its stream to the core, then it is closed.
+        open_timeout: ms(2_000 in 10..=60_000),
+        /// At the edge: time between two reports to the core.
+        report_interval: seconds(5 in 1..=600),
+        /// At the edge: first pause between two attempts to reach a core; it doubles up to `retry_max_ms`.
+        retry_min: ms(500 in 10..=60_000),
+        /// At the edge: longest pause between two attempts to reach a core.
+        retry_max: ms(30_000 in 100..=600_000),
+        /// At the edge: devices with waiting work that are kept, to answer their polls.
+        pending_devices: count(200_000 in 1..=10_000_000),
     }
 
     /// The log, written to standard error.

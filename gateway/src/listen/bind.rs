@@ -1,12 +1,14 @@
 //! Opens the listening socket of a door.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use super::Door;
+use super::accept::{Injected, Injector};
 
 /// A door's address could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,7 @@ pub struct BindError {
 pub struct Bound {
     pub(super) door: Door,
     pub(super) listener: TcpListener,
+    pub(super) injected: Option<mpsc::Receiver<Injected>>,
     local: SocketAddr,
 }
 
@@ -34,6 +37,13 @@ impl Bound {
     /// The door it belongs to.
     pub fn door(&self) -> Door {
         self.door
+    }
+
+    /// A way to hand connections to the door beside those of its socket. At most `waiting` of them stand in line.
+    pub fn injector(&mut self, waiting: usize) -> Injector {
+        let (injector, injected) = mpsc::channel(waiting.max(1));
+        self.injected = Some(injected);
+        Injector(injector)
     }
 
     /// The address in use, with the port the system chose when port 0 was asked for.
@@ -61,7 +71,54 @@ pub fn bind(door: Door, address: SocketAddr, backlog: u32) -> Result<Bound, Bind
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX)).map_err(failed("listening"))?;
     let listener = TcpListener::from_std(socket.into()).map_err(failed("registering with the runtime"))?;
     let local = listener.local_addr().map_err(failed("reading its address"))?;
-    Ok(Bound { door, listener, local })
+    Ok(Bound { door, listener, injected: None, local })
+}
+
+/// An open UDP socket.
+#[derive(Debug)]
+pub struct BoundUdp {
+    door: Door,
+    socket: UdpSocket,
+    local: SocketAddr,
+}
+
+impl BoundUdp {
+    /// The door it belongs to.
+    pub fn door(&self) -> Door {
+        self.door
+    }
+
+    /// The address in use, with the port the system chose when port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The socket, non-blocking.
+    pub fn into_socket(self) -> UdpSocket {
+        self.socket
+    }
+}
+
+/// Opens a UDP socket for `door`, with room for `buffer_bytes` in each direction if the system grants it. An IPv6 wildcard
+/// address takes IPv4 peers too.
+pub fn bind_udp(door: Door, address: SocketAddr, buffer_bytes: usize) -> Result<BoundUdp, BindError> {
+    let failed = |step| move |source| BindError { door, address, step, source };
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))
+        .map_err(failed("opening a socket"))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified()).map_err(failed("choosing IP versions"))?;
+    }
+    // The system cuts what is beyond its own bound (net.core.rmem_max); more is better, less works.
+    for set in [Socket::set_recv_buffer_size, Socket::set_send_buffer_size] {
+        if let Err(error) = set(&socket, buffer_bytes) {
+            tracing::debug!(%door, %error, "the socket keeps its buffers as they are");
+        }
+    }
+    socket.set_nonblocking(true).map_err(failed("making it non-blocking"))?;
+    socket.bind(&address.into()).map_err(failed("binding"))?;
+    let socket = UdpSocket::from(socket);
+    let local = socket.local_addr().map_err(failed("reading its address"))?;
+    Ok(BoundUdp { door, socket, local })
 }
 
 #[cfg(test)]

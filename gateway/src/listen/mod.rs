@@ -5,6 +5,7 @@
 //! task with one timer until it ends. Over a limit it is let in *shed*: the handler gives its protocol's "later" and
 //! the connection closes. Only when even those are too many is a socket closed without a word.
 
+mod accept;
 mod admission;
 mod bind;
 mod clock;
@@ -14,6 +15,7 @@ mod handler;
 mod io;
 mod limits;
 mod metrics;
+mod raw;
 mod serve;
 mod shutdown;
 mod source;
@@ -24,6 +26,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use callboard_core::site::SiteId;
 use parking_lot::Mutex;
 
 use crate::tls::ClientCertificate;
@@ -32,11 +35,13 @@ use admission::Place;
 use clock::Clock;
 use framing::Verdict;
 
-pub use bind::{BindError, Bound, bind};
+pub use accept::{Injected, Injector, Stream};
+pub use bind::{BindError, Bound, BoundUdp, bind, bind_udp};
 pub use connection::linger;
 pub use handler::{BodyError, Handler, RequestBody, TowerHandler, read_body};
 pub use limits::Limits;
 pub use metrics::describe_metrics;
+pub use raw::{Seat, serve_raw};
 pub use serve::{serve, serve_streams};
 pub use shutdown::{Phase, Shutdown};
 pub use source::{BadNetwork, Network, Source};
@@ -58,6 +63,8 @@ impl Door {
     pub const DCMP: Self = Self { name: "dcmp" };
     /// Administration over HTTPS.
     pub const ADMIN: Self = Self { name: "admin" };
+    /// Branch edges: QUIC.
+    pub const EDGE: Self = Self { name: "edge" };
     /// Metrics and health over plain HTTP.
     pub const METRICS: Self = Self { name: "metrics" };
 }
@@ -84,6 +91,8 @@ pub struct ConnInfo {
     pub door: Door,
     /// The peer's address; IPv4 peers of a dual-stack door appear as IPv4.
     pub peer: SocketAddr,
+    /// The site whose edge relays the connection.
+    pub site: Option<SiteId>,
     /// What the client's own certificate says, on doors that ask for one. TLS has verified it.
     pub client: Option<ClientCertificate>,
     /// Number of the connection, unique in this process; for logs.

@@ -1,18 +1,18 @@
 //! The accept loop.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use callboard_core::site::SiteId;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accept::{Entrance, Incoming, Injected, Stream};
 use super::admission::{Admission, Place};
 use super::clock::{Clock, Timeouts};
 use super::connection::{Shared, drive, http};
@@ -21,9 +21,6 @@ use super::metrics::DoorMetrics;
 use super::stream::{StreamHandler, Streams};
 use super::{Bound, ConnInfo, Door, Handler, Limits, Shutdown};
 use crate::tls::{self, ClientCertificate, HandshakeOutcome};
-
-/// First and longest pause after the system refuses to hand out a connection (no descriptors, no memory).
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// How often a draining door looks whether dialogues are open.
 const DRAIN_TICK: Duration = Duration::from_millis(100);
@@ -36,7 +33,6 @@ struct Open<L> {
     tls: Option<Arc<tls::Server>>,
     limits: Arc<Limits>,
     metrics: Arc<DoorMetrics>,
-    admission: Arc<Admission>,
     shutdown: Shutdown,
     life: L,
 }
@@ -46,6 +42,8 @@ pub(super) struct Arrived {
     pub(super) door: Door,
     /// IPv4 peers of a dual-stack door appear as IPv4.
     pub(super) peer: SocketAddr,
+    /// The site whose edge brought it.
+    pub(super) site: Option<SiteId>,
     pub(super) client: Option<ClientCertificate>,
     pub(super) place: Place,
 }
@@ -84,10 +82,11 @@ impl<H: Handler> Life for Shared<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let Arrived { door, peer, client, place } = arrived;
+        let Arrived { door, peer, site, client, place } = arrived;
         let info = ConnInfo {
             door,
             peer,
+            site,
             client,
             id: NEXT_ID.fetch_add(1, Relaxed),
             flow: Mutex::new(None),
@@ -157,21 +156,30 @@ fn run<L: Life>(
     shutdown: Shutdown,
     life: L,
 ) -> impl Future<Output = ()> + Send {
-    let Bound { door, listener, .. } = bound;
+    let Bound { door, listener, injected, .. } = bound;
     let admission = Admission::new(Arc::clone(&limits), Arc::clone(&metrics));
-    let open = Arc::new(Open { door, tls, limits, metrics, admission, shutdown: shutdown.clone(), life });
+    let mut entrance = Entrance { door, listener, injected, admission, metrics: Arc::clone(&metrics) };
+    let open = Arc::new(Open { door, tls, limits, metrics, shutdown: shutdown.clone(), life });
     async move {
         let tasks = TaskTracker::new();
+        let take = |incoming, place| match incoming {
+            Incoming::Tcp(socket, peer) => {
+                tasks.spawn(connection(Arc::clone(&open), socket, Origin { peer, site: None }, place));
+            }
+            Incoming::Injected(Injected { stream, peer, site }) => {
+                tasks.spawn(connection(Arc::clone(&open), stream, Origin { peer, site: Some(site) }, place));
+            }
+        };
         tokio::select! {
             () = shutdown.draining() => {}
-            () = accept_all(&listener, &open, &tasks) => {}
+            () = entrance.accept_all(&take) => {}
         }
         tracing::debug!(door = door.name, connections = tasks.len(), "draining");
         tokio::select! {
             () = dialogues_over(&open) => {}
-            () = accept_all(&listener, &open, &tasks) => {}
+            () = entrance.accept_all(&take) => {}
         }
-        drop(listener);
+        drop(entrance);
         open.life.close();
         tasks.close();
         tracing::debug!(door = door.name, connections = tasks.len(), "closed");
@@ -198,51 +206,19 @@ async fn dialogues_over<L: Life>(open: &Open<L>) {
     }
 }
 
-/// Accepts for ever.
-async fn accept_all<L: Life>(listener: &TcpListener, open: &Arc<Open<L>>, tasks: &TaskTracker) {
-    let mut pause = BACKOFF.0;
-    let mut sweep = interval(Duration::from_secs(1));
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = sweep.tick() => {
-                open.admission.sweep();
-                continue;
-            }
-        };
-        match accepted {
-            Ok((socket, peer)) => {
-                pause = BACKOFF.0;
-                open.metrics.accepted.increment(1);
-                if let Some(place) = open.admission.admit(peer.ip()) {
-                    tasks.spawn(connection(Arc::clone(open), socket, peer, place));
-                }
-            }
-            Err(error) => {
-                open.metrics.accept_errors.increment(1);
-                if concerns_one_connection(&error) {
-                    continue;
-                }
-                tracing::warn!(door = open.door.name, %error, "cannot accept connections");
-                sleep(pause).await;
-                pause = (pause * 2).min(BACKOFF.1);
-            }
-        }
-    }
-}
-
-/// Errors of a connection that was gone before it was taken; the next one may be well.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+/// Who is at the other end of a connection, and which way it came.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    peer: SocketAddr,
+    site: Option<SiteId>,
 }
 
 /// The task of one connection. It holds its place until it ends.
-async fn connection<L: Life>(open: Arc<Open<L>>, socket: TcpStream, peer: SocketAddr, place: Place) {
+async fn connection<S: Stream, L: Life>(open: Arc<Open<L>>, socket: S, from: Origin, place: Place) {
     let shed = place.is_shed();
+    let Origin { peer, site } = from;
     let canonical = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let arrived = |client, place| Arrived { door: open.door, peer: canonical, client, place };
+    let arrived = |client, place| Arrived { door: open.door, peer: canonical, site, client, place };
     match &open.tls {
         None => open.life.live(socket, arrived(None, place)).await,
         Some(server) => {
@@ -255,12 +231,12 @@ async fn connection<L: Life>(open: Arc<Open<L>>, socket: TcpStream, peer: Socket
 }
 
 /// The handshake, within its time-out and as long as the door is not closed.
-async fn shake_hands<L: Life>(
+async fn shake_hands<S: Stream, L: Life>(
     open: &Open<L>,
     server: &tls::Server,
-    (socket, peer): (TcpStream, SocketAddr),
+    (socket, peer): (S, SocketAddr),
     shed: bool,
-) -> Option<tls::Handshake<TcpStream>> {
+) -> Option<tls::Handshake<S>> {
     let deadline = Instant::now() + open.limits.handshake_timeout;
     let metrics = &open.metrics;
     let result = tokio::select! {

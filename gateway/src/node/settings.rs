@@ -8,9 +8,11 @@ use callboard_core::dialogue::wpi::{FlowLimits, SecureSettings};
 use callboard_core::event::EventLimits;
 use callboard_core::file::FileBounds;
 use callboard_core::fleet::FleetLimits;
+use callboard_core::pki::Authority;
 use callboard_core::policy::TemplateBounds;
 use callboard_core::secret::Secret;
 use callboard_core::service::{JobSettings, Settings};
+use callboard_core::site::{SiteSettings, fingerprint};
 use callboard_core::time::{Clock, Random, Timestamp};
 
 use crate::config::{AfterCleanUp, Config, Switch};
@@ -27,12 +29,8 @@ fn wide(number: usize) -> u64 {
 
 /// The service's settings.
 ///
-/// `certificates_end` is the end of the internal authority.
-pub(super) fn service_settings(
-    config: &Config,
-    default_pin: Secret,
-    certificates_end: Timestamp,
-) -> Settings {
+/// `authority` is the internal one.
+pub(super) fn service_settings(config: &Config, default_pin: Secret, authority: &Authority) -> Settings {
     let (flow, fleet) = (&config.flow, &config.fleet);
     Settings {
         flow: FlowLimits {
@@ -57,7 +55,7 @@ pub(super) fn service_settings(
         secure: SecureSettings {
             port: config.secure_mode.secure_port,
             renew_before: config.secure_mode.renew_before,
-            certificates_end,
+            certificates_end: Timestamp::from_jiff(authority.not_after()),
             max_pin_retries: u8::try_from(config.secure_mode.max_pin_retries).unwrap_or(u8::MAX),
         },
         fleet: FleetLimits { devices: fleet.devices, dictionary_values: fleet.dictionary_values },
@@ -88,6 +86,11 @@ pub(super) fn service_settings(
             repeats: config.events.repeats,
         },
         reach: config.reach_settings(),
+        sites: SiteSettings {
+            sites: config.edge.sites,
+            token_lifetime: config.edge.token_lifetime,
+            authority: fingerprint(authority.cert_der()),
+        },
         default_pin,
         polling: config.polling(),
     }

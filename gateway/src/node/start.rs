@@ -1,17 +1,18 @@
 //! Starting and stopping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callboard_codecs::edge::RelayDoor;
 use callboard_core::event::{self, EventDraft, EventKind};
 use callboard_core::service::{Service, Surroundings};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
 use callboard_core::time::{Clock as _, Timestamp};
-use callboard_core::{file, fleet, job, policy};
+use callboard_core::{file, fleet, job, policy, site};
 use tokio_util::task::TaskTracker;
 
 use super::AdminParts;
@@ -24,8 +25,12 @@ use crate::config::{Config, Switch};
 use crate::contact;
 use crate::credentials::{self, ClientSettings, Issuer};
 use crate::dcmp::{self, DcmpHandler};
+use crate::edge;
+use crate::edge::core::{EdgeDoor, EdgeDoorError};
 use crate::files::{self, FileHandler, Storage};
-use crate::listen::{self, BindError, Bound, Door, Handler, Shutdown, bind, serve, serve_streams};
+use crate::listen::{
+    self, BindError, Bound, BoundUdp, Door, Handler, Shutdown, bind, bind_udp, serve, serve_streams,
+};
 use crate::phones::PhoneDoor;
 use crate::telemetry::{self, Health, InstallError, Metrics};
 use crate::tls::{self, Identity, Purpose, TlsError};
@@ -52,6 +57,9 @@ pub enum StartError {
     /// A door does not open.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The door of edges does not open.
+    #[error(transparent)]
+    Edges(#[from] EdgeDoorError),
     /// Metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] InstallError),
@@ -132,6 +140,8 @@ fn describe_metrics() {
     file::describe_metrics();
     files::describe_metrics();
     contact::describe_metrics();
+    site::describe_metrics();
+    edge::core::describe_metrics();
 }
 
 /// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
@@ -151,9 +161,12 @@ pub async fn start<A: Handler>(
     // Bound first, so that a taken port is told before minutes are spent on loading. Metrics are served from the
     // beginning: whoever watches sees the node start.
     let bounds = bind_doors(&config)?;
+    let edges = config.listen.edge.map(|address| bind_udp(Door::EDGE, address, config.edge.socket_bytes));
+    let edges = edges.transpose()?;
     let mut doors: Vec<_> = bounds.iter().map(|bound| (bound.door().name, bound.local_addr())).collect();
+    doors.extend(edges.iter().map(|bound| (bound.door().name, bound.local_addr())));
     doors.sort_unstable();
-    let (metrics_bound, other): (Vec<_>, Vec<_>) =
+    let (metrics_bound, mut other): (Vec<_>, Vec<_>) =
         bounds.into_iter().partition(|bound| bound.door() == Door::METRICS);
     let limits = Arc::new(config.door_limits());
     for bound in metrics_bound {
@@ -173,8 +186,7 @@ pub async fn start<A: Handler>(
     let (store, identity) = open_blocking(&config, &data, started).await?;
     watch_store(&health, &store);
 
-    let settings =
-        service_settings(&config, default_pin, Timestamp::from_jiff(identity.authority().not_after()));
+    let settings = service_settings(&config, default_pin, identity.authority());
     let around = Surroundings {
         store: store.clone(),
         vault,
@@ -196,6 +208,9 @@ pub async fn start<A: Handler>(
     tasks.spawn(identity.clone().watch(shutdown.clone()));
     let mut node =
         Node { service, store, health, shutdown, tasks, serving, watched, doors, ready_file: None };
+    if let Some(bound) = edges {
+        node.open_edges(&config, bound, &mut other, &identity)?;
+    }
     node.open_doors(&config, other, &identity, (&token, started), &storage, admin)?;
     node.call_phones(&config);
     node.ready(ready_file)?;
@@ -270,6 +285,10 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
         for record in &jobs.unreadable {
             tracing::error!(record, "a job cannot be read; it is left as it is");
         }
+        let (sites, unreadable) = loading.sites.registry.load()?;
+        for record in unreadable {
+            tracing::error!(record, "a site cannot be read; it is left as it is, and its edge is refused");
+        }
         let report = loading.fleet.load(|devices| tracing::info!(devices, "loading"))?;
         for record in &report.examples {
             tracing::error!(record, "a device record cannot be read; it is kept until the device is deleted");
@@ -290,7 +309,7 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
             tracing::error!(records = report.bad_tasks, "tasks of devices cannot be read; they are not done");
         }
         let seconds = began.elapsed().as_secs_f64();
-        tracing::info!(devices = report.devices, templates, jobs = jobs.jobs, seconds, "fleet loaded");
+        tracing::info!(devices = report.devices, templates, sites, jobs = jobs.jobs, seconds, "fleet loaded");
         Ok(())
     })
     .await?
@@ -389,6 +408,29 @@ impl Node {
         let wpi = self.doors.iter().find(|(name, _)| *name == Door::WPI.name);
         let settings = config.contact_settings(wpi.map_or(0, |(_, address)| address.port()));
         self.tasks.spawn(contact::run(self.service.clone(), settings, self.shutdown.clone()));
+    }
+
+    /// The door of edges, which hand connections to the phones' doors among `bounds`.
+    fn open_edges(
+        &mut self,
+        config: &Config,
+        bound: BoundUdp,
+        bounds: &mut [Bound],
+        identity: &Identity,
+    ) -> Result<(), StartError> {
+        let mut doors = HashMap::new();
+        for other in bounds {
+            let door = match other.door() {
+                Door::WPI => RelayDoor::Wpi,
+                Door::WPI_SECURE => RelayDoor::WpiSecure,
+                _ => continue,
+            };
+            doors.insert(door, other.injector(config.edge.backlog));
+        }
+        let (service, authority) = (self.service.clone(), identity.authority().clone());
+        let door = EdgeDoor::open(bound, service, authority, doors, config.edge_limits())?;
+        self.serving.spawn(door.serve(self.shutdown.clone()));
+        Ok(())
     }
 
     fn ready(&mut self, ready_file: Option<PathBuf>) -> Result<(), StartError> {

@@ -81,9 +81,9 @@ pub struct ClientCertificate {
     pub not_after: jiff::Timestamp,
 }
 
-/// Reads a client certificate that TLS has verified. `None` if it names no device.
+/// Reads a client certificate that TLS has verified. `None` if it names no device: that of an edge does not.
 pub fn client_certificate(der: &[u8]) -> Option<ClientCertificate> {
-    let facts = pki::inspect(der).ok()?;
+    let facts = pki::inspect(der).ok().filter(|facts| facts.unit.is_none())?;
     let device = facts.common_name?.parse().ok()?;
     Some(ClientCertificate { device, serial: facts.serial_hex.into(), not_after: facts.not_after })
 }

@@ -11,6 +11,7 @@ use callboard_core::dialogue::sessions::Cookie;
 use callboard_core::dialogue::wpi::Door;
 use callboard_core::event::{EventDraft, EventKind};
 use callboard_core::service::{OverloadCause, Sender, Service, WpiRequest, WpiResponse, device_of};
+use callboard_core::site::SiteId;
 use foldhash::fast::RandomState;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -256,6 +257,10 @@ impl Sender for ConnInfo {
 
     fn may_bring_device(&self) -> bool {
         self.take_new_device()
+    }
+
+    fn site(&self) -> Option<SiteId> {
+        self.site
     }
 }
 

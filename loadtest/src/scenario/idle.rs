@@ -1,5 +1,6 @@
 //! `idle`: phones keep their connection open after `CleanUp`: memory per connection.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use crate::tally::Tally;
 use crate::wire::link::Link;
 
 /// Longer than any run: the server must not end the connections by itself while they are counted.
-const IDLE_TIMEOUT_MS: &str = "3000000";
+pub(super) const IDLE_TIMEOUT_MS: &str = "3000000";
 
 pub(super) async fn run(args: &IdleArgs) -> anyhow::Result<Report> {
     let mut common = args.common.clone();
@@ -45,7 +46,7 @@ pub(super) async fn run(args: &IdleArgs) -> anyhow::Result<Report> {
     let before = service.pid().map(procfs::memory).transpose()?;
     let target = Arc::new(target(&common, service.wpi())?);
     let start = Instant::now();
-    let opened = open_all(&world, &target, common.phones, common.concurrency).await?;
+    let opened = open_all(&world, &target, 0..common.phones, common.concurrency).await?;
     let time = start.elapsed();
     let failed =
         std::mem::replace(&mut report, Report::new("idle", u64::from(common.phones), opened.tally, time));
@@ -66,29 +67,31 @@ pub(super) async fn run(args: &IdleArgs) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-struct Opened {
-    tally: Tally,
-    links: Vec<(u32, Box<Link>)>,
+/// Connections that are open, and how opening them went.
+pub(super) struct Opened {
+    pub(super) tally: Tally,
+    pub(super) links: Vec<(u32, Box<Link>)>,
 }
 
 /// Open all connections, with one dialogue on each.
-async fn open_all(
+pub(super) async fn open_all(
     world: &Arc<World>,
     target: &Arc<Target>,
-    phones: u32,
+    numbers: Range<u32>,
     concurrency: u32,
 ) -> anyhow::Result<Opened> {
-    let cursor = Arc::new(AtomicU32::new(0));
-    let progress = phase("open", u64::from(phones));
+    let Range { start, end } = numbers;
+    let cursor = Arc::new(AtomicU32::new(start));
+    let progress = phase("open", u64::from(end - start));
     let mut tasks = JoinSet::new();
-    for _ in 0..concurrency.min(phones) {
+    for _ in 0..concurrency.min(end - start) {
         let (world, target, cursor) = (Arc::clone(world), Arc::clone(target), Arc::clone(&cursor));
         let progress = progress.clone();
         tasks.spawn(async move {
             let mut opened = Opened { tally: Tally::new()?, links: Vec::new() };
             loop {
                 let number = cursor.fetch_add(1, Ordering::Relaxed);
-                if number >= phones {
+                if number >= end {
                     return anyhow::Ok(opened);
                 }
                 let caller = Caller { world: &world, target: &target, number, plan: Plan::Reboot };
@@ -119,7 +122,12 @@ fn known() -> crate::ledger::State {
 }
 
 /// See that each connection is still good for another dialogue.
-async fn talk_again(links: Vec<(u32, Box<Link>)>, world: &World, target: &Target, report: &mut Report) {
+pub(super) async fn talk_again(
+    links: Vec<(u32, Box<Link>)>,
+    world: &World,
+    target: &Target,
+    report: &mut Report,
+) {
     let progress = phase("talk again", links.len() as u64);
     let mut still_good = 0u64;
     let mut space = Space::default();

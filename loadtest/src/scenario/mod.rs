@@ -2,6 +2,7 @@
 
 mod boot;
 mod durability;
+mod edge;
 mod files;
 mod floor;
 mod hostile;
@@ -45,6 +46,7 @@ pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::Poll(args) => poll::run(args).await,
         Scenario::PollFloor(args) => poll_floor::run(args).await,
         Scenario::Durability(args) => durability::run(args).await,
+        Scenario::Edge(args) => edge::run(args).await,
         Scenario::Files(args) => files::run(args).await,
         Scenario::Hostile(args) => hostile::run(args).await,
     }

@@ -9,6 +9,7 @@ mod cli;
 mod contact;
 mod dcmp;
 mod disk;
+mod edge;
 mod files;
 mod http;
 mod jobs;

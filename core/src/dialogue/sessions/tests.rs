@@ -41,7 +41,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn from(source: u8, door: Door) -> Arrival {
-    Arrival { source: IpAddr::from([192, 0, 2, source]), door, digest: 0 }
+    Arrival { source: IpAddr::from([192, 0, 2, source]), site: None, door, digest: 0 }
 }
 
 /// A flow that waits for the answer to a read-all.

@@ -23,6 +23,7 @@ use crate::job::JobBook;
 use crate::policy::Policy;
 use crate::reach::polling::Polling;
 use crate::secret::{Secret, Vault};
+use crate::site::SiteId;
 use crate::time::Timestamp;
 
 pub(crate) use advance::clean_up_reason;
@@ -51,6 +52,8 @@ pub enum Door {
 pub struct Arrival {
     /// The sender's address.
     pub source: IpAddr,
+    /// The site whose edge relayed it.
+    pub site: Option<SiteId>,
     /// The listener.
     pub door: Door,
     /// A fingerprint of the whole body, to recognise retransmissions.

@@ -6,7 +6,7 @@ use callboard_codecs::wpi::{Item, PhoneMessage, Reason, SoftwareVersion};
 
 use super::flow::{Awaiting, Flow, ToDo};
 use super::{Arrival, Context, Door, Learned, Step};
-use crate::device::{Device, DeviceUpdate, Identity, SecureMode, SecurityChange, TaskType};
+use crate::device::{Device, DeviceUpdate, Identity, Route, SecureMode, SecurityChange, TaskType};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{ItemSet, ItemSetBuilder, NameRef};
 use crate::policy::Occasion;
@@ -33,6 +33,7 @@ impl Flow {
         let update = DeviceUpdate {
             contact: Some(ctx.now),
             source: Some(arrival.source),
+            route: Route { site: arrival.site },
             started: message.reason == Reason::StartUp,
             ..DeviceUpdate::default()
         };

@@ -57,6 +57,7 @@ pub(super) fn connect_to<H: Handler>(handler: Arc<H>, shed: bool) -> Peer {
     let conn = Arc::new(ConnInfo {
         door: Door::WPI,
         peer: SocketAddr::from(([192, 0, 2, 1], 1)),
+        site: None,
         client: None,
         id: 1,
         flow: Mutex::new(None),

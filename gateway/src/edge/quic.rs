@@ -1,0 +1,101 @@
+//! What both sides of the connection have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{TransportConfig, VarInt};
+
+/// The name in the certificate of the door `edge`, which is not the server's: edges reach it under any address and know it
+/// by its authority.
+pub(super) const SERVER_NAME: &str = "edge.callboard.internal";
+
+/// Why a side closes a connection (application error codes, RFC 9000, section 20.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Close {
+    /// All is done, or the process stops.
+    Done,
+    /// What came is not the protocol.
+    Protocol,
+    /// The certificate is not, or no more, that of a site.
+    Revoked,
+    /// The site's edge came again.
+    Replaced,
+    /// The other side does not go on.
+    Silent,
+}
+
+impl Close {
+    const ALL: [Self; 5] = [Self::Done, Self::Protocol, Self::Revoked, Self::Replaced, Self::Silent];
+
+    /// The code on the wire.
+    pub(super) fn code(self) -> VarInt {
+        let code = Self::ALL.iter().position(|known| *known == self).unwrap_or_default();
+        VarInt::from_u32(u32::try_from(code).unwrap_or_default())
+    }
+
+    /// What a code means.
+    pub(super) fn of(code: VarInt) -> Option<Self> {
+        usize::try_from(code.into_inner()).ok().and_then(|code| Self::ALL.get(code)).copied()
+    }
+
+    /// The same for people.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Protocol => "not the protocol",
+            Self::Revoked => "no certificate of a site",
+            Self::Replaced => "the edge of this site came again",
+            Self::Silent => "no answer in time",
+        }
+    }
+
+    /// Closes a connection.
+    pub(super) fn close(self, connection: &quinn::Connection) {
+        connection.close(self.code(), self.text().as_bytes());
+    }
+}
+
+/// Bounds of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuicLimits {
+    /// Bytes that the other side may send on one stream before they are read.
+    pub stream_window: usize,
+    /// The same for all streams of the connection together.
+    pub connection_window: usize,
+    /// Bytes that may be on their way and not acknowledged.
+    pub send_window: usize,
+    /// Silence after which the other side is taken for gone.
+    pub idle_timeout: Duration,
+}
+
+impl QuicLimits {
+    /// As QUIC takes them; the other side may have so many streams open.
+    pub(super) fn transport(&self, streams: usize) -> Arc<TransportConfig> {
+        let var = |number: usize| VarInt::from_u64(number as u64).unwrap_or(VarInt::MAX);
+        let mut transport = TransportConfig::default();
+        transport
+            .max_concurrent_bidi_streams(var(streams))
+            .max_concurrent_uni_streams(VarInt::from_u32(0))
+            .stream_receive_window(var(self.stream_window))
+            .receive_window(var(self.connection_window))
+            .send_window(self.send_window as u64)
+            .datagram_receive_buffer_size(None)
+            // Beyond its range only if the configuration were: then there is none.
+            .max_idle_timeout(self.idle_timeout.try_into().ok())
+            .keep_alive_interval(Some(self.idle_timeout / 3));
+        Arc::new(transport)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_understood_by_the_other_side() {
+        for close in Close::ALL {
+            assert_eq!(Close::of(close.code()), Some(close));
+        }
+        assert_eq!(Close::of(VarInt::from_u32(99)), None);
+    }
+}

@@ -1,0 +1,234 @@
+//! `edge`: phones behind edges boot, and are compared with as many that boot by themselves; then all are connected at once.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Resource, getrlimit};
+use tokio::task::JoinSet;
+
+use super::boot::SHORT_REST;
+use super::idle::{IDLE_TIMEOUT_MS, open_all, talk_again};
+use super::{AT_REST, Place, Service, create_templates, drive, put_settings, target, verify};
+use crate::branch::Branch;
+use crate::call::World;
+use crate::cli::{Common, EdgeArgs};
+use crate::drive::Driven;
+use crate::ledger::Ledger;
+use crate::phone::dialogue::Plan;
+use crate::procfs;
+use crate::progress::{phase, rest};
+use crate::report::{Report, median, per_operation};
+use crate::tally::Tally;
+
+/// Open files of this process beside the connections of phones.
+const OTHER_FILES: u64 = 500;
+
+pub(super) async fn run(args: &EdgeArgs) -> anyhow::Result<Report> {
+    let common = with_room(&args.common, args.edges);
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    ensure!(
+        u64::from(common.phones) + OTHER_FILES <= files,
+        "{} phones at once need more open files than {files}: raise ulimit -n",
+        common.phones
+    );
+    let world = Arc::new(World::new(common.seed));
+    let mut report = Report::default();
+    let (mut ratios, mut rates) = (Vec::new(), Vec::new());
+    for _ in 0..args.pairs {
+        // A new server each time: both find the same conditions.
+        let direct = boots(&common, &world, 0, &mut report).await?;
+        let through = boots(&common, &world, args.edges, &mut report).await?;
+        ratios.push(through / direct);
+        rates.push(through);
+    }
+    let mut held = hold(&common, &world, args).await?;
+    held.errors += report.errors;
+    held.lost += report.lost;
+    held.overloads += report.overloads;
+    held.verified = Some(held.verified.unwrap_or_default() + report.verified.unwrap_or_default());
+    held.samples.extend(report.samples);
+    for (kind, count) in report.errors_by_kind {
+        *held.errors_by_kind.entry(kind).or_default() += count;
+    }
+    held.operations_per_second = median(rates);
+    held.set("edges", args.edges);
+    held.set("edge_ratios", ratios.clone());
+    held.set("edge_ratio", median(ratios));
+    Ok(held)
+}
+
+/// The settings that so many phones behind few edges need.
+fn with_room(common: &Common, edges: u32) -> Common {
+    let mut common = common.clone();
+    let phones = common.phones + 1_000;
+    for (key, value) in [
+        ("LIMITS__CONNECTIONS", phones),
+        ("LIMITS__CONNECTIONS_PER_SOURCE", phones),
+        ("EDGE__RELAYS_PER_SITE", phones.div_ceil(edges.max(1)) + 1_000),
+    ] {
+        let key = format!("CALLBOARD__{key}");
+        if common.server_env.iter().all(|(given, _)| *given != key) {
+            common.server_env.push((key, value.to_string()));
+        }
+    }
+    common
+}
+
+/// Edges, each with its part of the phones.
+struct Behind {
+    branches: Vec<Branch>,
+    phones: u32,
+}
+
+impl Behind {
+    async fn start(common: &Common, place: &Place, service: &Service, edges: u32) -> anyhow::Result<Self> {
+        let _shown = phase("edges", u64::from(edges));
+        let Service::Own(server) = service else {
+            anyhow::bail!("this scenario starts the server itself: give --server BIN");
+        };
+        let core = server.edge.context("the server has no door edge")?;
+        let launch = place.launch(common)?;
+        let mut branches = Vec::new();
+        for number in 0..edges {
+            branches.push(Branch::start(&launch, core, &server.admin, number).await?);
+        }
+        Ok(Self { branches, phones: common.phones })
+    }
+
+    /// Each edge with the numbers of its phones; without edges, all phones at the server itself.
+    fn parts(&self, service: &Service) -> Vec<(std::net::SocketAddr, Range<u32>)> {
+        let count = u32::try_from(self.branches.len()).unwrap_or_default();
+        if count == 0 {
+            return vec![(service.wpi(), 0..self.phones)];
+        }
+        let share = self.phones.div_ceil(count);
+        let part = |at: u32| (share * at).min(self.phones)..(share * (at + 1)).min(self.phones);
+        self.branches.iter().zip(0..).map(|(branch, at)| (branch.wpi, part(at))).collect()
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.branches.iter().map(Branch::pid).collect()
+    }
+
+    fn memory(&self) -> anyhow::Result<u64> {
+        self.pids().into_iter().map(|pid| procfs::memory(pid).map(|memory| memory.now)).sum()
+    }
+
+    async fn stop(self, report: &mut Report) {
+        for branch in self.branches {
+            if let Err(error) = branch.stop().await {
+                report.fail("edge_exit", format!("{error:#}"));
+            }
+        }
+    }
+}
+
+/// Lets all phones boot at a new server, through so many edges, and compares them; dialogues per second.
+async fn boots(common: &Common, world: &Arc<World>, edges: u32, report: &mut Report) -> anyhow::Result<f64> {
+    let place = Place::new(None)?;
+    let service = Service::open(common, &place).await?;
+    create_templates(service.admin()).await?;
+    let behind = Behind::start(common, &place, &service, edges).await?;
+    let ledger = Arc::new(Ledger::new(common.phones));
+    let driven = drive_parts(common, world, &service, &behind, &ledger).await?;
+    let mut run = Report::new("edge", u64::from(common.phones), driven.tally, driven.time);
+    rest("rest", SHORT_REST).await;
+    verify(common, service.admin(), world, &ledger, &mut run).await?;
+    behind.stop(&mut run).await;
+    service.close(&mut run).await;
+    report.errors += run.errors;
+    report.lost += run.lost;
+    report.overloads += run.overloads;
+    report.verified = Some(report.verified.unwrap_or_default() + run.verified.unwrap_or_default());
+    report.samples.extend(run.samples);
+    for (kind, count) in run.errors_by_kind {
+        *report.errors_by_kind.entry(kind).or_default() += count;
+    }
+    run.operations_per_second.filter(|rate| *rate > 0.0).context("no phone booted")
+}
+
+/// All parts at the same time; each has its share of the dialogues under way.
+async fn drive_parts(
+    common: &Common,
+    world: &Arc<World>,
+    service: &Service,
+    behind: &Behind,
+    ledger: &Arc<Ledger>,
+) -> anyhow::Result<Driven> {
+    let parts = behind.parts(service);
+    let count = u32::try_from(parts.len()).unwrap_or(1);
+    let share = Common { concurrency: common.concurrency.div_ceil(count), ..common.clone() };
+    let start = Instant::now();
+    let mut running = JoinSet::new();
+    for (addr, numbers) in parts {
+        running.spawn(drive(&share, world, target(common, addr)?, ledger, numbers, Plan::Boot).run());
+    }
+    let mut tally = Tally::new()?;
+    while let Some(driven) = running.join_next().await {
+        tally.merge(driven??.tally);
+    }
+    Ok(Driven { tally, time: start.elapsed() })
+}
+
+/// Connects all phones at once through the edges, and holds them: open files and memory.
+async fn hold(common: &Common, world: &Arc<World>, args: &EdgeArgs) -> anyhow::Result<Report> {
+    let mut common = common.clone();
+    common.server_env.push(("CALLBOARD__LIMITS__IDLE_TIMEOUT_MS".into(), IDLE_TIMEOUT_MS.into()));
+    common.server_env.push(("CALLBOARD__WPI__AFTER_CLEAN_UP".into(), "keep".into()));
+    let place = Place::new(common.data_dir.as_ref())?;
+    let mut report = Report::default();
+    let service = Service::open(&common, &place).await?;
+    let ledger = Arc::new(Ledger::new(common.phones));
+    super::reboot::make_known(&common, world, &ledger, &service).await?;
+    // New processes hold the devices but nothing that booting left behind.
+    service.close(&mut report).await;
+    let service = Service::open(&common, &place).await?;
+    let behind = Behind::start(&common, &place, &service, args.edges).await?;
+    rest("rest", AT_REST).await;
+    let core = service.pid().context("a server of our own")?;
+    let before = (procfs::memory(core)?.now, behind.memory()?);
+    let cpu = procfs::cpu(core)?;
+    let start = Instant::now();
+    let mut opening = JoinSet::new();
+    let share = common.concurrency.div_ceil(args.edges.max(1));
+    for (addr, numbers) in behind.parts(&service) {
+        let (world, target) = (Arc::clone(world), Arc::new(target(&common, addr)?));
+        opening.spawn(async move {
+            let opened = open_all(&world, &target, numbers, share).await?;
+            anyhow::Ok((opened, target))
+        });
+    }
+    let (mut tally, mut links) = (Tally::new()?, Vec::new());
+    while let Some(opened) = opening.join_next().await {
+        let (opened, target) = opened??;
+        tally.merge(opened.tally);
+        links.push((opened.links, target));
+    }
+    let time = start.elapsed();
+    let done = tally.done;
+    let failed = std::mem::replace(&mut report, Report::new("edge", u64::from(common.phones), tally, time));
+    report.errors += failed.errors;
+    report.samples.extend(failed.samples);
+    put_settings(&common, &mut report);
+    report.server_cpu_us_per_operation = per_operation(procfs::cpu(core)?.saturating_sub(cpu), done);
+    rest("hold", Duration::from_secs(args.hold_seconds).max(AT_REST)).await;
+    let after = (procfs::memory(core)?, behind.memory()?);
+    let open = links.iter().map(|(links, _)| links.len() as u64).sum::<u64>();
+    report.server_rss_bytes = Some(after.0.now);
+    report.server_peak_rss_bytes = Some(after.0.peak);
+    report.set("core_open_files", procfs::open_files(core)?);
+    report.set("core_bytes_per_relay", after.0.now.saturating_sub(before.0).checked_div(open));
+    report.set("edge_bytes_per_relay", after.1.saturating_sub(before.1).checked_div(open));
+    let mut held = 0;
+    for (links, target) in links {
+        talk_again(links, world, &target, &mut report).await;
+        held += report.extra.get("connections_held").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    }
+    report.set("connections_held", held);
+    behind.stop(&mut report).await;
+    verify(&common, service.admin(), world, &ledger, &mut report).await?;
+    service.close(&mut report).await;
+    Ok(report)
+}
