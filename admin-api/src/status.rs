@@ -87,7 +87,7 @@ impl Polling {
             mode: polling.mode.as_str(),
             url: polling.url.as_deref().map(Into::into),
             interval_minutes: polling.interval_minutes,
-            pending: service.fleet.pending().len(),
+            pending: service.reach.pending.len(),
         }
     }
 }

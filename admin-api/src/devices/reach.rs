@@ -128,7 +128,7 @@ impl DeviceReach {
     fn of(device: &device::Device, service: &Service) -> Self {
         Self {
             contact_me: service.reach.is_enabled(),
-            work_waiting: device.has_pending(),
+            work_waiting: service.has_work(device),
             direct: DirectReach::of(device, service),
             calls: DeviceCalls::of(&service.reach.state(&device.id)),
         }

@@ -119,7 +119,7 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn of(site: &site::Site, service: &Service) -> Self {
         let live = service.sites.live.get(site.id);
-        let (device_count, waiting_count) = service.fleet.members().count(site.id);
+        let (device_count, waiting_count) = service.reach.members.count(site.id);
         let state = match (&site.certificate, live.as_ref().map(|live| live.presence)) {
             (None, _) => SiteState::NeverEnrolled,
             (Some(_), Some(Presence::Connected(_))) => SiteState::Connected,

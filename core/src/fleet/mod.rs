@@ -14,13 +14,9 @@ use foldhash::fast::FixedState;
 use metrics::{Unit, describe_gauge, gauge};
 use parking_lot::RwLock;
 
-use crate::device::{
-    self, BadRecord, Device, DeviceId, DeviceState, SecureMode, Task, TaskState, TasksRecord,
-};
+use crate::device::{self, BadRecord, Device, DeviceId, DeviceState, SecureMode, Task, TasksRecord};
 use crate::item::Dictionary;
 use crate::job::Tally;
-use crate::reach::pending::PendingSet;
-use crate::site::Members;
 use crate::store::{CommitError, LoadError, ScanReport, Store, SubmitError, Table, Ticket, Write};
 use intern::Interner;
 pub use list::{Filter, Page};
@@ -128,6 +124,20 @@ pub const MAX_UNREADABLE: usize = ScanReport::LISTED;
 /// Counts device records that cannot be read.
 const UNREADABLE_RECORDS: &str = "callboard_fleet_unreadable_records";
 
+/// Hears of every change of a device under the lock of its shard: in the order of the changes, while nobody makes another one.
+/// So it must not ask the fleet, and must not take long.
+pub trait Watch: Send + Sync {
+    /// A device was `old`, if it was there, and is `new`, if it still is.
+    fn changed(&self, old: Option<&Device>, new: Option<&Device>);
+}
+
+/// Does not care.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn changed(&self, _: Option<&Device>, _: Option<&Device>) {}
+}
+
 type Shard = RwLock<HashMap<DeviceId, Arc<Device>, FixedState>>;
 
 /// All devices.
@@ -141,13 +151,12 @@ pub struct Fleet {
     store: Arc<dyn Store>,
     limits: FleetLimits,
     unreadable: RwLock<Unreadable>,
-    pending: Arc<PendingSet>,
     count: AtomicUsize,
     states: [AtomicUsize; DeviceState::ALL.len()],
     modes: [AtomicUsize; SecureMode::ALL.len()],
     bytes: AtomicUsize,
     tally: Tally,
-    members: Members,
+    watch: Arc<dyn Watch>,
 }
 
 /// A device's place in the count, given back unless it is kept.
@@ -203,6 +212,11 @@ impl fmt::Debug for Fleet {
 impl Fleet {
     /// An empty fleet that writes to `store`.
     pub fn new(store: Arc<dyn Store>, limits: FleetLimits) -> Self {
+        Self::watched(store, limits, Arc::new(Unwatched))
+    }
+
+    /// The same; `watch` hears of every change.
+    pub fn watched(store: Arc<dyn Store>, limits: FleetLimits, watch: Arc<dyn Watch>) -> Self {
         // The seed is fixed so that a device's shard stays the same for life: it will also pick a store's partition.
         let hasher = FixedState::with_seed(0x0043_616c_6c62_6f61);
         let shard = || RwLock::new(HashMap::with_hasher(FixedState::with_seed(0)));
@@ -215,13 +229,12 @@ impl Fleet {
             store,
             limits,
             unreadable: RwLock::default(),
-            pending: Arc::default(),
             count: AtomicUsize::new(0),
             states: Default::default(),
             modes: Default::default(),
             bytes: AtomicUsize::new(0),
             tally: Tally::default(),
-            members: Members::default(),
+            watch,
         }
     }
 
@@ -328,16 +341,18 @@ impl Fleet {
         let mut shard = self.shard(id).write();
         let Some(device) = shard.get_mut(id) else { return false };
         self.tally.load(id, &device.tasks, &record.tasks);
-        let device = Arc::make_mut(device);
-        device.revision = device.revision.max(record.revision);
-        device.tasks = record.tasks;
+        let old = device.clone();
+        let new = Arc::make_mut(device);
+        new.revision = new.revision.max(record.revision);
+        new.tasks = record.tasks;
+        self.watch.changed(Some(&old), Some(new));
         true
     }
 
     fn take_over(&self, device: Device, report: &mut LoadReport) {
         let device = Arc::new(self.adopt(device, report));
         self.account(None, Some(&device));
-        self.mark(None, &device);
+        self.watch.changed(None, Some(&device));
         self.index.write().insert(device.id.clone());
         self.shard(&device.id).write().insert(device.id.clone(), device);
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -456,7 +471,7 @@ impl Fleet {
         let new = Arc::new(new);
         let submitted = submit(&*self.store, writes(old.as_deref(), &new)?)?;
         self.account(old.as_deref(), Some(&new));
-        self.mark(old.as_deref(), &new);
+        self.watch.changed(old.as_deref(), Some(&new));
         shard.insert(id.clone(), new.clone());
         if let Some(place) = place {
             place.keep();
@@ -508,7 +523,7 @@ impl Fleet {
         check_revision(&old, expected)?;
         let ticket = self.store.submit(deletes(id))?;
         self.account(Some(&old), None);
-        self.pending.remove(id);
+        self.watch.changed(Some(&old), None);
         shard.remove(id);
         self.index.write().remove(id);
         self.count.fetch_sub(1, Ordering::Relaxed);
@@ -535,45 +550,12 @@ impl Fleet {
         &self.tally
     }
 
-    /// Devices that are to be told that work waits for them, for polls.
-    pub fn pending(&self) -> &Arc<PendingSet> {
-        &self.pending
-    }
-
-    /// A device opens a flow: it need not be told any more.
-    pub fn flow_opened(&self, id: &DeviceId) {
-        self.pending.remove(id);
-    }
-
-    /// A device's flow is over, well or not: if work waits still, it is to be told again.
-    pub fn flow_ended(&self, id: &DeviceId) {
-        // Under the lock: nobody takes the work away meanwhile.
-        let shard = self.shard(id).read();
-        if shard.get(id).is_some_and(|device| device.has_pending()) {
-            self.pending.insert(id);
-        }
-    }
-
-    /// Marks a device that has new work, and takes the mark from one that has none left. Work that was there before is left
-    /// alone: if its mark is gone, the device is about to do it. The device's shard must be locked.
-    fn mark(&self, old: Option<&Device>, new: &Device) {
-        let known = old.map_or(&[][..], |old| &old.tasks);
-        let waits = |task: &&Task| task.state == TaskState::Pending;
-        let is_new = |task: &Task| !known.iter().filter(waits).any(|known| known.id == task.id);
-        if new.tasks.iter().filter(waits).any(is_new) {
-            self.pending.insert(&new.id);
-        } else if !new.has_pending() && known.iter().any(|task| waits(&task)) {
-            self.pending.remove(&new.id);
-        }
-    }
-
-    /// Which devices belong to which site.
-    pub fn members(&self) -> &Members {
-        &self.members
+    /// Look at a device under the lock of its shard: nobody changes it meanwhile.
+    pub fn look<T>(&self, id: &DeviceId, look: impl FnOnce(&Device) -> T) -> Option<T> {
+        self.shard(id).read().get(id).map(|device| look(device))
     }
 
     fn account(&self, old: Option<&Device>, new: Option<&Device>) {
-        self.members.follow(old, new);
         if let Some(device) = new.or(old) {
             self.tally.change(&device.id, tasks_of(old), tasks_of(new));
         }

@@ -28,7 +28,7 @@ pub use restriction::{BadRestrictions, Interval, MINUTES_OF_DAY, Restrictions};
 pub use schedule::{BadSchedule, Schedule};
 pub use tally::{Counts, Tally};
 
-use crate::device::{Task, TaskKind, TaskOutcome};
+use crate::device::{Task, TaskKind, TaskOutcome, Work};
 use crate::time::Timestamp;
 
 /// Describes the metrics of jobs to the installed recorder; once, at start.
@@ -233,6 +233,28 @@ pub fn verdict(task: &Task, jobs: &JobBook, now: Timestamp) -> Verdict {
         Some(id) => jobs
             .get(id)
             .map_or(Verdict::Over(TaskOutcome::Cancelled, "the job was deleted"), |job| job.verdict(now)),
+    }
+}
+
+/// Whether a waiting task may be done now.
+pub fn is_due(task: &Task, jobs: &JobBook, now: Timestamp) -> bool {
+    let kind = match &task.work {
+        Work::Own(kind) => Some(kind),
+        Work::Job(id) => jobs.get(*id).map(|job| &job.kind),
+    };
+    let is_held = kind.is_some_and(|kind| is_held(kind, now));
+    !is_held && verdict(task, jobs, now) == Verdict::Active
+}
+
+/// Whether it is not done at this time of the week.
+fn is_held(kind: &TaskKind, now: Timestamp) -> bool {
+    matches!(kind, TaskKind::SoftwareDeployment(software) if software.restrictions.hold(now))
+}
+
+impl Job {
+    /// Whether it is not done at this time of the week.
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        is_held(&self.kind, now)
     }
 }
 

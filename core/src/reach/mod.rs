@@ -14,16 +14,19 @@ mod addresses;
 mod outcome;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::device::{Device, DeviceId};
+use crate::site::{Members, SiteId};
 use crate::time::Timestamp;
 
 use addresses::Addresses;
 use calls::{CallCounts, CallLimits, CallState, Calls, Due, NotNow};
+use pending::PendingSet;
 use scan::{Probe, Scan, ScanAnswer, ScanId, ScanLimits, ScanRefused, ScanState, ScanWish, Scans};
 
 pub use outcome::CallOutcome;
@@ -45,7 +48,13 @@ pub struct ReachSettings {
 /// How phones are reached: calls that are due and scans that run. Its locks are held for one step of a plan.
 #[derive(Debug)]
 pub struct Reach {
+    /// Devices whose polls are told that work waits for them.
+    pub pending: Arc<PendingSet>,
+    /// The same for the polls at each site's edge, and which devices belong to it.
+    pub members: Members,
     enabled: bool,
+    /// When this process began.
+    started: Timestamp,
     guard: Guard,
     calls: Mutex<Calls>,
     addresses: Mutex<Addresses>,
@@ -56,8 +65,11 @@ pub struct Reach {
 
 impl Reach {
     /// Nobody is wanted and nothing is scanned yet.
-    pub fn new(settings: ReachSettings) -> Self {
+    pub fn new(settings: ReachSettings, started: Timestamp) -> Self {
         Self {
+            pending: Arc::default(),
+            members: Members::default(),
+            started,
             enabled: settings.enabled,
             guard: settings.guard,
             addresses: Mutex::new(Addresses::new(settings.calls.spacing)),
@@ -78,29 +90,51 @@ impl Reach {
         self.guard.target(&device.identity.contact_me_uri, device.contacts.source)
     }
 
-    /// The device may have been called at this time, by a process before this one.
-    pub fn perhaps_called(&self, id: &DeviceId, at: Timestamp, now: Timestamp) {
-        self.plan(id, |calls| calls.perhaps_called(id, at, now));
+    /// Work waits for the device: its polls are told so, and it is called.
+    pub fn want(&self, device: &Device, now: Timestamp) {
+        self.tell(device);
+        self.keep_distance(device, now);
+        self.plan(&device.id, |calls| calls.want(&device.id, now));
     }
 
-    /// Work waits for the device: it is called.
-    pub fn want(&self, id: &DeviceId, now: Timestamp) {
-        self.plan(id, |calls| calls.want(id, now));
+    /// The device came and left with work waiting: its polls are told so again, and it is called later.
+    pub fn want_again(&self, device: &Device, now: Timestamp) {
+        self.tell(device);
+        self.keep_distance(device, now);
+        self.plan(&device.id, |calls| calls.want_again(&device.id, now));
     }
 
-    /// The device came and left with work waiting: it is called later.
-    pub fn want_again(&self, id: &DeviceId, now: Timestamp) {
-        self.plan(id, |calls| calls.want_again(id, now));
-    }
-
-    /// The device opened a flow: it is not called any more.
-    pub fn came(&self, id: &DeviceId, now: Timestamp) {
+    /// The device, last seen at `site`, opened a flow: it is not told or called any more.
+    pub fn came(&self, id: &DeviceId, site: Option<SiteId>, now: Timestamp) {
+        self.untell(id, site);
         self.calls.lock().came(id, now);
     }
 
     /// No work waits for the device.
-    pub fn rest(&self, id: &DeviceId, now: Timestamp) {
-        self.calls.lock().rest(id, now);
+    pub fn rest(&self, device: &Device, now: Timestamp) {
+        self.untell(&device.id, device.route.site);
+        self.calls.lock().rest(&device.id, now);
+    }
+
+    fn tell(&self, device: &Device) {
+        self.pending.insert(&device.id);
+        if let Some(site) = device.route.site {
+            self.members.want(site, &device.id);
+        }
+    }
+
+    fn untell(&self, id: &DeviceId, site: Option<SiteId>) {
+        self.pending.remove(id);
+        if let Some(site) = site {
+            self.members.rest(site, id);
+        }
+    }
+
+    /// Nobody knows when a device was called last that is older than this process: it may have been just before.
+    pub fn keep_distance(&self, device: &Device, now: Timestamp) {
+        if device.contacts.first < self.started {
+            self.plan(&device.id, |calls| calls.perhaps_called(&device.id, self.started, now));
+        }
     }
 
     /// Call the device now, if it may be.
@@ -221,7 +255,7 @@ impl Reach {
 
 impl Default for Reach {
     fn default() -> Self {
-        Self::new(ReachSettings::default())
+        Self::new(ReachSettings::default(), Timestamp::default())
     }
 }
 
@@ -242,7 +276,7 @@ mod tests {
             allow: allow.iter().map(|network| network.parse().unwrap()).collect(),
             is_own: |address| Some(address.to_string() == "192.0.2.2"),
         };
-        Reach::new(ReachSettings { enabled: true, guard, ..ReachSettings::default() })
+        Reach::new(ReachSettings { enabled: true, guard, ..ReachSettings::default() }, NOW)
     }
 
     fn wish(range: &str, port: u16) -> ScanWish {

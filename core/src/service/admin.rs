@@ -80,7 +80,6 @@ impl Service {
     /// Forget a device. If it calls again it is a new one.
     pub async fn delete_device(&self, id: &DeviceId, expected: Option<u64>) -> Result<(), AdminError> {
         self.fleet.remove(id, expected)?.await.map_err(FleetError::from)?;
-        self.at_rest(id);
         self.admin_event(Some(id), "device deleted");
         Ok(())
     }
@@ -223,7 +222,6 @@ impl Service {
                 Ok(())
             })
             .await?;
-        self.work_added(id);
         let task = device.tasks.last().map_or_else(|| next_task_id(&[], now), |task| task.id);
         self.record(
             EventDraft::about(id, EventKind::AdminChange, format!("task {what} added")).of_task(task),
@@ -245,7 +243,6 @@ impl Service {
                 Ok(())
             })
             .await?;
-        self.work_removed(id);
         self.record(EventDraft::about(id, EventKind::AdminChange, "task removed").of_task(task));
         Ok(device)
     }

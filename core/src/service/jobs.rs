@@ -81,6 +81,8 @@ pub(super) struct Runner {
     unplaced: Mutex<HashMap<JobId, VecDeque<DeviceId>>>,
     /// Jobs that wait for their time.
     asleep: Mutex<HashSet<JobId>>,
+    /// Jobs that are not done at this time of the week.
+    held: Mutex<HashSet<JobId>>,
     /// There is something to do.
     something: Notify,
 }
@@ -236,6 +238,7 @@ impl Service {
     pub async fn work_on_jobs(&self) {
         self.place_tasks().await;
         self.wake_jobs().await;
+        self.release_jobs().await;
         self.close_jobs().await;
         self.end_late_tasks().await;
         self.end_jobs().await;
@@ -346,16 +349,51 @@ impl Service {
     async fn begin_job(&self, job: &Arc<Job>) -> Result<(), FleetError> {
         let pin = self.pin_for(&job.kind);
         let of_job = |task: &Task| task.is_pending() && task.job() == Some(job.id);
-        self.change_tasks(
-            |device| device.tasks.iter().any(of_job),
-            |device, now| {
-                let Some(at) = device.tasks.iter().position(of_job) else { return };
-                let mut task = device.tasks[at].clone();
-                begin_secure_mode(device, &mut task, job, pin.as_ref(), now);
-                device.tasks[at] = task;
-            },
-        )
-        .await
+        if matches!(job.kind, TaskKind::SecureModeOn { .. } | TaskKind::SecureModeOff) {
+            self.change_tasks(
+                |device| device.tasks.iter().any(of_job),
+                |device, now| {
+                    let Some(at) = device.tasks.iter().position(of_job) else { return };
+                    let mut task = device.tasks[at].clone();
+                    begin_secure_mode(device, &mut task, job, pin.as_ref(), now);
+                    device.tasks[at] = task;
+                },
+            )
+            .await?;
+        }
+        self.call_for(&|task| of_job(task)).await;
+        Ok(())
+    }
+
+    /// Jobs whose restrictions have just ended.
+    async fn release_jobs(&self) {
+        let now = self.now();
+        let book = self.jobs.book();
+        let released: HashSet<_> = {
+            let mut held = self.runner.held.lock();
+            let before = std::mem::take(&mut *held);
+            held.extend(book.iter().filter(|job| job.ended.is_none() && job.is_held(now)).map(|job| job.id));
+            before.difference(&held).copied().collect()
+        };
+        if !released.is_empty() {
+            self.call_for(&|task| task.is_pending() && task.job().is_some_and(|job| released.contains(&job)))
+                .await;
+        }
+    }
+
+    /// Have the devices come that have such a task.
+    async fn call_for(&self, wanted: &(dyn Fn(&Task) -> bool + Sync)) {
+        let mut after = None;
+        loop {
+            let ids = self.fleet.ids_after(after.as_ref(), CHUNK);
+            let Some(end) = ids.last() else { return };
+            after = Some(end.clone());
+            let has_one = |device: &Device| device.tasks.iter().any(wanted);
+            for id in ids.iter().filter(|id| self.fleet.look(id, has_one) == Some(true)) {
+                self.work_begins(id);
+            }
+            breathe().await;
+        }
     }
 
     /// End the waiting tasks of jobs that were cancelled, or whose time is over.

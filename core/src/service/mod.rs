@@ -4,6 +4,7 @@ mod admin;
 mod dry_run;
 mod files;
 mod jobs;
+mod lookout;
 mod outcome;
 mod reach;
 mod sites;
@@ -32,6 +33,7 @@ use crate::site::{SiteSettings, Sites};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
 use jobs::Runner;
+use lookout::Lookout;
 
 pub use admin::{AdminError, SecureModeRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
@@ -131,45 +133,48 @@ pub struct Service {
     /// The templates.
     pub templates: Registry,
     /// The jobs.
-    pub jobs: job::Registry,
+    pub jobs: Arc<job::Registry>,
     /// The files for phones.
     pub files: Files,
     /// What happened.
     pub events: EventLog,
     /// How phones are reached.
-    pub reach: Reach,
+    pub reach: Arc<Reach>,
+    lookout: Arc<Lookout>,
     runner: Runner,
     /// The sites.
     pub sites: Sites,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
-    /// When this process began.
-    started: Timestamp,
 }
 
 impl Service {
     /// Nothing loaded yet: call [`Fleet::load`], [`Registry::load`], [`Files::load`], the sites' and [`Service::load_jobs`] before opening doors.
     pub fn new(around: Surroundings, settings: Settings) -> Self {
         let started = around.clock.now();
+        let jobs = Arc::new(job::Registry::new(around.store.clone(), settings.jobs.jobs));
+        let reach = Arc::new(Reach::new(settings.reach.clone(), started));
+        let lookout =
+            Arc::new(Lookout { reach: reach.clone(), jobs: jobs.clone(), clock: around.clock.clone() });
         Self {
-            fleet: Fleet::new(around.store.clone(), settings.fleet),
+            fleet: Fleet::watched(around.store.clone(), settings.fleet, lookout.clone()),
             templates: Registry::new(
                 around.store.clone(),
                 around.vault.clone(),
                 settings.template,
                 settings.templates,
             ),
-            jobs: job::Registry::new(around.store.clone(), settings.jobs.jobs),
+            jobs,
             runner: Runner::default(),
             files: Files::new(around.store.clone(), around.vault.clone(), settings.files),
             events: EventLog::new(&settings.events, started),
-            reach: Reach::new(settings.reach.clone()),
+            reach,
+            lookout,
             sites: Sites::new(around.store.clone(), settings.sites),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,
-            started,
         }
     }
 
@@ -246,6 +251,5 @@ impl Service {
             }
             Err(error) => tracing::debug!(%device, %error, "an abandoned flow was not kept"),
         }
-        self.fleet.flow_ended(&device);
     }
 }

@@ -1,14 +1,12 @@
 //! Who has to be called, and what came of it.
 
 use super::Service;
-use crate::device::DeviceId;
+use crate::device::{Device, DeviceId};
 use crate::event::{EventDraft, EventKind};
+use crate::fleet::FleetError;
 use crate::reach::calls::NotNow;
 use crate::reach::scan::{Scan, ScanId, ScanRefused, ScanState, ScanWish};
 use crate::reach::{CallOutcome, NotCallable, Target};
-
-/// Ids taken from the fleet at a time.
-const CHUNK: usize = 512;
 
 /// Why a device is not called now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,24 +26,6 @@ pub enum CallRefused {
 }
 
 impl Service {
-    /// Have all devices called that have work waiting: after a start. Gives their number.
-    pub fn want_waiting(&self) -> usize {
-        let (mut last, mut wanted) = (None, 0);
-        loop {
-            let ids = self.fleet.ids_after(last.as_ref(), CHUNK);
-            for id in &ids {
-                if self.has_work(id) {
-                    self.want(id);
-                    wanted += 1;
-                }
-            }
-            match ids.into_iter().next_back() {
-                Some(id) => last = Some(id),
-                None => return wanted,
-            }
-        }
-    }
-
     /// Have a device called now, whether work waits for it or not.
     pub fn call_now(&self, id: &DeviceId) -> Result<(), CallRefused> {
         let device = self.fleet.get(id).ok_or(CallRefused::NoDevice)?;
@@ -53,7 +33,7 @@ impl Service {
             return Err(CallRefused::Off);
         }
         self.reach.target(&device).map_err(CallRefused::NotCallable)?;
-        self.keep_distance(id);
+        self.reach.keep_distance(&device, self.now());
         self.reach.hurry(id, self.now()).map_err(CallRefused::NotNow)?;
         self.admin_event(Some(id), "contact-me asked for");
         Ok(())
@@ -96,6 +76,10 @@ impl Service {
     /// A device has work waiting and will not be called any more: all tries brought nothing, or it cannot be called.
     /// `last` is how the last call went.
     pub fn unreached(&self, id: &DeviceId, last: Option<CallOutcome>) {
+        match self.switch_to_polling(id) {
+            Ok(_) | Err(FleetError::Unknown(_)) => {}
+            Err(error) => tracing::debug!(device = %id, %error, "it is not told to poll yet"),
+        }
         if matches!(last, Some(CallOutcome::NotCalled(_))) {
             return;
         }
@@ -105,51 +89,31 @@ impl Service {
         self.record(EventDraft::about(id, EventKind::ContactFailed, text));
     }
 
-    fn has_work(&self, id: &DeviceId) -> bool {
-        self.fleet.get(id).is_some_and(|device| device.has_pending())
+    /// Whether there is something to do with the device as soon as it comes.
+    pub fn has_work(&self, device: &Device) -> bool {
+        self.lookout.is_due(device, self.now())
     }
 
-    /// Work was added to a device, which may have come for it already.
-    pub(super) fn work_added(&self, id: &DeviceId) {
-        if self.has_work(id) {
-            self.want(id);
-        }
-    }
-
-    /// Work was taken away from a device.
-    pub(super) fn work_removed(&self, id: &DeviceId) {
-        if !self.has_work(id) {
-            self.at_rest(id);
-        }
-    }
-
-    /// A flow of the device is over.
+    /// A flow of the device is over, well or not.
     pub(super) fn flow_is_over(&self, id: &DeviceId) {
-        if self.has_work(id) {
-            self.keep_distance(id);
-            self.reach.want_again(id, self.now());
-        } else {
-            self.at_rest(id);
-        }
+        let now = self.now();
+        // Under the lock: nobody adds work or takes it away meanwhile.
+        self.fleet.look(id, |device| {
+            if self.lookout.is_due(device, now) {
+                self.reach.want_again(device, now);
+            } else {
+                self.reach.rest(device, now);
+            }
+        });
     }
 
-    /// No work waits for a device, unless some was added just now: then its call must not be lost.
-    pub(super) fn at_rest(&self, id: &DeviceId) {
-        self.reach.rest(id, self.now());
-        if self.has_work(id) {
-            self.want(id);
-        }
-    }
-
-    fn want(&self, id: &DeviceId) {
-        self.keep_distance(id);
-        self.reach.want(id, self.now());
-    }
-
-    /// Nobody knows when a device was called last that is older than this process: it may have been just before.
-    fn keep_distance(&self, id: &DeviceId) {
-        if self.fleet.get(id).is_some_and(|device| device.contacts.first < self.started) {
-            self.reach.perhaps_called(id, self.started, self.now());
-        }
+    /// Work of a device may be done from now on.
+    pub(super) fn work_begins(&self, id: &DeviceId) {
+        let now = self.now();
+        self.fleet.look(id, |device| {
+            if self.lookout.is_due(device, now) {
+                self.reach.want(device, now);
+            }
+        });
     }
 }

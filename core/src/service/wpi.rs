@@ -17,7 +17,7 @@ use crate::dialogue::wpi::{
     Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason, ended_event,
 };
 use crate::event::{EventDraft, EventKind};
-use crate::fleet::{Fleet, FleetError};
+use crate::fleet::FleetError;
 use crate::pki::Series;
 use crate::site::SiteId;
 use crate::store::SubmitError;
@@ -131,17 +131,13 @@ impl Service {
         }
         let (cookie, old) = self.sessions.begin(device, arrival, now, &*self.around.random);
         tell_span(cookie);
-        // From now on its edge tells it no more that work waits: it is here.
-        if let Some(site) = self.fleet.get(device).and_then(|known| known.route.site) {
-            self.fleet.members().rest(site, device);
-        }
         if let Some(old) = old {
             self.keep_abandoned(*old);
         }
         // Before the device is looked at: what is added from now on is marked anew.
-        self.fleet.flow_opened(device);
-        self.reach.came(device, now);
-        let begun = Begun(Some((&self.fleet, device)));
+        let site = self.fleet.look(device, |known| known.route.site).flatten();
+        self.reach.came(device, site, now);
+        let begun = Begun(Some((self, device)));
         let step = self.first_step(cookie, device, request.message, arrival).await;
         begun.is_kept();
         let step = match step {
@@ -306,7 +302,6 @@ impl Service {
             // Cancelled meanwhile, or handed out by another flow: not twice. Or nobody will keep it.
             Ok(()) | Err(Unsaved::Never) => Reply::clean_up(),
         };
-        self.fleet.flow_ended(device);
         let now = self.now();
         self.sessions.close(cookie, device, now, reply.clone());
         self.flow_is_over(device);
@@ -512,7 +507,7 @@ const fn action_of(task_type: TaskType) -> Option<Action> {
 
 /// A flow in nobody's hands: if the request is cut off now nothing is left of it, and its device is to be told of waiting
 /// work again.
-struct Begun<'a>(Option<(&'a Fleet, &'a DeviceId)>);
+struct Begun<'a>(Option<(&'a Service, &'a DeviceId)>);
 
 impl Begun<'_> {
     /// Somebody has it.
@@ -523,8 +518,8 @@ impl Begun<'_> {
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        if let Some((fleet, device)) = self.0 {
-            fleet.flow_ended(device);
+        if let Some((service, device)) = self.0 {
+            service.flow_is_over(device);
         }
     }
 }

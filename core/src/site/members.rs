@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::SiteId;
-use crate::device::{Device, DeviceId, TaskState};
+use crate::device::{Device, DeviceId};
 
 /// Changes of one site that are remembered: an edge that missed more gets the whole set again.
 const REMEMBERED: usize = 4_096;
@@ -80,26 +80,23 @@ pub struct Members {
 }
 
 impl Members {
-    /// Follow a device from what it was to what it is. Devices without a site cost nothing.
-    pub fn follow(&self, old: Option<&Device>, new: Option<&Device>) {
+    /// Follow a device from what it was to what it is: to which site it belongs. At a site that is new to it it waits if `waits`.
+    /// Devices that stay where they are cost nothing.
+    pub fn follow(&self, old: Option<&Device>, new: Option<&Device>, waits: bool) {
         let (from, to) = (old.and_then(|device| device.route.site), new.and_then(|device| device.route.site));
-        if from.is_none() && to.is_none() {
+        if from == to {
             return;
         }
-        let waits = new.is_some_and(has_work);
         let mut branches = self.branches.lock();
-        if from != to {
-            if let (Some(site), Some(device)) = (from, old) {
-                let branch = branches.entry(site).or_default();
-                branch.devices = branch.devices.saturating_sub(1);
-                branch.set(&device.id, false);
-            }
-            if let Some(site) = to {
-                branches.entry(site).or_default().devices += 1;
-            }
+        if let (Some(site), Some(device)) = (from, old) {
+            let branch = branches.entry(site).or_default();
+            branch.devices = branch.devices.saturating_sub(1);
+            branch.set(&device.id, false);
         }
         if let (Some(site), Some(device)) = (to, new) {
-            branches.entry(site).or_default().set(&device.id, waits);
+            let branch = branches.entry(site).or_default();
+            branch.devices += 1;
+            branch.set(&device.id, waits);
         }
     }
 
@@ -152,10 +149,6 @@ impl Members {
     }
 }
 
-fn has_work(device: &Device) -> bool {
-    device.tasks.iter().any(|task| matches!(task.state, TaskState::Pending))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -198,14 +191,14 @@ mod tests {
         let members = Members::default();
         let other = SiteId::from_u64(2);
         let (direct, here, there) = (at(1, None), at(1, Some(SITE)), at(1, Some(other)));
-        members.follow(None, Some(&direct));
+        members.follow(None, Some(&direct), true);
         assert_eq!(members.count(SITE), (0, 0));
-        members.follow(Some(&direct), Some(&here));
+        members.follow(Some(&direct), Some(&here), false);
         members.want(SITE, &here.id);
         assert_eq!(members.count(SITE), (1, 1));
-        members.follow(Some(&here), Some(&there));
-        assert_eq!((members.count(SITE), members.count(other)), ((0, 0), (1, 0)));
-        members.follow(Some(&there), None);
+        members.follow(Some(&here), Some(&there), true);
+        assert_eq!((members.count(SITE), members.count(other)), ((0, 0), (1, 1)));
+        members.follow(Some(&there), None, false);
         assert_eq!(members.count(other), (0, 0));
     }
 

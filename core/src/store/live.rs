@@ -88,7 +88,9 @@ mod tests {
         live.scanned(Table::Meta, None, &chunk(1, None));
         live.scanned(Table::Value, None, &chunk(5, None));
         live.scanned(Table::Template, None, &chunk(2, None));
-        for table in [Table::Tasks, Table::Job, Table::File, Table::Provider, Table::Site] {
+        live.scanned(Table::Tasks, None, &chunk(3, None));
+        live.scanned(Table::Job, None, &chunk(4, None));
+        for table in [Table::File, Table::Provider, Table::Site] {
             live.scanned(table, None, &Chunk { records: Vec::new(), damaged: Vec::new(), next: None });
         }
         live.scanned(Table::Device, None, &chunk(100, Some(b"dm")));

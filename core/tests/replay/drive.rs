@@ -545,10 +545,10 @@ impl Run<'_> {
             assert!(job.ended.is_some(), "{job:?} {:?}", self.world.service.job_counts(job));
         }
         for device in self.world.service.fleet.page(None, PHONES, &Filter::default()).devices {
-            let is_told = self.world.service.fleet.pending().contains(&device.id);
+            let is_told = self.world.service.reach.pending.contains(&device.id);
             assert_eq!(
                 is_told,
-                device.has_pending(),
+                self.world.service.has_work(&device),
                 "{}: its polls must tell whether work waits",
                 device.id
             );

@@ -169,7 +169,7 @@ impl Stage {
             "state" => device.state().as_str().to_owned(),
             "mode" => device.security.mode.as_str().to_owned(),
             "onboarded" => yes_or_no(device.onboarded),
-            "pending" => yes_or_no(self.world.service.fleet.pending().contains(&device.id)),
+            "pending" => yes_or_no(self.world.service.reach.pending.contains(&device.id)),
             "polls" => yes_or_no(self.world.service.settings().polling.applies_to(device)),
             "durable" => yes_or_no(self.is_durable(device)),
             "sent" => yes_or_no(device.security.sent),

@@ -58,8 +58,8 @@ pub struct ContactSettings {
 pub async fn run(service: Arc<Service>, settings: ContactSettings, shutdown: Shutdown) {
     let metrics = Arc::new(ContactMetrics::new());
     let Some(concurrency) = settings.concurrency else { return };
-    let known = service.clone();
-    if let Ok(devices @ 1..) = tokio::task::spawn_blocking(move || known.want_waiting()).await {
+    let devices = service.reach.counts().waiting;
+    if devices > 0 {
         tracing::info!(devices, "devices with work from before the start are called");
     }
     let dispatcher = Dispatcher { service, metrics, settings: Arc::new(settings) };

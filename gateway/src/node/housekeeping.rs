@@ -54,7 +54,7 @@ impl Gauges {
             gauge.set(service.fleet.in_mode(mode) as f64);
         }
         self.item_bytes.set(service.fleet.item_bytes() as f64);
-        self.pending.set(service.fleet.pending().len() as f64);
+        self.pending.set(service.reach.pending.len() as f64);
     }
 }
 

@@ -397,7 +397,7 @@ impl Node {
     fn open_dcmp(&self, config: &Config, bound: Bound, identity: &Identity) -> Result<(), StartError> {
         let tls = (config.dcmp.tls == Switch::On).then(|| identity.server(Purpose::Phones)).transpose()?;
         let (limits, dcmp) = (Arc::new(config.dcmp_limits()), &config.dcmp);
-        let pending = self.service.fleet.pending().clone();
+        let pending = self.service.reach.pending.clone();
         let handler = Arc::new(DcmpHandler::new(pending, dcmp.poll_spacing, dcmp.recent_polls));
         self.serving.spawn(serve_streams(bound, tls, limits, handler, self.shutdown.clone()));
         Ok(())

@@ -124,7 +124,7 @@ impl Control {
             writer: FrameWriter::new(send, hub.limits.write_timeout),
             software,
             held,
-            versions: hub.service.fleet.members().watch(site),
+            versions: hub.service.reach.members.watch(site),
             open: HashMap::new(),
         })
     }
@@ -207,7 +207,7 @@ impl Control {
 
     /// Brings the edge's set up to date.
     async fn send_set(&mut self, hub: &Hub, site: SiteId) -> Result<(), ControlError> {
-        match hub.service.fleet.members().update(site, self.held) {
+        match hub.service.reach.members.update(site, self.held) {
             Update::Current => {}
             Update::Full { version, devices } => {
                 self.send_full(hub.epoch, version, &devices).await?;
