@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use callboard::config::Config;
-use callboard::edge::branch::{self, BranchParts, NoCaller};
+use callboard::contact::EdgeCaller;
+use callboard::edge::branch::{self, BranchParts};
 use callboard::listen::Shutdown;
 use callboard::telemetry;
 use callboard_core::site::SiteToken;
@@ -78,7 +79,7 @@ fn serve(config: &Config, args: &EdgeArgs) -> anyhow::Result<()> {
             data_dir: args.data_dir.clone(),
             token,
             ready_file: args.ready_file.clone(),
-            caller: Arc::new(NoCaller),
+            caller: Arc::new(EdgeCaller::of(config)),
         };
         let branch = branch::start(config, parts, &metrics, shutdown).await?;
         let hurry = async {

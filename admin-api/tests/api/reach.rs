@@ -49,7 +49,7 @@ async fn a_phone_with_work_is_called_and_every_step_is_told() {
     assert_eq!(reach.due(rig.service.now(), 9).calls, [id.clone()]);
     assert_eq!(rig.get(PATH).await.expect(200)["calls"]["state"], "calling");
     let target = rig.service.target(&id).unwrap();
-    assert_eq!(target.address.to_string(), "192.0.2.41:8085");
+    assert_eq!(target.0.address.to_string(), "192.0.2.41:8085");
     rig.service.called(&id, CallOutcome::Status(503));
     let calls = rig.get(PATH).await.expect(200)["calls"].clone();
     assert_eq!((&calls["state"], &calls["tries_left"]), (&json!("waiting"), &json!(4)));

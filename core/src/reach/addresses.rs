@@ -14,19 +14,20 @@ const MAX: usize = 1 << 20;
 
 /// Addresses that may not be called yet.
 #[derive(Debug)]
-pub(super) struct Addresses {
+pub struct Addresses {
     spacing: Duration,
     lately: VecDeque<(Timestamp, SocketAddr)>,
     begun: HashMap<SocketAddr, Timestamp, RandomState>,
 }
 
 impl Addresses {
-    pub(super) fn new(spacing: Duration) -> Self {
+    /// None was called yet; any one is called once within `spacing`.
+    pub fn new(spacing: Duration) -> Self {
         Self { spacing, lately: VecDeque::new(), begun: HashMap::default() }
     }
 
     /// Take note of a call that begins now; or when the address may be called.
-    pub(super) fn call(&mut self, address: SocketAddr, now: Timestamp) -> Result<(), Timestamp> {
+    pub fn call(&mut self, address: SocketAddr, now: Timestamp) -> Result<(), Timestamp> {
         // Begun later than now: the clock was set back.
         while let Some((begun, old)) = self.lately.front()
             && (now >= begun.plus(self.spacing) || *begun > now)

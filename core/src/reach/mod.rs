@@ -24,11 +24,11 @@ use crate::device::{Device, DeviceId};
 use crate::site::{Members, SiteId};
 use crate::time::Timestamp;
 
-use addresses::Addresses;
 use calls::{CallCounts, CallLimits, CallState, Calls, Due, NotNow};
 use pending::PendingSet;
 use scan::{Probe, Scan, ScanAnswer, ScanId, ScanLimits, ScanRefused, ScanState, ScanWish, Scans};
 
+pub use addresses::Addresses;
 pub use outcome::CallOutcome;
 pub use target::{Guard, NotCallable, Target};
 
@@ -85,9 +85,14 @@ impl Reach {
         self.enabled
     }
 
-    /// Where a device is called, or why it is not. Looks at this machine's addresses: a system call or two.
+    /// Where a device is called, by this machine or the edge of its site, or why it is not. Looks at this machine's addresses: a system call or two.
     pub fn target(&self, device: &Device) -> Result<Target, NotCallable> {
-        self.guard.target(&device.identity.contact_me_uri, device.contacts.source)
+        let (uri, source) = (&device.identity.contact_me_uri, device.contacts.source);
+        match device.route.site {
+            // The addresses of a branch are no addresses of this machine, even if they look like that.
+            Some(_) => self.guard.target_elsewhere(uri, source),
+            None => self.guard.target(uri, source),
+        }
     }
 
     /// Work waits for the device: its polls are told so, and it is called.

@@ -22,6 +22,8 @@ pub enum CallOutcome {
     Broken,
     /// This server could not make the call: it has no socket for it.
     NoSocket,
+    /// Not called: the edge of its site is away, or has too much to do. It is tried again.
+    EdgeAway,
     /// Not called: its address may not be called, or there is none.
     NotCalled(NotCallable),
     /// Not called: its address was called for another reason a short while ago. It may be called at this time.
@@ -30,7 +32,7 @@ pub enum CallOutcome {
 
 impl CallOutcome {
     /// All labels, for metrics.
-    pub const LABELS: [&'static str; 10] = [
+    pub const LABELS: [&'static str; 11] = [
         "understood",
         "status",
         "not-http",
@@ -41,6 +43,7 @@ impl CallOutcome {
         "no-socket",
         "not-called",
         "postponed",
+        "edge-away",
     ];
 
     /// The word used in the API and in metrics.
@@ -61,6 +64,7 @@ impl CallOutcome {
             Self::NoSocket => 7,
             Self::NotCalled(_) => 8,
             Self::Postponed(_) => 9,
+            Self::EdgeAway => 10,
         }
     }
 
@@ -71,7 +75,7 @@ impl CallOutcome {
 
     /// Whether nothing was sent to anybody.
     pub const fn is_no_call(&self) -> bool {
-        matches!(self, Self::NotCalled(_) | Self::Postponed(_))
+        matches!(self, Self::NotCalled(_) | Self::Postponed(_) | Self::EdgeAway)
     }
 }
 
@@ -86,6 +90,7 @@ impl std::fmt::Display for CallOutcome {
             Self::Unreachable => f.write_str("not delivered: there is no way to the address"),
             Self::Broken => f.write_str("not delivered: the connection broke"),
             Self::NoSocket => f.write_str("not delivered: this server had no socket for the call"),
+            Self::EdgeAway => f.write_str("not called yet: the edge of its site is away or busy"),
             Self::NotCalled(why) => write!(f, "not called: {why}"),
             Self::Postponed(_) => f.write_str("not called yet: the address was called a short while ago"),
         }

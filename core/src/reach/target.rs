@@ -61,6 +61,9 @@ pub enum NotCallable {
     /// A private address, but the phone called from another: a NAT or a proxy stands between.
     #[error("the phone is behind NAT or a proxy: it named a private address and called from another")]
     BehindNat,
+    /// The edge of its site does not call such an address.
+    #[error("the edge of its site must not call that address")]
+    ByEdge,
     /// Another address than the phone called from.
     #[error("the phone named another address than it called from")]
     Elsewhere,
@@ -76,6 +79,7 @@ impl NotCallable {
             Self::Special(_) => "special-address",
             Self::Own => "own-address",
             Self::Unsure => "unsure",
+            Self::ByEdge => "forbidden-by-edge",
             Self::BehindNat => "behind-nat",
             Self::Elsewhere => "elsewhere",
         }
@@ -151,11 +155,31 @@ impl Guard {
     /// # Errors
     /// Why it is not called.
     pub fn target(&self, uri: &str, source: Option<IpAddr>) -> Result<Target, NotCallable> {
+        self.target_if(uri, source, |address| self.check(address))
+    }
+
+    /// The same for a phone in a branch: its edge knows which addresses are its own.
+    ///
+    /// # Errors
+    /// Why it is not called.
+    pub fn target_elsewhere(&self, uri: &str, source: Option<IpAddr>) -> Result<Target, NotCallable> {
+        self.target_if(uri, source, |address| {
+            self.check_special(address)?;
+            Ok(if self.trusts(address) { Trust::Given } else { Trust::None })
+        })
+    }
+
+    fn target_if(
+        &self,
+        uri: &str,
+        source: Option<IpAddr>,
+        check: impl FnOnce(IpAddr) -> Result<Trust, NotCallable>,
+    ) -> Result<Target, NotCallable> {
         let (true, Some(source)) = (!uri.is_empty(), source) else { return Err(NotCallable::Unknown) };
         let target = parse(uri).map_err(NotCallable::BadUri)?;
         check_port(target.address.port())?;
         let address = target.address.ip();
-        if self.check(address)? == Trust::Given || address == source.to_canonical() {
+        if check(address)? == Trust::Given || address == source.to_canonical() {
             return Ok(target);
         }
         Err(if is_private(address) { NotCallable::BehindNat } else { NotCallable::Elsewhere })

@@ -7,6 +7,7 @@ use crate::fleet::FleetError;
 use crate::reach::calls::NotNow;
 use crate::reach::scan::{Scan, ScanId, ScanRefused, ScanState, ScanWish};
 use crate::reach::{CallOutcome, NotCallable, Target};
+use crate::site::SiteId;
 
 /// Why a device is not called now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,14 +56,20 @@ impl Service {
     }
 
     /// Where a device that is due is called. An outcome means that it is not, and is to be told like that of a call.
-    pub fn target(&self, id: &DeviceId) -> Result<Target, CallOutcome> {
+    ///
+    /// The site is that whose edge has to make the call.
+    pub fn target(&self, id: &DeviceId) -> Result<(Target, Option<SiteId>), CallOutcome> {
         let device = self.fleet.get(id).ok_or(CallOutcome::NotCalled(NotCallable::Unknown))?;
         let target = self.reach.target(&device).map_err(|why| match why {
             NotCallable::Unsure => CallOutcome::NoSocket,
             why => CallOutcome::NotCalled(why),
         })?;
-        self.reach.call_address(target.address, self.now()).map_err(CallOutcome::Postponed)?;
-        Ok(target)
+        let site = device.route.site;
+        // What another edge calls is another machine, though it may have the same address.
+        if site.is_none() {
+            self.reach.call_address(target.address, self.now()).map_err(CallOutcome::Postponed)?;
+        }
+        Ok((target, site))
     }
 
     /// How the call of a device that was due went.

@@ -4,6 +4,7 @@
 //! `callboard_core::reach` says who is called and when; here are the sockets. As many calls as the configuration says are
 //! under way at once, and begin within a second; everybody else waits in the plan, not in a task.
 
+mod branch;
 mod exchange;
 mod metrics;
 mod own;
@@ -17,17 +18,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_codecs::contact::ServiceAddress;
+use callboard_codecs::edge::CallOutcome as EdgeOutcome;
 use callboard_core::device::DeviceId;
-use callboard_core::reach::CallOutcome;
+use callboard_core::reach::{CallOutcome, NotCallable, Target};
 use callboard_core::service::Service;
+use callboard_core::site::SiteId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use crate::edge::core::{CallError, CallTarget, Hub};
 use crate::listen::Shutdown;
 use metrics::ContactMetrics;
 use rate::Rate;
 
+pub use branch::EdgeCaller;
 pub use exchange::{Call, Reply, Told, call};
 pub use metrics::describe_metrics;
 pub use own::is_own;
@@ -54,15 +59,21 @@ pub struct ContactSettings {
     pub port: u16,
 }
 
-/// Call devices that are wanted, and the addresses of scans, until the node drains.
-pub async fn run(service: Arc<Service>, settings: ContactSettings, shutdown: Shutdown) {
+/// Call devices that are wanted, and the addresses of scans, until the node drains. Devices of sites are called by their edges, of
+/// which `edges` knows; without it nobody calls them.
+pub async fn run(
+    service: Arc<Service>,
+    settings: ContactSettings,
+    edges: Option<Arc<Hub>>,
+    shutdown: Shutdown,
+) {
     let metrics = Arc::new(ContactMetrics::new());
     let Some(concurrency) = settings.concurrency else { return };
     let devices = service.reach.counts().waiting;
     if devices > 0 {
         tracing::info!(devices, "devices with work from before the start are called");
     }
-    let dispatcher = Dispatcher { service, metrics, settings: Arc::new(settings) };
+    let dispatcher = Dispatcher { service, metrics, settings: Arc::new(settings), edges };
     tokio::select! {
         () = shutdown.draining() => {}
         () = dispatcher.devices(concurrency.get()) => {}
@@ -76,6 +87,7 @@ struct Dispatcher {
     service: Arc<Service>,
     metrics: Arc<ContactMetrics>,
     settings: Arc<ContactSettings>,
+    edges: Option<Arc<Hub>>,
 }
 
 impl Dispatcher {
@@ -119,13 +131,21 @@ impl Dispatcher {
         id: DeviceId,
         place: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let (metrics, settings) = (self.metrics.clone(), self.settings.clone());
+        let (metrics, settings, edges) = (self.metrics.clone(), self.settings.clone(), self.edges.clone());
         let mut under_way = UnderWay { service: self.service.clone(), id, outcome: CallOutcome::Broken };
         async move {
             let _place = place;
             under_way.outcome = match under_way.service.target(&under_way.id) {
                 Err(outcome) => outcome,
-                Ok(target) => {
+                Ok((target, Some(site))) => {
+                    let begun = Instant::now();
+                    let outcome = call_at_site(edges.as_deref(), site, target, settings.timeout).await;
+                    if !outcome.is_no_call() {
+                        metrics.seconds.record(begun.elapsed());
+                    }
+                    outcome
+                }
+                Ok((target, None)) => {
                     let told = settings.service.map(Told::This);
                     let request = Call { address: target.address, path: &target.path, told };
                     let begun = Instant::now();
@@ -146,6 +166,24 @@ impl Dispatcher {
             ticks.tick().await;
             self.metrics.set(self.service.reach.counts());
         }
+    }
+}
+
+/// Time that an edge has to tell of a call, beyond that of the call itself.
+const EDGE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Have the edge of a site call. Which service the phone is told is the edge's own matter.
+async fn call_at_site(edges: Option<&Hub>, site: SiteId, target: Target, limit: Duration) -> CallOutcome {
+    let Some(edges) = edges else { return CallOutcome::EdgeAway };
+    let target = CallTarget { address: target.address, path: target.path.into(), dls: None };
+    match edges.call(site, target, limit + EDGE_PATIENCE).await {
+        Ok((EdgeOutcome::Understood, _)) => CallOutcome::Understood,
+        Ok((EdgeOutcome::Answered, 0)) => CallOutcome::NotHttp,
+        Ok((EdgeOutcome::Answered, status)) => CallOutcome::Status(status),
+        Ok((EdgeOutcome::Refused, _)) => CallOutcome::Refused,
+        Ok((EdgeOutcome::Silent, _)) | Err(CallError::Silent) => CallOutcome::TimedOut,
+        Ok((EdgeOutcome::Forbidden, _)) => CallOutcome::NotCalled(NotCallable::ByEdge),
+        Ok((EdgeOutcome::NotCalled, _)) | Err(CallError::Away | CallError::Busy) => CallOutcome::EdgeAway,
     }
 }
 

@@ -12,7 +12,7 @@ use callboard_core::reach::pending::PendingSet;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::metrics::{Outcome, Polls};
+use super::metrics::{Outcome, PollCounts, Polls};
 use super::recent::Recent;
 use crate::listen::{StreamConn, StreamHandler, Waiting, linger};
 
@@ -36,7 +36,13 @@ impl DcmpHandler {
     /// Tells those who are in `pending` that work waits. A device that asks from one address again within `spacing` is
     /// counted as early, as far as `recent_polls` are remembered.
     pub fn new(pending: Arc<PendingSet>, spacing: Duration, recent_polls: usize) -> Self {
-        Self { pending, recent: Recent::new(recent_polls, spacing), polls: Polls::new() }
+        Self { pending, recent: Recent::new(recent_polls, spacing), polls: Polls::new(None) }
+    }
+
+    /// The same; `counts` is kept up to date.
+    #[must_use]
+    pub fn counting(self, counts: Arc<PollCounts>) -> Self {
+        Self { polls: Polls::new(Some(counts)), ..self }
     }
 
     /// What to tell a device, and under what that counts. Waiting work is always told.

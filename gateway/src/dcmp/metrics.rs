@@ -1,5 +1,8 @@
 //! Polls by their answers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use metrics::{Counter, counter, describe_counter, describe_gauge};
 
 /// What came of a request.
@@ -17,18 +20,45 @@ pub(super) enum Outcome {
     Bad,
 }
 
+/// Polls that were answered, for those who tell others of them.
+#[derive(Debug, Default)]
+pub struct PollCounts {
+    all: AtomicU64,
+    waiting: AtomicU64,
+}
+
+impl PollCounts {
+    /// All but what was no poll.
+    pub fn all(&self) -> u64 {
+        self.all.load(Relaxed)
+    }
+
+    /// Those that were told that work waits.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+}
+
 /// The counters, made once.
-pub(super) struct Polls([Counter; 5]);
+pub(super) struct Polls {
+    answers: [Counter; 5],
+    counts: Option<Arc<PollCounts>>,
+}
 
 impl Polls {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(counts: Option<Arc<PollCounts>>) -> Self {
         let answers = ["idle", "waiting", "early", "later", "bad"];
-        Self(answers.map(|answer| counter!("callboard_dcmp_polls_total", "answer" => answer)))
+        let answers = answers.map(|answer| counter!("callboard_dcmp_polls_total", "answer" => answer));
+        Self { answers, counts }
     }
 
     pub(super) fn count(&self, outcome: Outcome) {
-        if let Some(counter) = self.0.get(outcome as usize) {
+        if let Some(counter) = self.answers.get(outcome as usize) {
             counter.increment(1);
+        }
+        if let Some(counts) = self.counts.as_ref().filter(|_| outcome != Outcome::Bad) {
+            counts.all.fetch_add(1, Relaxed);
+            counts.waiting.fetch_add(u64::from(outcome == Outcome::Waiting), Relaxed);
         }
     }
 }

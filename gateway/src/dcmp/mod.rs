@@ -10,4 +10,4 @@ mod recent;
 mod tests;
 
 pub use handler::DcmpHandler;
-pub use metrics::describe_metrics;
+pub use metrics::{PollCounts, describe_metrics};

@@ -18,6 +18,7 @@ use crate::listen::Shutdown;
 use crate::telemetry::Health;
 
 pub use files::{DataDir, DataError};
+pub(crate) use settings::SystemClock;
 pub use start::{Node, StartError, start};
 
 /// What the administration door is made from.

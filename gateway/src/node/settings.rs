@@ -134,7 +134,7 @@ pub(super) fn download_limits(config: &Config) -> (Pace, FileLimits) {
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {

@@ -26,7 +26,7 @@ use crate::contact;
 use crate::credentials::{self, ClientSettings, Issuer};
 use crate::dcmp::{self, DcmpHandler};
 use crate::edge;
-use crate::edge::core::{EdgeDoor, EdgeDoorError};
+use crate::edge::core::{EdgeDoor, EdgeDoorError, Hub};
 use crate::files::{self, FileHandler, Storage};
 use crate::listen::{
     self, BindError, Bound, BoundUdp, Door, Handler, Shutdown, bind, bind_udp, serve, serve_streams,
@@ -208,11 +208,12 @@ pub async fn start<A: Handler>(
     tasks.spawn(identity.clone().watch(shutdown.clone()));
     let mut node =
         Node { service, store, health, shutdown, tasks, serving, watched, doors, ready_file: None };
-    if let Some(bound) = edges {
-        node.open_edges(&config, bound, &mut other, &identity)?;
-    }
+    let hub = match edges {
+        Some(bound) => Some(node.open_edges(&config, bound, &mut other, &identity)?),
+        None => None,
+    };
     node.open_doors(&config, other, &identity, (&token, started), &storage, admin)?;
-    node.call_phones(&config);
+    node.call_phones(&config, hub);
     node.ready(ready_file)?;
     Ok(node)
 }
@@ -404,10 +405,10 @@ impl Node {
     }
 
     /// Phones that are called come to the door `wpi`, so it is open.
-    fn call_phones(&self, config: &Config) {
+    fn call_phones(&self, config: &Config, edges: Option<Arc<Hub>>) {
         let wpi = self.doors.iter().find(|(name, _)| *name == Door::WPI.name);
         let settings = config.contact_settings(wpi.map_or(0, |(_, address)| address.port()));
-        self.tasks.spawn(contact::run(self.service.clone(), settings, self.shutdown.clone()));
+        self.tasks.spawn(contact::run(self.service.clone(), settings, edges, self.shutdown.clone()));
     }
 
     /// The door of edges, which hand connections to the phones' doors among `bounds`.
@@ -417,7 +418,7 @@ impl Node {
         bound: BoundUdp,
         bounds: &mut [Bound],
         identity: &Identity,
-    ) -> Result<(), StartError> {
+    ) -> Result<Arc<Hub>, StartError> {
         let mut doors = HashMap::new();
         for other in bounds {
             let door = match other.door() {
@@ -429,8 +430,9 @@ impl Node {
         }
         let (service, authority) = (self.service.clone(), identity.authority().clone());
         let door = EdgeDoor::open(bound, service, authority, doors, config.edge_limits())?;
+        let hub = door.hub().clone();
         self.serving.spawn(door.serve(self.shutdown.clone()));
-        Ok(())
+        Ok(hub)
     }
 
     fn ready(&mut self, ready_file: Option<PathBuf>) -> Result<(), StartError> {

@@ -22,7 +22,7 @@ fn launch() -> Launch {
 /// The same with short waits: phones of these tests do not crash.
 fn quick() -> Launch {
     let keys = ["spacing", "retry_first", "retry_second", "retry_later"];
-    keys.iter().fold(launch(), |launch, key| launch.set(&format!("contact.{key}"), 1))
+    keys.iter().fold(launch(), |launch, key| launch.set(&format!("contact.{key}_s"), 1))
 }
 
 /// A phone that has booted once, with a web server there.

@@ -6,6 +6,7 @@ use callboard_codecs::edge::{Frame, read_frame, write_frame};
 use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems, ReadItems, WriteItems};
 use callboard_codecs::wpi::{Fragment, Reason, ReplyStatus};
 use callboard_tests::certificates::{Kind, credentials, self_signed};
+use callboard_tests::contact::{UNDERSTOOD, WebServer};
 use callboard_tests::edge::{Edge, EdgeLaunch, certificate_of, free_udp, knock};
 use callboard_tests::phone::Phone;
 use callboard_tests::secure::without_pin;
@@ -120,7 +121,7 @@ async fn a_phone_in_secure_mode_comes_through_an_edge() {
 }
 
 #[tokio::test]
-async fn polls_are_answered_while_the_core_is_away_and_phones_are_refused() {
+async fn while_the_core_is_away_polls_tell_of_no_work_and_phones_are_refused() {
     let door = free_udp();
     let (server, edge, id) = branch(Launch::new().set("listen.edge", door)).await;
     let mut phone = phone(&edge, MAC);
@@ -140,17 +141,57 @@ async fn polls_are_answered_while_the_core_is_away_and_phones_are_refused() {
     refused(edge.door("wpi")).await;
     let away = [("outcome", "core_away")];
     assert!(edge.metrics().count("callboard_branch_relays_total", &away).await > 0);
-    assert_eq!((edge.poll(MAC).await, edge.poll("00:1a:e8:0a:0b:0d").await), (202, 200));
+    assert_eq!((edge.poll(MAC).await, edge.poll("00:1a:e8:0a:0b:0d").await), (200, 200));
 
     let server = launch.start().await;
     edge.connected(true).await;
     let held = |site: &Value| site["edge"]["held_version"].is_u64();
     wait_site(&server, &id, "the set of the new process", held).await;
-    assert_eq!(edge.poll(MAC).await, 202);
+    until("the edge to know again", || async { (edge.poll(MAC).await == 202).then_some(()) }).await;
     phone.hang_up();
     let answer = phone.open(Reason::Solicited).await;
     assert_eq!(phone.follow(answer).await.actions, [ReadItems, CleanUp]);
     until("the edge to forget", || async { (edge.poll(MAC).await == 200).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn an_edge_calls_the_phones_of_its_branch_as_its_own_configuration_allows() {
+    let server = Launch::new().set("contact.allow_networks", "127.0.0.0/8").start().await;
+    let (_, token) = site(&server, "Hamburg").await;
+    let edge = EdgeLaunch::new(&[server.door("edge")]).token(&token);
+    let edge = edge.set("contact.allow_networks", "127.0.0.8/29").start().await;
+    edge.connected(true).await;
+    let reach = |mac: &str| format!("/devices/{mac}/reach");
+    let (mut allowed, mut forbidden) =
+        (WebServer::start("127.0.0.9:0".parse().unwrap(), UNDERSTOOD).await, WebServer::phone().await);
+    for (mac, web) in [(MAC, &allowed), ("00:1a:e8:0a:0b:0d", &forbidden)] {
+        let mut phone = phone(&edge, mac);
+        phone.contact_me_uri = web.uri();
+        phone.boot().await;
+        let task = json!({ "type": "read-items", "items": [{ "name": "hostname" }] });
+        server.admin().post(&format!("/devices/{mac}/tasks"), &task).await;
+    }
+    let heard = allowed.called().await;
+    assert_eq!(heard.form, "ContactMe=true");
+    let outcome = |mac: &'static str, outcome: &'static str| {
+        let (admin, path) = (server.admin(), reach(mac));
+        async move {
+            let told = || async {
+                let reach = admin.get(&path).await;
+                (reach["calls"]["last"]["outcome"] == outcome).then_some(reach)
+            };
+            until(outcome, told).await
+        }
+    };
+    let told = outcome(MAC, "understood").await;
+    assert_eq!(told["calls"]["state"], "waiting", "{told}");
+    let told = outcome("00:1a:e8:0a:0b:0d", "not-called").await;
+    assert_eq!(
+        told["calls"]["last"]["detail"],
+        "not called: the edge of its site must not call that address"
+    );
+    forbidden.assert_quiet();
+    assert_eq!(edge.metrics().count("callboard_branch_calls_total", &[]).await, 2);
 }
 
 #[tokio::test]

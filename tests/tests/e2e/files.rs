@@ -232,7 +232,7 @@ async fn serve_one(mut stream: TcpStream, file: &[u8], always: Option<String>) {
 async fn a_providers_file_reaches_the_phone_through_this_server() {
     let image = image(300_000);
     let provider = web_server(image.clone(), None).await;
-    let server = Launch::new().set("files.allow_local_providers", "yes").start().await;
+    let server = Launch::new().set("files.allow_local_providers", "on").start().await;
     let admin = server.admin();
     let body = json!({ "name": "web", "type": "http", "url": format!("http://{provider}/phones/"),
                        "username": "u", "password": "correct-horse" });
@@ -281,7 +281,7 @@ async fn redirects_of_a_provider_are_not_followed() {
     let target = web_server(vec![7; 100], None).await;
     let redirect = format!("HTTP/1.1 302 Found\r\nLocation: http://{target}/phones/os60.img\r\n");
     let provider = web_server(Vec::new(), Some(redirect)).await;
-    let server = Launch::new().set("files.allow_local_providers", "yes").start().await;
+    let server = Launch::new().set("files.allow_local_providers", "on").start().await;
     let admin = server.admin();
     let made = admin
         .post("/providers", &json!({ "name": "p", "type": "http", "url": format!("http://{provider}/") }))

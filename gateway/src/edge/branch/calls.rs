@@ -17,9 +17,11 @@ pub trait Caller: Send + Sync + 'static {
 }
 
 /// Makes no calls: the core is told so.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug)]
-pub struct NoCaller;
+pub(super) struct NoCaller;
 
+#[cfg(test)]
 impl Caller for NoCaller {
     fn call(&self, _: SocketAddr, _: &str, _: Option<(&str, u16)>) -> Calling {
         Box::pin(async { (CallOutcome::NotCalled, 0) })

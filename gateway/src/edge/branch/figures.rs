@@ -1,9 +1,12 @@
 //! What the edge counts: for its own metrics door, and for the report to the core.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use callboard_codecs::edge::Report;
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
+
+use crate::dcmp::PollCounts;
 
 /// What became of a phone's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,23 +23,6 @@ pub(super) enum RelayOutcome {
 impl RelayOutcome {
     const ALL: [(Self, &'static str); 3] =
         [(Self::Relayed, "relayed"), (Self::CoreAway, "core_away"), (Self::NoStream, "no_stream")];
-}
-
-/// How a poll was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub(super) enum PollAnswer {
-    /// 200: nothing waits.
-    Idle,
-    /// 202: work waits.
-    Waiting,
-    /// It is no poll.
-    Bad,
-}
-
-impl PollAnswer {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Idle, "idle"), (Self::Waiting, "waiting"), (Self::Bad, "bad")];
 }
 
 /// How an attempt to reach a core ended.
@@ -60,8 +46,7 @@ pub(super) struct Figures {
     refused: AtomicU64,
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
-    polls: AtomicU64,
-    polls_waiting: AtomicU64,
+    polls: Arc<PollCounts>,
     calls: AtomicU64,
     open: Gauge,
     connected: Gauge,
@@ -70,7 +55,6 @@ pub(super) struct Figures {
     up: Counter,
     down: Counter,
     outcomes: [Counter; RelayOutcome::ALL.len()],
-    answers: [Counter; PollAnswer::ALL.len()],
     links: [Counter; LinkOutcome::ALL.len()],
     called: Counter,
 }
@@ -91,8 +75,7 @@ impl Figures {
             refused: zero(),
             bytes_up: zero(),
             bytes_down: zero(),
-            polls: zero(),
-            polls_waiting: zero(),
+            polls: Arc::default(),
             calls: zero(),
             open: gauge!("callboard_branch_relays"),
             connected: gauge!("callboard_branch_core_connected"),
@@ -102,8 +85,6 @@ impl Figures {
             down: bytes("down"),
             outcomes: RelayOutcome::ALL
                 .map(|(_, outcome)| counter!("callboard_branch_relays_total", "outcome" => outcome)),
-            answers: PollAnswer::ALL
-                .map(|(_, answer)| counter!("callboard_branch_polls_total", "answer" => answer)),
             links: LinkOutcome::ALL
                 .map(|(_, outcome)| counter!("callboard_branch_connects_total", "outcome" => outcome)),
             called: counter!("callboard_branch_calls_total"),
@@ -133,14 +114,9 @@ impl Figures {
         self.bytes_down.fetch_add(bytes as u64, Relaxed);
     }
 
-    pub(super) fn poll(&self, answer: PollAnswer) {
-        self.answers[answer as usize].increment(1);
-        if answer != PollAnswer::Bad {
-            self.polls.fetch_add(1, Relaxed);
-        }
-        if answer == PollAnswer::Waiting {
-            self.polls_waiting.fetch_add(1, Relaxed);
-        }
+    /// For the one who answers polls.
+    pub(super) fn polls(&self) -> Arc<PollCounts> {
+        self.polls.clone()
     }
 
     pub(super) fn link(&self, outcome: LinkOutcome) {
@@ -175,8 +151,8 @@ impl Figures {
             refused: read(&self.refused),
             bytes_up: read(&self.bytes_up),
             bytes_down: read(&self.bytes_down),
-            polls: read(&self.polls),
-            polls_waiting: read(&self.polls_waiting),
+            polls: self.polls.all(),
+            polls_waiting: self.polls.waiting(),
             calls: read(&self.calls),
         }
     }
@@ -211,7 +187,6 @@ pub fn describe_metrics() {
         "Bytes relayed from phones (up) and to phones (down)"
     );
     describe_counter!("callboard_branch_relays_total", "Connections of phones, by what became of them");
-    describe_counter!("callboard_branch_polls_total", "Polls of phones, by answer");
     describe_counter!("callboard_branch_connects_total", "Attempts to reach a core, by outcome");
     describe_counter!("callboard_branch_calls_total", "Contact-me calls made for the core");
 }

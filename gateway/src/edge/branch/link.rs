@@ -172,8 +172,10 @@ impl Link {
                 self.figures.connected(true);
                 tracing::info!(core, address = %connection.remote_address(), "connected to the core");
                 self.current.store(Some(Arc::new(connection.clone())));
+                self.pending.show(true);
                 let reason = session::run(self, &connection).await;
                 self.current.store(None);
+                self.pending.show(false);
                 self.figures.connected(false);
                 tracing::warn!(core, reason, "the core is away");
                 self.trouble.store(Arc::new(format!("{core}: {reason}")));

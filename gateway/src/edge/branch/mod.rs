@@ -1,7 +1,8 @@
 //! The branch's side: the program `callboard edge`.
 //!
 //! It has doors for phones, and one connection to a core. Connections of phones are relayed as they are; what they say is
-//! not understood here. Polls are answered here, from the set of devices with waiting work that the core pushes.
+//! not understood here. Polls are answered here by
+//! [`crate::dcmp`], from the set of devices with waiting work that the core pushes.
 
 mod calls;
 mod enrol;
@@ -9,7 +10,6 @@ mod figures;
 mod identity;
 mod link;
 mod pending;
-mod polls;
 mod relay;
 mod session;
 mod start;
@@ -18,11 +18,10 @@ use std::time::Duration;
 
 use super::QuicLimits;
 
-pub use calls::{Caller, Calling, NoCaller};
+pub use calls::{Caller, Calling};
 pub use enrol::EnrolError;
 pub use figures::describe_metrics;
-pub use pending::{PendingIds, Waiting};
-pub use polls::Polls;
+pub use pending::PendingIds;
 pub use start::{Branch, BranchError, BranchParts, start};
 
 #[cfg(test)]

@@ -1,17 +1,13 @@
 //! The set of devices with waiting work, as the core pushed it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use callboard_codecs::edge::Ids;
 use callboard_core::device::DeviceId;
+use callboard_core::reach::pending::PendingSet;
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
-
-/// Whether work waits for a device.
-pub trait Waiting: Send + Sync + 'static {
-    /// Whether work waits for the device that a poll names, in whatever spelling.
-    fn is_waiting(&self, raw: &str) -> bool;
-}
 
 type Set = HashSet<DeviceId, RandomState>;
 
@@ -22,6 +18,8 @@ struct Held {
     epoch: u64,
     version: u64,
     ids: Set,
+    /// A core is connected: polls are told.
+    shown: bool,
 }
 
 /// A whole set on its way.
@@ -44,6 +42,8 @@ pub struct Gap {
 #[derive(Debug)]
 pub struct PendingIds {
     held: RwLock<Held>,
+    /// The same devices, for polls.
+    told: Arc<PendingSet>,
     coming: Mutex<Option<Coming>>,
     most: usize,
 }
@@ -52,13 +52,18 @@ impl PendingIds {
     /// None yet. At most so many are kept; polls of the others are told that nothing waits until there is room and the
     /// whole set comes again.
     pub fn new(most: usize) -> Self {
-        Self { held: RwLock::default(), coming: Mutex::default(), most }
+        Self { held: RwLock::default(), told: Arc::default(), coming: Mutex::default(), most }
     }
 
     /// The core process and the version of the set that holds.
     pub fn version(&self) -> (u64, u64) {
         let held = self.held.read();
         (held.epoch, held.version)
+    }
+
+    /// What polls are told.
+    pub fn told(&self) -> &Arc<PendingSet> {
+        &self.told
     }
 
     /// How many there are.
@@ -69,6 +74,20 @@ impl PendingIds {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether polls are told of the devices: not while the core is away, for a phone that is sent away by a door that is
+    /// closed takes the service for broken.
+    pub fn show(&self, shown: bool) {
+        let mut held = self.held.write();
+        held.shown = shown;
+        for id in &held.ids {
+            if shown {
+                self.told.insert(id);
+            } else {
+                self.told.remove(id);
+            }
+        }
     }
 
     /// Ask for the whole set at the next occasion. Until then polls are answered from what is held.
@@ -91,7 +110,14 @@ impl PendingIds {
             }
         }
         if last && let Some(Coming { epoch, version, ids }) = coming.take() {
-            *self.held.write() = Held { epoch, version, ids };
+            let mut held = self.held.write();
+            for gone in held.ids.difference(&ids) {
+                self.told.remove(gone);
+            }
+            for id in ids.iter().filter(|_| held.shown) {
+                self.told.insert(id);
+            }
+            *held = Held { epoch, version, ids, shown: held.shown };
             return true;
         }
         false
@@ -108,20 +134,18 @@ impl PendingIds {
         }
         for id in removed.iter().filter_map(|id| id.parse::<DeviceId>().ok()) {
             held.ids.remove(&id);
+            self.told.remove(&id);
         }
         for id in added.iter().filter_map(|id| id.parse().ok()) {
             if held.ids.len() < self.most {
+                if held.shown {
+                    self.told.insert(&id);
+                }
                 held.ids.insert(id);
             }
         }
         held.version = to;
         Ok(())
-    }
-}
-
-impl Waiting for PendingIds {
-    fn is_waiting(&self, raw: &str) -> bool {
-        raw.parse().is_ok_and(|id: DeviceId| self.held.read().ids.contains(&id))
     }
 }
 
@@ -139,9 +163,20 @@ mod tests {
         list
     }
 
+    impl PendingIds {
+        fn is_waiting(&self, raw: &str) -> bool {
+            let Ok(id) = raw.parse::<DeviceId>() else { return false };
+            let told = self.told.contains(&id);
+            let held = self.held.read();
+            assert_eq!(told, held.shown && held.ids.contains(&id), "{raw}");
+            told
+        }
+    }
+
     #[test]
     fn a_set_holds_from_its_last_part_on() {
         let pending = PendingIds::new(10);
+        pending.show(true);
         let (one, two) = (list(&["00:1a:e8:0a:0b:0c"]), list(&["soft"]));
         assert!(!pending.full(7, 3, (true, false), one.ids()));
         assert!(!pending.is_waiting("001ae80a0b0c") && pending.version() == (0, 0));
@@ -152,15 +187,30 @@ mod tests {
         assert!(
             pending.is_waiting("soft") && !pending.is_waiting("00:1a:e8:0a:0b:0d") && !pending.is_waiting("")
         );
-        assert_eq!((pending.version(), pending.len()), ((7, 3), 2));
+        assert_eq!((pending.version(), pending.len(), pending.told().len()), ((7, 3), 2, 2));
         // A part of a set that never began here.
         assert!(!pending.full(8, 1, (false, true), one.ids()));
         assert_eq!(pending.version(), (7, 3));
     }
 
     #[test]
+    fn polls_are_told_nothing_while_the_core_is_away() {
+        let pending = PendingIds::new(10);
+        assert!(pending.full(7, 3, (true, true), list(&["one"]).ids()));
+        assert!(!pending.is_waiting("one"), "not connected yet");
+        pending.show(true);
+        assert!(pending.is_waiting("one"));
+        pending.show(false);
+        assert!(!pending.is_waiting("one") && pending.told().is_empty());
+        assert_eq!((pending.version(), pending.len()), ((7, 3), 1));
+        pending.show(true);
+        assert!(pending.is_waiting("one"));
+    }
+
+    #[test]
     fn differences_go_on_from_what_is_held() {
         let pending = PendingIds::new(2);
+        pending.show(true);
         let (one, two, three) = (list(&["one"]), list(&["two"]), list(&["three"]));
         let gap = pending.delta(0, 1, one.ids(), list(&[]).ids());
         assert_eq!(gap, Err(Gap { from: 0, held: 0 }), "nothing to go on from");

@@ -16,9 +16,10 @@ use super::enrol::EnrolError;
 use super::figures::Figures;
 use super::identity::{self, Identity, IdentityError};
 use super::link::Link;
-use super::{Caller, PendingIds, Polls, relay};
+use super::{Caller, PendingIds, relay};
 use crate::config::Config;
-use crate::listen::{self, BindError, Bound, Door, Limits, Shutdown, bind, serve, serve_raw};
+use crate::dcmp::{self, DcmpHandler};
+use crate::listen::{self, BindError, Bound, Door, Shutdown, bind, serve, serve_raw, serve_streams};
 use crate::node::{DataDir, DataError};
 use crate::telemetry::{self, Health, InstallError, Metrics};
 
@@ -104,6 +105,7 @@ pub async fn start(
 ) -> Result<Branch, BranchError> {
     listen::describe_metrics();
     super::describe_metrics();
+    dcmp::describe_metrics();
     let health = Health::starting();
     metrics.watch_health(&health)?;
     metrics.watch_runtime(&tokio::runtime::Handle::current())?;
@@ -137,7 +139,7 @@ pub async fn start(
 
     let (linked, serving) = (TaskTracker::new(), TaskTracker::new());
     linked.spawn(link.clone().run(shutdown.clone()));
-    open_doors(&link, other, &limits, &serving, &shutdown);
+    open_doors(config, &link, other, &serving, &shutdown);
     let ready_file = ready(&doors, ready_file)?;
     health.clear("starting");
     tracing::info!("ready");
@@ -192,12 +194,13 @@ async fn identify(link: &Link, token: Option<&SiteToken>, shutdown: &Shutdown) -
 }
 
 fn open_doors(
+    config: &Config,
     link: &Arc<Link>,
     bounds: Vec<Bound>,
-    limits: &Arc<Limits>,
     serving: &TaskTracker,
     shutdown: &Shutdown,
 ) {
+    let (limits, dcmp) = (Arc::new(config.door_limits()), &config.dcmp);
     for bound in bounds {
         let (limits, shutdown) = (limits.clone(), shutdown.clone());
         let relayed = match bound.door() {
@@ -216,8 +219,9 @@ fn open_doors(
             };
             serving.spawn(serve_raw(bound, limits, shutdown, take));
         } else {
-            let polls = Polls::new(link.pending.clone(), link.figures.clone());
-            serving.spawn(serve(bound, None, limits, Arc::new(polls), shutdown));
+            let handler = DcmpHandler::new(link.pending.told().clone(), dcmp.poll_spacing, dcmp.recent_polls);
+            let handler = Arc::new(handler.counting(link.figures.polls()));
+            serving.spawn(serve_streams(bound, None, Arc::new(config.dcmp_limits()), handler, shutdown));
         }
     }
 }

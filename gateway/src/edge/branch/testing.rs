@@ -7,10 +7,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use callboard_codecs::edge::{RelayDoor, Report};
 use tokio::net::TcpStream;
 
+use super::calls::NoCaller;
 use super::figures::Figures;
 pub(in crate::edge) use super::identity::{Identity, IdentityError};
 use super::link::{Link, connect};
-use super::{BranchLimits, NoCaller, PendingIds, relay};
+use super::{BranchLimits, PendingIds, relay};
 
 /// The relaying half of an edge.
 pub(in crate::edge) struct Relays {
