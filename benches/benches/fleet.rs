@@ -196,6 +196,7 @@ fn say(world: &World, message: &PhoneMessage<'_>, cookie: Option<Cookie>, digest
         message,
         door: &Door::Default,
         source: IpAddr::from([192, 0, 2, 41]),
+        host: Some("198.51.100.7:18443"),
         digest,
         cookie,
         has_cookie: cookie.is_some(),

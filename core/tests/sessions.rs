@@ -58,6 +58,7 @@ async fn call(
         message: &message,
         door: &Door::Default,
         source: IpAddr::from([192, 0, 2, 1]),
+        host: Some("198.51.100.7:18443"),
         digest: nonce,
         cookie,
         has_cookie: cookie.is_some(),

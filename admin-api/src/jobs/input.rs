@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use callboard_core::device::{self, BadDeviceId, DeviceId};
+use callboard_core::file::BadId;
 use callboard_core::job::{self, Interval, Priority, Restrictions, Schedule};
 use callboard_core::service::{
     FileSourceWish, FileWish, FileWishAction, JobRequest, Service, SoftwareWish, TaskRequest,
@@ -146,21 +147,24 @@ enum PriorityInput {
     Immediate,
 }
 
-/// Firmware. It lies either at `url` or at `ftp`.
+/// Firmware. It is a `file` of this server, or lies at `url` or at `ftp`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SoftwareInput {
+    /// The id of a file of this server.
+    file: Option<String>,
     /// Where it lies: the whole URL, which ends with the name of the file.
     #[schema(value_type = Option<String>)]
     url: Option<SecretText>,
     /// Where it lies.
     #[schema(value_type = Option<FtpInput>)]
     ftp: Option<Object<FtpInput>>,
-    /// Its kind, for example `Siemens SIP`: phones with another one fail.
-    software_type: String,
-    /// Its version, for example `V3 R5.12.0`: what a phone reports when it is done.
-    version: String,
-    /// Device types that it is for; all if not given.
+    /// Its kind, for example `Siemens SIP`: phones with another one fail. Of a `file` the one that its header says, if not given.
+    software_type: Option<String>,
+    /// Its version, for example `V3 R5.12.0`: what a phone reports when it is done. Of a `file` the one that its header says, if
+    /// not given.
+    version: Option<String>,
+    /// Device types that it is for; if not given, those that the header of the `file` says, else all.
     #[serde(default)]
     device_types: Vec<String>,
     /// Whether a phone in a call loads it.
@@ -181,14 +185,16 @@ enum FileActionInput {
     Delete,
 }
 
-/// A file to fetch, from `url` or `ftp`, or to delete, by its `name`.
+/// A file to fetch, a `file` of this server or from `url` or `ftp`, or to delete, by its `name`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct FileInput {
     /// What to do.
     action: FileActionInput,
-    /// The phone's word for its kind, for example `RINGTONE`.
-    r#type: String,
+    /// The phone's word for its kind, for example `RINGTONE`. Of a `file` that of its kind, if not given.
+    r#type: Option<String>,
+    /// The id of a file of this server.
+    file: Option<String>,
     /// Where it lies: the whole URL, which ends with the name of the file.
     #[schema(value_type = Option<String>)]
     url: Option<SecretText>,
@@ -335,15 +341,22 @@ impl ScheduleInput {
     }
 }
 
-/// Where a file lies: one of the two.
+/// Where a file lies: one of the three.
 fn source(
     field: &str,
+    file: Option<String>,
     url: Option<SecretText>,
     ftp: Option<Object<FtpInput>>,
 ) -> Result<FileSourceWish, Problem> {
-    match (url, ftp) {
-        (Some(url), None) => Ok(FileSourceWish::Https { url: url.0 }),
-        (None, Some(Object(ftp))) => Ok(FileSourceWish::Ftp {
+    match (file, url, ftp) {
+        (Some(file), None, None) => {
+            let id = file
+                .parse()
+                .map_err(|error: BadId| Problem::field(format!("{field}.file"), error.to_string()))?;
+            Ok(FileSourceWish::Stored(id))
+        }
+        (None, Some(url), None) => Ok(FileSourceWish::Https { url: url.0 }),
+        (None, None, Some(Object(ftp))) => Ok(FileSourceWish::Ftp {
             server: ftp.server,
             port: ftp.port.unwrap_or(21),
             username: ftp.username,
@@ -351,7 +364,7 @@ fn source(
             path: ftp.path,
             name: ftp.name,
         }),
-        _ => Err(Problem::field(format!("{field}.url"), "either `url` or `ftp`")),
+        _ => Err(Problem::field(format!("{field}.file"), "one of `file`, `url` and `ftp`")),
     }
 }
 
@@ -359,7 +372,7 @@ impl SoftwareInput {
     fn read(self) -> Result<SoftwareWish, Problem> {
         let restrictions = self.restrictions.map(|Object(input)| input.read()).transpose()?;
         Ok(SoftwareWish {
-            source: source("software", self.url, self.ftp)?,
+            source: source("software", self.file, self.url, self.ftp)?,
             software_type: self.software_type,
             version: self.version,
             device_types: self.device_types,
@@ -421,15 +434,19 @@ fn minute(text: &str) -> Option<u16> {
 impl FileInput {
     fn read(self, field: &str) -> Result<FileWish, Problem> {
         let action = match (self.action, self.name) {
-            (FileActionInput::Deploy, None) => FileWishAction::Deploy(source(field, self.url, self.ftp)?),
+            (FileActionInput::Deploy, None) => {
+                FileWishAction::Deploy(source(field, self.file, self.url, self.ftp)?)
+            }
             (FileActionInput::Deploy, Some(_)) => {
                 return Err(Problem::field(format!("{field}.name"), "only with `delete`"));
             }
-            (FileActionInput::Delete, Some(name)) if self.url.is_none() && self.ftp.is_none() => {
+            (FileActionInput::Delete, Some(name))
+                if self.file.is_none() && self.url.is_none() && self.ftp.is_none() =>
+            {
                 FileWishAction::Delete(name)
             }
             (FileActionInput::Delete, Some(_)) => {
-                return Err(Problem::field(format!("{field}.url"), "only with `deploy`"));
+                return Err(Problem::field(field.to_owned(), "`file`, `url` and `ftp` only with `deploy`"));
             }
             (FileActionInput::Delete, None) => {
                 return Err(Problem::field(format!("{field}.name"), "the name of the file"));

@@ -19,6 +19,6 @@ pub use firmware::{Firmware, HEAD_BYTES, TAIL_BYTES, recognise};
 pub use name::{BadFileName, FileName, FileToken, MAX_NAME_BYTES};
 pub use provider::{Place, Provider, ProviderFault, ProviderId};
 pub use record::{BadFileRecord, BadId, FileId, FileKind, FileRecord, Remote, Source};
-pub use registry::{FileBounds, FileError, FileUse, FileWatch, Files, Loaded, describe_metrics};
+pub use registry::{FileBounds, FileError, FileUse, Files, Loaded, describe_metrics};
 pub use shelf::{Reservation, Told};
 pub use storage::{BrokenPieces, Doing, FileStorage, Found, Pieces, RemoteFile, Scan, StorageError, Upload};

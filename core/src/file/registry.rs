@@ -1,7 +1,6 @@
 //! All files and providers: kept in memory, changed through the store.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
@@ -99,14 +98,8 @@ pub enum FileError {
 
 /// Knows who needs a file, besides [`Files::hold`].
 pub trait FileUse: Send + Sync + 'static {
-    /// Who needs the file, in words; `None` if it may go.
+    /// Who needs the file, in words; `None` if it may go. Must not ask for files: they are locked.
     fn needed_by(&self, file: FileId) -> Option<String>;
-}
-
-/// Is told what phones fetch.
-pub trait FileWatch: Send + Sync + 'static {
-    /// A phone at this address asks for the file, or for a part of it. Called for each request, and must be quick.
-    fn seen(&self, file: FileId, source: IpAddr);
 }
 
 /// All files and providers.
@@ -116,7 +109,6 @@ pub struct Files {
     pub(super) vault: Arc<Vault>,
     bounds: FileBounds,
     users: OnceLock<Arc<dyn FileUse>>,
-    watch: OnceLock<Arc<dyn FileWatch>>,
 }
 
 #[derive(Default)]
@@ -178,8 +170,8 @@ impl std::fmt::Debug for Files {
 impl Files {
     /// No files.
     pub fn new(store: Arc<dyn Store>, vault: Arc<Vault>, bounds: FileBounds) -> Self {
-        let (users, watch) = (OnceLock::new(), OnceLock::new());
-        Self { state: Mutex::default(), store, vault, bounds, users, watch }
+        let users = OnceLock::new();
+        Self { state: Mutex::default(), store, vault, bounds, users }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -189,18 +181,6 @@ impl Files {
     /// Ask this one, too, before a file is forgotten. Only the first call counts.
     pub fn set_use(&self, users: Arc<dyn FileUse>) {
         let _ = self.users.set(users);
-    }
-
-    /// Tell this one what phones fetch. Only the first call counts.
-    pub fn set_watch(&self, watch: Arc<dyn FileWatch>) {
-        let _ = self.watch.set(watch);
-    }
-
-    /// A phone asks for a file.
-    pub fn seen(&self, file: FileId, source: IpAddr) {
-        if let Some(watch) = self.watch.get() {
-            watch.seen(file, source);
-        }
     }
 
     /// Take over what the store holds. Fails at a record of a newer Callboard.
@@ -308,15 +288,15 @@ impl Files {
 
     /// Forget a file. Whoever keeps its bytes removes them when the ticket has resolved.
     pub fn remove(&self, id: FileId, expected: Option<u64>) -> Result<(Arc<FileRecord>, Ticket), FileError> {
-        // Asked without the lock: it may look at files.
-        if let Some(why) = self.users.get().and_then(|users| users.needed_by(id)) {
-            return Err(FileError::InUse(why));
-        }
         let mut state = self.lock();
         let file = state.files.get(&id).cloned().ok_or(FileError::Unknown(id))?;
         check(file.revision, expected)?;
-        if let Some(holds) = state.holds.get(&id) {
-            return Err(FileError::InUse(format!("the file is needed by {holds} jobs or tasks")));
+        if state.holds.contains_key(&id) {
+            return Err(FileError::InUse("a job that is being accepted needs it".to_owned()));
+        }
+        // Under the lock: whoever begins to need it holds it until this one knows.
+        if let Some(why) = self.users.get().and_then(|users| users.needed_by(id)) {
+            return Err(FileError::InUse(why));
         }
         let ticket = self.store.submit(vec![Write::delete(Table::File, id.to_string())])?;
         state.files.remove(&id);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Restrictions;
+use crate::file::{FileId, Files};
 use crate::item::ItemWrite;
 use crate::secret::{Sealed, Vault, VaultError};
 
@@ -31,31 +32,76 @@ pub enum FileSource {
         /// The file's name.
         name: Box<str>,
     },
+    /// At this server, by HTTPS.
+    Stored {
+        /// Which file.
+        file: FileId,
+        /// The file's name.
+        name: Box<str>,
+    },
+}
+
+/// Where a phone finds this server's own files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileServer<'a> {
+    pub(crate) files: &'a Files,
+    /// Scheme, host and port of the door that the phone can reach, without a slash at its end; `None` is not known.
+    pub(crate) address: Option<&'a str>,
+    pub(crate) vault: &'a Vault,
+}
+
+/// Why a phone cannot be told where a file is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoFile {
+    #[error("the file {0} is no longer there")]
+    Gone(FileId),
+    #[error("the address at which the phone finds files is not known: set files.external_address")]
+    NoAddress,
+    #[error(transparent)]
+    Vault(#[from] VaultError),
 }
 
 impl FileSource {
     /// The file's name.
     pub fn name(&self) -> &str {
         match self {
-            Self::Https { name, .. } | Self::Ftp { name, .. } => name,
+            Self::Https { name, .. } | Self::Ftp { name, .. } | Self::Stored { name, .. } => name,
+        }
+    }
+
+    /// Which of this server's files it is, if it is one.
+    pub const fn stored(&self) -> Option<FileId> {
+        match self {
+            Self::Stored { file, .. } => Some(*file),
+            Self::Https { .. } | Self::Ftp { .. } => None,
         }
     }
 
     /// The items that say it, each with this index.
-    fn items(&self, index: Option<u32>, vault: &Vault, into: &mut Vec<ItemWrite>) -> Result<(), VaultError> {
+    fn items(
+        &self,
+        index: Option<u32>,
+        server: FileServer<'_>,
+        into: &mut Vec<ItemWrite>,
+    ) -> Result<(), NoFile> {
         let mut item = |name: &str, value: &str| into.push(ItemWrite::new(name, index, value));
-        match self {
-            Self::Https { url, name } => {
-                let url = vault.open(url)?;
-                item("file-https-base-url", url.expose());
-                // Alone the phone takes the name from the URL.
-                if index.is_some() {
-                    item("file-name", name);
-                }
+        let mut https = |url: &str, name: &str| {
+            item("file-https-base-url", url);
+            // Alone the phone takes the name from the URL.
+            if index.is_some() {
+                item("file-name", name);
             }
-            Self::Ftp { server, port, username, password, path, name } => {
-                let password = vault.open(password)?;
-                item("file-server", server);
+        };
+        match self {
+            Self::Https { url, name } => https(server.vault.open(url)?.expose(), name),
+            Self::Stored { file, name } => {
+                let record = server.files.get(*file).ok_or(NoFile::Gone(*file))?;
+                let address = server.address.ok_or(NoFile::NoAddress)?;
+                https(&format!("{address}{}", server.files.path(&record)?.expose()), name);
+            }
+            Self::Ftp { server: host, port, username, password, path, name } => {
+                let password = server.vault.open(password)?;
+                item("file-server", host);
                 item("file-port", &port.to_string());
                 item("file-username", username);
                 item("file-pwd", password.expose());
@@ -106,9 +152,9 @@ pub struct SoftwareDeployment {
 
 impl SoftwareDeployment {
     /// The items of the message that asks for it.
-    pub fn items(&self, vault: &Vault) -> Result<Vec<ItemWrite>, VaultError> {
+    pub(crate) fn items(&self, server: FileServer<'_>) -> Result<Vec<ItemWrite>, NoFile> {
         let mut items = Vec::with_capacity(10);
-        self.source.items(None, vault, &mut items)?;
+        self.source.items(None, server, &mut items)?;
         let mut item = |name: &str, value: &str| items.push(ItemWrite::new(name, None, value));
         item("file-type", "APP");
         item("file-sw-type", &self.software_type);
@@ -166,11 +212,11 @@ impl FileAction {
 }
 
 /// The items of the message that asks for these files: a single fetch stands without index, else files count from 1.
-pub(crate) fn file_items(files: &[FileAction], vault: &Vault) -> Result<Vec<ItemWrite>, VaultError> {
+pub(crate) fn file_items(files: &[FileAction], server: FileServer<'_>) -> Result<Vec<ItemWrite>, NoFile> {
     let mut items = Vec::with_capacity(files.len() * 9);
     if let [FileAction::Deploy { file_type, source }] = files {
         items.push(ItemWrite::new("file-type", None, &**file_type));
-        source.items(None, vault, &mut items)?;
+        source.items(None, server, &mut items)?;
         return Ok(items);
     }
     for (file, index) in files.iter().zip(1_u32..) {
@@ -182,7 +228,7 @@ pub(crate) fn file_items(files: &[FileAction], vault: &Vault) -> Result<Vec<Item
         ));
         items.push(ItemWrite::new("file-type", index, file.file_type()));
         match file {
-            FileAction::Deploy { source, .. } => source.items(index, vault, &mut items)?,
+            FileAction::Deploy { source, .. } => source.items(index, server, &mut items)?,
             FileAction::Delete { name, .. } => items.push(ItemWrite::new("file-name", index, &**name)),
         }
     }
@@ -192,7 +238,15 @@ pub(crate) fn file_items(files: &[FileAction], vault: &Vault) -> Result<Vec<Item
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use crate::file::FileBounds;
     use crate::secret::{KEY_LEN, Secret};
+    use crate::store::MemoryStore;
+
+    fn files(vault: &Arc<Vault>) -> Files {
+        Files::new(Arc::new(MemoryStore::default()), vault.clone(), FileBounds::default())
+    }
 
     fn told(items: &[ItemWrite]) -> Vec<String> {
         items.iter().map(|item| format!("{}={}", item.key, item.value.expose())).collect()
@@ -200,7 +254,7 @@ mod tests {
 
     #[test]
     fn one_file_stands_without_index_and_several_with() {
-        let vault = Vault::new(&[1; KEY_LEN]).unwrap();
+        let vault = Arc::new(Vault::new(&[1; KEY_LEN]).unwrap());
         let ftp = FileAction::Deploy {
             file_type: "RINGTONE".into(),
             source: FileSource::Ftp {
@@ -212,11 +266,13 @@ mod tests {
                 name: "bell.wav".into(),
             },
         };
-        let one = told(&file_items(std::slice::from_ref(&ftp), &vault).unwrap());
+        let files = files(&vault);
+        let server = FileServer { files: &files, address: None, vault: &vault };
+        let one = told(&file_items(std::slice::from_ref(&ftp), server).unwrap());
         assert_eq!(one[0], "file-type=RINGTONE");
         assert!(one.contains(&"file-pwd=pub".to_owned()) && one.contains(&"file-name=bell.wav".to_owned()));
         let delete = FileAction::Delete { file_type: "LOGO".into(), name: "old.png".into() };
-        let two = told(&file_items(&[ftp, delete], &vault).unwrap());
+        let two = told(&file_items(&[ftp, delete], server).unwrap());
         assert_eq!(two[0], "file-action[1]=deploy");
         assert_eq!(
             two[two.len() - 3..],
@@ -226,7 +282,7 @@ mod tests {
 
     #[test]
     fn firmware_is_for_some_device_types_or_for_all() {
-        let vault = Vault::new(&[1; KEY_LEN]).unwrap();
+        let vault = Arc::new(Vault::new(&[1; KEY_LEN]).unwrap());
         let url = vault.seal(&Secret::new("https://198.51.100.7:18443/files/x/a.img")).unwrap();
         let mut software = SoftwareDeployment {
             source: FileSource::Https { url, name: "a.img".into() },
@@ -239,7 +295,9 @@ mod tests {
         assert!(software.is_for("OpenStage 60"));
         software.device_types.push("OpenStage 40".into());
         assert!(software.is_for("openstage 40 ") && !software.is_for("OpenStage 60"));
-        let items = told(&software.items(&vault).unwrap());
+        let files = files(&vault);
+        let server = FileServer { files: &files, address: None, vault: &vault };
+        let items = told(&software.items(server).unwrap());
         assert_eq!(items[0], "file-https-base-url=https://198.51.100.7:18443/files/x/a.img");
         assert_eq!(
             items[1..],

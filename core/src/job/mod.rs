@@ -20,8 +20,8 @@ use std::time::Duration;
 use metrics::{Unit, describe_counter, describe_gauge};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use deployment::file_items;
 pub use deployment::{FileAction, FileSource, Priority, SoftwareDeployment};
+pub(crate) use deployment::{FileServer, file_items};
 pub use record::{BadJobRecord, VERSION, decode};
 pub use registry::{JobBook, JobError, JobLoadReport, Registry};
 pub use restriction::{BadRestrictions, Interval, MINUTES_OF_DAY, Restrictions};
@@ -29,6 +29,7 @@ pub use schedule::{BadSchedule, Schedule};
 pub use tally::{Counts, Tally};
 
 use crate::device::{Task, TaskKind, TaskOutcome, Work};
+use crate::file::FileId;
 use crate::time::Timestamp;
 
 /// Describes the metrics of jobs to the installed recorder; once, at start.
@@ -252,6 +253,19 @@ fn is_held(kind: &TaskKind, now: Timestamp) -> bool {
 }
 
 impl Job {
+    /// Whether its phones fetch this file of the server, or will.
+    pub fn needs_file(&self, file: FileId) -> bool {
+        let is_it = |source: &FileSource| source.stored() == Some(file);
+        self.ended.is_none()
+            && match &self.kind {
+                TaskKind::SoftwareDeployment(software) => is_it(&software.source),
+                TaskKind::FileDeployment(files) => files
+                    .iter()
+                    .any(|action| matches!(action, FileAction::Deploy { source, .. } if is_it(source))),
+                _ => false,
+            }
+    }
+
     /// Whether it is not done at this time of the week.
     pub fn is_held(&self, now: Timestamp) -> bool {
         is_held(&self.kind, now)

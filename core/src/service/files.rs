@@ -4,7 +4,18 @@ use std::sync::Arc;
 
 use super::Service;
 use crate::event::{EventDraft, EventKind};
-use crate::file::{FileError, FileRecord, Provider, ProviderId};
+use crate::file::{FileError, FileId, FileRecord, FileUse, Provider, ProviderId};
+use crate::job;
+
+/// Knows which files jobs need.
+pub(super) struct JobFiles(pub(super) Arc<job::Registry>);
+
+impl FileUse for JobFiles {
+    fn needed_by(&self, file: FileId) -> Option<String> {
+        let book = self.0.book();
+        book.iter().find(|job| job.needs_file(file)).map(|job| format!("job {} needs it", job.id))
+    }
+}
 
 impl Service {
     /// Unpredictable bits for a new id or token.

@@ -17,6 +17,7 @@ use crate::device::{
 };
 use crate::dialogue::wpi::ended_event;
 use crate::event::{EventDraft, EventKind};
+use crate::file::{FileId, Files};
 use crate::fleet::{Filter, FleetError};
 use crate::job::{Counts, Job, JobEnd, JobError, JobId, JobLoadReport, Schedule, Verdict, verdict};
 use crate::secret::Sealed;
@@ -120,6 +121,8 @@ impl Service {
     /// Accept a job. When this returns it is durable: it will be done at each of its targets, or be told why not.
     pub async fn submit_job(&self, request: JobRequest) -> Result<Arc<Job>, AdminError> {
         self.jobs.check_room()?;
+        // From before they are looked at until the job is known: nobody deletes them meanwhile.
+        let _held = HeldFiles::of(&self.files, &request.wish);
         let kind = self.task_kind(request.wish)?;
         if matches!(kind, TaskKind::SecureModeOn { default_pin: true }) {
             self.check_default_pin("type")?;
@@ -609,6 +612,28 @@ fn begin_secure_mode(
     }
     let until = job.closes().unwrap_or(Timestamp::from_millis(u64::MAX));
     task.state = TaskState::Running { since: now, until };
+}
+
+/// Files of this server that stay as long as this does.
+struct HeldFiles<'a> {
+    files: &'a Files,
+    held: Vec<FileId>,
+}
+
+impl<'a> HeldFiles<'a> {
+    /// Those that a wish names. One that is not there is told of when the wish is looked at.
+    fn of(files: &'a Files, wish: &TaskRequest) -> Self {
+        let held = wish.stored_files().into_iter().filter(|id| files.hold(*id).is_ok()).collect();
+        Self { files, held }
+    }
+}
+
+impl Drop for HeldFiles<'_> {
+    fn drop(&mut self) {
+        for id in &self.held {
+            self.files.release(*id);
+        }
+    }
 }
 
 /// Each device once, in order.

@@ -32,6 +32,7 @@ use crate::secret::{Secret, Vault};
 use crate::site::{SiteSettings, Sites};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
+use files::JobFiles;
 use jobs::Runner;
 use lookout::Lookout;
 
@@ -92,6 +93,9 @@ pub struct Settings {
     pub jobs: JobSettings,
     /// Bounds on files.
     pub files: FileBounds,
+    /// Scheme, host and port at which phones find this server's files, without a slash at its end; else each finds them where
+    /// it called.
+    pub files_address: Option<Box<str>>,
     /// Bounds on events.
     pub events: EventLimits,
     /// How phones are called.
@@ -157,6 +161,8 @@ impl Service {
         let reach = Arc::new(Reach::new(settings.reach.clone(), started));
         let lookout =
             Arc::new(Lookout { reach: reach.clone(), jobs: jobs.clone(), clock: around.clock.clone() });
+        let files = Files::new(around.store.clone(), around.vault.clone(), settings.files);
+        files.set_use(Arc::new(JobFiles(jobs.clone())));
         Self {
             fleet: Fleet::watched(around.store.clone(), settings.fleet, lookout.clone()),
             templates: Registry::new(
@@ -167,7 +173,7 @@ impl Service {
             ),
             jobs,
             runner: Runner::default(),
-            files: Files::new(around.store.clone(), around.vault.clone(), settings.files),
+            files,
             events: EventLog::new(&settings.events, started),
             reach,
             lookout,
@@ -217,6 +223,8 @@ impl Service {
             limits: &self.settings.flow,
             secure: &self.settings.secure,
             polling: &self.settings.polling,
+            files: &self.files,
+            files_address: self.settings.files_address.as_deref(),
         }
     }
 

@@ -1,9 +1,12 @@
 //! What administrators may ask of a device, checked and made fit for records.
 
+use std::sync::Arc;
+
 use callboard_codecs::wpi::SoftwareVersion;
 
 use super::{AdminError, Service};
 use crate::device::{TaskKind, TaskWrite};
+use crate::file::{FileId, FileKind, FileRecord, Firmware};
 use crate::item::{ItemKey, ItemWrite};
 use crate::job::{FileAction, FileSource, Priority, Restrictions, SoftwareDeployment};
 use crate::policy::setting_fault;
@@ -40,6 +43,27 @@ pub enum TaskRequest {
     SecureModeOff,
 }
 
+impl TaskRequest {
+    /// The files of this server that it names.
+    pub(super) fn stored_files(&self) -> Vec<FileId> {
+        let stored = |source: &FileSourceWish| match source {
+            FileSourceWish::Stored(id) => Some(*id),
+            FileSourceWish::Https { .. } | FileSourceWish::Ftp { .. } => None,
+        };
+        match self {
+            Self::SoftwareDeployment(software) => stored(&software.source).into_iter().collect(),
+            Self::FileDeployment(files) => {
+                let deployed = files.iter().filter_map(|file| match &file.action {
+                    FileWishAction::Deploy(source) => stored(source),
+                    FileWishAction::Delete(_) => None,
+                });
+                deployed.collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// Where a phone shall fetch a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileSourceWish {
@@ -63,6 +87,8 @@ pub enum FileSourceWish {
         /// The file's name.
         name: String,
     },
+    /// At this server, by HTTPS.
+    Stored(FileId),
 }
 
 /// Firmware that phones shall load.
@@ -70,11 +96,11 @@ pub enum FileSourceWish {
 pub struct SoftwareWish {
     /// Where it lies.
     pub source: FileSourceWish,
-    /// Its kind, for example `Siemens SIP`.
-    pub software_type: String,
-    /// Its version, for example `V3 R5.12.0`.
-    pub version: String,
-    /// Device types that it is for; none is all.
+    /// Its kind, for example `Siemens SIP`; that of the image at this server if not given.
+    pub software_type: Option<String>,
+    /// Its version, for example `V3 R5.12.0`; that of the image at this server if not given.
+    pub version: Option<String>,
+    /// Device types that it is for; none is those of the image at this server, or all.
     pub device_types: Vec<String>,
     /// Whether a phone in a call loads it.
     pub priority: Priority,
@@ -85,8 +111,8 @@ pub struct SoftwareWish {
 /// A file that phones shall fetch or delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileWish {
-    /// The phone's word for its kind, for example `RINGTONE`.
-    pub file_type: String,
+    /// The phone's word for its kind, for example `RINGTONE`; that of the file at this server if not given.
+    pub file_type: Option<String>,
     /// What is to be done.
     pub action: FileWishAction,
 }
@@ -184,9 +210,17 @@ impl Service {
     }
 
     fn software(&self, wish: SoftwareWish) -> Result<SoftwareDeployment, AdminError> {
-        if wish.version.parse::<SoftwareVersion>().is_err() {
-            let reason = "a version such as `V3 R5.12.0` or `3.5.12.0`";
-            return Err(AdminError::field("software.version", reason));
+        let image = self.image(&wish.source)?;
+        let said = |own: Option<String>, of_image: Option<&str>, field: &str| {
+            let told = own.or_else(|| of_image.map(str::to_owned));
+            told.ok_or_else(|| AdminError::field(field, "is missing, and the image does not say it"))
+        };
+        let (software_type, version) = ("software.software_type", "software.version");
+        let of_image = image.as_ref().and_then(|image| image.software_type.as_deref());
+        let told_type = said(wish.software_type, of_image, software_type)?;
+        let told_version = said(wish.version, image.as_ref().map(|image| &*image.version), version)?;
+        if told_version.parse::<SoftwareVersion>().is_err() {
+            return Err(AdminError::field(version, "a version such as `V3 R5.12.0` or `3.5.12.0`"));
         }
         if wish.device_types.len() > MAX_DEVICE_TYPES {
             let reason = format!("at most {MAX_DEVICE_TYPES} device types");
@@ -195,19 +229,48 @@ impl Service {
         let types = wish.device_types.iter().enumerate();
         let device_type =
             |(at, name): (usize, &String)| text(&format!("software.device_types[{at}]"), name, false);
+        let mut device_types = types.map(device_type).collect::<Result<Vec<_>, _>>()?;
+        if device_types.is_empty() {
+            device_types.extend(image.and_then(|image| image.device_type));
+        }
         Ok(SoftwareDeployment {
             source: self.source("software", wish.source)?,
-            software_type: text("software.software_type", &wish.software_type, false)?,
-            version: text("software.version", &wish.version, false)?,
-            device_types: types.map(device_type).collect::<Result<_, _>>()?,
+            software_type: text(software_type, &told_type, false)?,
+            version: text(version, &told_version, false)?,
+            device_types,
             priority: wish.priority,
             restrictions: wish.restrictions,
         })
     }
 
+    /// What the image at this server says of itself; nothing if it lies elsewhere.
+    fn image(&self, source: &FileSourceWish) -> Result<Option<Firmware>, AdminError> {
+        let FileSourceWish::Stored(id) = source else { return Ok(None) };
+        let file = self.stored("software", *id)?;
+        if file.kind != FileKind::Software {
+            return Err(AdminError::field(
+                "software.file",
+                format!("is no software but a {}", file.kind.as_str()),
+            ));
+        }
+        Ok(file.firmware.clone())
+    }
+
+    fn stored(&self, field: &str, id: FileId) -> Result<Arc<FileRecord>, AdminError> {
+        let missing = || AdminError::field(format!("{field}.file"), format!("there is no file {id}"));
+        self.files.get(id).ok_or_else(missing)
+    }
+
     fn file(&self, at: usize, wish: FileWish) -> Result<FileAction, AdminError> {
         let field = format!("files[{at}]");
-        let file_type = text(&format!("{field}.type"), &wish.file_type, false)?;
+        let of_file = match &wish.action {
+            FileWishAction::Deploy(FileSourceWish::Stored(id)) => Some(self.stored(&field, *id)?.kind.wire()),
+            _ => None,
+        };
+        let type_field = format!("{field}.type");
+        let told = wish.file_type.as_deref().or(of_file);
+        let told = told.ok_or_else(|| AdminError::field(type_field.as_str(), "is missing"))?;
+        let file_type = text(&type_field, told, false)?;
         Ok(match wish.action {
             FileWishAction::Delete(name) => {
                 FileAction::Delete { file_type, name: file_name(&format!("{field}.name"), &name)? }
@@ -224,6 +287,10 @@ impl Service {
             FileSourceWish::Https { url } => {
                 let name = url_file_name(&format!("{field}.url"), url.expose())?;
                 FileSource::Https { url: vault.seal(&url)?, name }
+            }
+            FileSourceWish::Stored(id) => {
+                let file = self.stored(field, id)?;
+                FileSource::Stored { file: id, name: file.name.as_str().into() }
             }
             FileSourceWish::Ftp { server, port, username, password, path, name } => {
                 let ftp = |part: &str| format!("{field}.ftp.{part}");

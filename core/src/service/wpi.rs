@@ -50,6 +50,8 @@ pub struct WpiRequest<'a> {
     pub door: &'a Door,
     /// The sender's address.
     pub source: IpAddr,
+    /// What the phone called the server: its `Host` header.
+    pub host: Option<&'a str>,
     /// A fingerprint of the body.
     pub digest: u64,
     /// Our cookie, if it can be one.
@@ -103,7 +105,8 @@ impl Service {
     pub async fn wpi(&self, request: WpiRequest<'_>) -> WpiResponse {
         let device = device_of(request.message);
         let (source, site) = (request.source, request.sender.site());
-        let arrival = Arrival { source, site, door: request.door.clone(), digest: request.digest };
+        let host = request.host.filter(|_| request.message.reason.is_opening()).map(Into::into);
+        let arrival = Arrival { source, site, host, door: request.door.clone(), digest: request.digest };
         if let Some(device) = &device {
             let known = self.fleet.get(device);
             let unknown = Security::default();

@@ -580,6 +580,7 @@ async fn call(
         message: &message,
         door: &door,
         source,
+        host: Some("198.51.100.7:18443"),
         digest,
         cookie,
         has_cookie,

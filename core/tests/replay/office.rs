@@ -287,8 +287,8 @@ fn software(step: &Step) -> Result<SoftwareWish> {
     let restrictions = Restrictions::new(intervals.into_iter().collect(), "UTC");
     Ok(SoftwareWish {
         source: https("https://198.51.100.7:18443/files/secret/phone.img"),
-        software_type: text("type", "Siemens SIP"),
-        version: text("version", ""),
+        software_type: Some(text("type", "Siemens SIP")),
+        version: Some(text("version", "")),
         device_types: step.option("for").map(str::to_owned).into_iter().collect(),
         priority: Priority::Normal,
         restrictions: restrictions.map_err(|error| step.fault(error.to_string()))?,
@@ -307,5 +307,5 @@ fn file(text: &str) -> FileWish {
         "delete" => FileWishAction::Delete(word(2).to_owned()),
         _ => FileWishAction::Deploy(https(&format!("https://198.51.100.7/files/secret/{}", word(2)))),
     };
-    FileWish { file_type: word(1).to_owned(), action }
+    FileWish { file_type: Some(word(1).to_owned()), action }
 }

@@ -281,6 +281,7 @@ impl Owned {
             message: &message,
             door: &self.door,
             source: self.source,
+            host: Some("198.51.100.7:18443"),
             digest: hasher.finish(),
             cookie: self.cookie,
             has_cookie: self.cookie.is_some(),

@@ -186,6 +186,14 @@ impl Config {
         }
     }
 
+    /// Where phones find files, if not where they call.
+    #[must_use]
+    pub fn files_address(&self) -> Option<Box<str>> {
+        let port = self.listen.wpi.map(|address| address.port()).filter(|port| *port > 0);
+        let url = address::url(&self.files.external_address, "https", port)?;
+        Some(url.trim_end_matches('/').into())
+    }
+
     /// How phones poll, and what they are told about it.
     #[must_use]
     pub fn polling(&self) -> Polling {

@@ -170,7 +170,7 @@ config_table! {
         /// Time between two polls of a phone, written to it.
         interval: minutes(5 in 1..=1_440),
         /// Where phones reach `listen.dcmp`, written to them: a name or address, with a port unless it is that of the door, or a URL. Empty: no phone is told to poll.
-        external_address: text("" as rules::DCMP_ADDRESS),
+        external_address: text("" as rules::PHONES_ADDRESS),
         /// Item of the phone that takes the URL.
         url_item: text("dcmp-url" as rules::ITEM_NAME),
         /// Item of the phone that takes the interval in minutes.
@@ -226,6 +226,8 @@ config_table! {
     }
     /// Files for phones.
     files: Files {
+        /// Where phones find files, `HOST`, `HOST:PORT` or a URL; empty: at the address that each of them calls.
+        external_address: text("" as rules::PHONES_ADDRESS),
         /// Size of one file.
         max_file_bytes: bytes(268_435_456 in 1_024..=17_179_869_184),
         /// Files, those of storage providers included.

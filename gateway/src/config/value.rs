@@ -432,7 +432,7 @@ pub(super) mod rules {
         },
     };
 
-    pub(crate) const DCMP_ADDRESS: Rule = Rule {
+    pub(crate) const PHONES_ADDRESS: Rule = Rule {
         allowed: "HOST, HOST:PORT or a URL with http or https, at most 200 bytes, or empty",
         check: |text| text.is_empty() || address::is_reachable(text),
     };

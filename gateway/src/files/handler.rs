@@ -95,7 +95,6 @@ impl FileHandler {
             put(&mut response, CONTENT_LENGTH, &file.size.to_string());
             return response;
         }
-        self.service.files.seen(file.id, conn.peer.ip());
         match part(request.headers(), file.size, &tag) {
             Part::Whole => {
                 let whole = 0..file.size;

@@ -63,6 +63,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret, authority: 
         templates: fleet.templates,
         templates_per_device: fleet.templates_per_device,
         tasks_per_device: fleet.tasks_per_device,
+        files_address: config.files_address(),
         jobs: JobSettings {
             jobs: config.jobs.most,
             running_time: config.jobs.running_timeout,

@@ -150,14 +150,15 @@ impl WpiHandler {
         // At the level of what must never lack it. The service fills in the flow when it has found it.
         let span = tracing::warn_span!("flow", conn = conn.id, flow = tracing::field::Empty);
         let digest = self.hasher.hash_one(&*body);
-        self.dialogue(conn, &door, cookies, &message, digest, shed).instrument(span).await
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        self.dialogue(conn, &door, (host, cookies), &message, digest, shed).instrument(span).await
     }
 
     async fn dialogue(
         &self,
         conn: &ConnInfo,
         door: &Door,
-        cookies: Cookies,
+        (host, cookies): (Option<&str>, Cookies),
         message: &PhoneMessage<'_>,
         digest: u64,
         shed: Option<OverloadCause>,
@@ -168,6 +169,7 @@ impl WpiHandler {
             message,
             door,
             source: conn.peer.ip(),
+            host,
             digest,
             cookie: cookies.ours,
             has_cookie: cookies.any,

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use callboard_codecs::wpi::{Action, Reason};
 use callboard_tests::admin::{Admin, json, problem};
 use callboard_tests::server::{Launch, Server};
 use callboard_tests::tls::Client;
+use callboard_tests::until;
 use callboard_tests::wire::{Response, Wire};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -47,7 +49,7 @@ async fn upload(admin: &Admin, query: &str, headers: &str, body: &[u8], chunked:
     wire.response().await
 }
 
-async fn phone(server: &Server, method: &str, path: &str, headers: &str) -> Response {
+async fn fetch(server: &Server, method: &str, path: &str, headers: &str) -> Response {
     let mut wire = Client::default().connect(server.door("wpi")).await;
     let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
     wire.send(request).await;
@@ -69,6 +71,43 @@ fn files_on_disk(data: &Path) -> usize {
         std::fs::read_dir(path).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count()
     };
     count(&data.join("files")) + count(&data.join("files/coming"))
+}
+
+#[tokio::test]
+async fn a_job_deploys_a_file_of_the_server_which_stays_as_long_as_it_is_needed() {
+    let server = Server::new().await;
+    let admin = server.admin();
+    let image = image(40_000);
+    let made = json(&upload(&admin, "name=os60.img&kind=software", "", &image, false).await, 201);
+    let id = made["id"].as_str().unwrap();
+    let mut phone = server.phone("00:1a:e8:0a:0b:0c");
+    phone.settings.insert(("software-version".to_owned(), None), "V2 R1.0.0".to_owned());
+    phone.boot().await;
+    let wish = |file: &str| json!({"type": "software-deployment", "filter": {}, "software": {"file": file}});
+    let unknown = admin.request("POST", "/jobs", "", &wish("0123456789ab").to_string()).await;
+    assert_eq!(problem(&unknown, 422, "validation")["errors"][0]["field"], "software.file");
+    let job = admin.post("/jobs", &wish(id)).await;
+    let path = format!("/files/{id}");
+    let delete = || admin.request("DELETE", &path, "If-Match: *\r\n", "");
+    problem(&delete().await, 409, "conflict");
+
+    let placed = || async { admin.device(&phone.mac).await["tasks"].get(0).cloned() };
+    until("the task", placed).await;
+    let answer = phone.open(Reason::Solicited).await;
+    assert_eq!(answer.action, Action::SoftwareDeployment);
+    let told = |name: &str| answer.item(name).unwrap().to_owned();
+    assert_eq!((told("file-sw-version"), told("file-sw-type")), ("V3 R5.12.0".into(), "Siemens SIP".into()));
+    let at_door = made["path"].as_str().unwrap();
+    assert_eq!(told("file-https-base-url"), format!("https://{}{at_door}", phone.address));
+    assert!(fetch(&server, "GET", at_door, "").await.body == image);
+    problem(&delete().await, 409, "conflict");
+
+    phone.settings.insert(("software-version".to_owned(), None), "V3 R5.12.0".to_owned());
+    phone.boot().await;
+    let job = format!("/jobs/{}", job["id"].as_str().unwrap());
+    let ended = || async { Some(admin.get(&job).await).filter(|job| job["state"] == "successful") };
+    until("the job to end", ended).await;
+    assert_eq!(delete().await.status, 204);
 }
 
 #[tokio::test]
@@ -95,20 +134,20 @@ async fn an_image_goes_from_the_administrator_to_a_phone_and_over_a_kill() {
     assert_eq!(admin.request("GET", &format!("/files/{id}/content"), "", "").await.body, image);
 
     let path = made["path"].as_str().unwrap();
-    let whole = phone(&server, "GET", path, "").await;
+    let whole = fetch(&server, "GET", path, "").await;
     assert_eq!((whole.status, whole.body == image), (200, true));
     assert_eq!(whole.header("content-length"), Some(image.len().to_string().as_str()));
     let tag = whole.header("etag").unwrap().to_owned();
     let range = format!("Range: bytes=100-299999\r\nIf-Range: {tag}\r\n");
-    let part = phone(&server, "GET", path, &range).await;
+    let part = fetch(&server, "GET", path, &range).await;
     assert_eq!((part.status, part.body == image[100..300_000]), (206, true));
-    assert_eq!(phone(&server, "GET", path, &format!("If-None-Match: {tag}\r\n")).await.status, 304);
-    let head = phone(&server, "HEAD", path, "").await;
+    assert_eq!(fetch(&server, "GET", path, &format!("If-None-Match: {tag}\r\n")).await.status, 304);
+    let head = fetch(&server, "HEAD", path, "").await;
     assert_eq!((head.status, head.header("content-length")), (200, Some(image.len().to_string().as_str())));
 
     let gone = admin.request("DELETE", &format!("/files/{id}"), "If-Match: \"1\"\r\n", "").await;
     assert_eq!((gone.status, files_on_disk(server.launch.data())), (204, 0));
-    assert_eq!(phone(&server, "GET", path, "").await.status, 404);
+    assert_eq!(fetch(&server, "GET", path, "").await.status, 404);
 }
 
 #[tokio::test]
@@ -127,12 +166,12 @@ async fn whoever_was_not_told_the_path_gets_nothing() {
         &format!("/files/{:032x}/a.png", 0),
         &format!("/files/{}/a.png", made["id"].as_str().unwrap()),
     ] {
-        let refused = phone(&server, "GET", wrong, "").await;
+        let refused = fetch(&server, "GET", wrong, "").await;
         assert_eq!((refused.status, refused.body.len()), (404, 0), "{wrong}");
     }
-    let refused = phone(&server, "PUT", path, "Content-Length: 0\r\n").await;
+    let refused = fetch(&server, "PUT", path, "Content-Length: 0\r\n").await;
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
-    assert_eq!(phone(&server, "GET", path, "Range: bytes=3-\r\n").await.status, 416);
+    assert_eq!(fetch(&server, "GET", path, "Range: bytes=3-\r\n").await.status, 416);
     assert!(!server.log.text().contains(token), "the path is as good as the file");
 }
 
@@ -244,9 +283,9 @@ async fn a_providers_file_reaches_the_phone_through_this_server() {
     let file = admin.post(&format!("{at}/files"), &wish).await;
     assert_eq!((&file["firmware"]["version"], &file["size"]), (&json!("V3 R5.12.0"), &json!(image.len())));
     let path = file["path"].as_str().unwrap();
-    let whole = phone(&server, "GET", path, "").await;
+    let whole = fetch(&server, "GET", path, "").await;
     assert_eq!((whole.status, whole.body == image), (200, true), "sent through, never redirected");
-    let part = phone(&server, "GET", path, "Range: bytes=-1000\r\n").await;
+    let part = fetch(&server, "GET", path, "Range: bytes=-1000\r\n").await;
     assert_eq!((part.status, part.body == image[image.len() - 1_000..]), (206, true));
     problem(&admin.request("DELETE", &at, "If-Match: *\r\n", "").await, 409, "conflict");
     let wish = json!({ "path": "nothing.img", "kind": "software" }).to_string();

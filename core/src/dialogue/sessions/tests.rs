@@ -7,10 +7,12 @@ use proptest::prelude::*;
 
 use crate::device::Device;
 use crate::dialogue::wpi::{Context, FlowLimits, SecureSettings};
+use crate::file::{FileBounds, Files};
 use crate::job::JobBook;
 use crate::policy::Policy;
 use crate::reach::polling::Polling;
 use crate::secret::{KEY_LEN, Vault};
+use crate::store::MemoryStore;
 
 struct Counting(AtomicU64);
 
@@ -41,17 +43,20 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn from(source: u8, door: Door) -> Arrival {
-    Arrival { source: IpAddr::from([192, 0, 2, source]), site: None, door, digest: 0 }
+    Arrival { source: IpAddr::from([192, 0, 2, source]), site: None, host: None, door, digest: 0 }
 }
 
 /// A flow that waits for the answer to a read-all.
 fn flow(device: &DeviceId, arrival: &Arrival, now: Timestamp) -> Box<Flow> {
-    let vault = Vault::new(&[1; KEY_LEN]).unwrap();
+    let vault = Arc::new(Vault::new(&[1; KEY_LEN]).unwrap());
     let (policy, limits, secure) = (Policy::default(), FlowLimits::default(), SecureSettings::default());
     let jobs = JobBook::default();
     let polling = Polling::default();
     let (policy, limits, secure, polling) = (&policy, &limits, &secure, &polling);
-    let ctx = Context { now, policy, jobs: &jobs, vault: &vault, limits, secure, polling };
+    let files = Files::new(Arc::new(MemoryStore::default()), vault.clone(), FileBounds::default());
+    let (files, files_address) = (&files, None);
+    let ctx =
+        Context { now, policy, jobs: &jobs, vault: &vault, limits, secure, polling, files, files_address };
     let body = "<WorkpointMessage><Message nonce=\"1\"><ReasonForContact>start-up</ReasonForContact></Message>\
                 </WorkpointMessage>";
     let message = parse_phone_message(body.as_bytes(), &Limits::default()).unwrap();

@@ -26,6 +26,8 @@ pub struct Flow {
     /// Who the phone says it is.
     pub(super) identity: Identity,
     pub(super) dialect: Dialect,
+    /// Scheme, host and port under which the phone called, as far as it said so.
+    pub(super) called: Option<Box<str>>,
     /// Items of the opening message.
     pub(super) opening: ItemSet,
     /// What is known of the phone's items by now.

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::device::DeviceId;
 use crate::event::EventDraft;
+use crate::file::Files;
 use crate::item::{ItemSet, ItemSetBuilder, ItemWrite};
 use crate::job::JobBook;
 use crate::policy::Policy;
@@ -54,6 +55,8 @@ pub struct Arrival {
     pub source: IpAddr,
     /// The site whose edge relayed it.
     pub site: Option<SiteId>,
+    /// What the phone called the server: its `Host` header.
+    pub host: Option<Box<str>>,
     /// The listener.
     pub door: Door,
     /// A fingerprint of the whole body, to recognise retransmissions.
@@ -141,6 +144,10 @@ pub struct Context<'a> {
     pub secure: &'a SecureSettings,
     /// How phones poll.
     pub polling: &'a Polling,
+    /// The server's own files.
+    pub files: &'a Files,
+    /// Scheme, host and port at which all phones find them; else each finds them where it called.
+    pub files_address: Option<&'a str>,
 }
 
 /// Credentials that have to be made before a flow can go on.

@@ -12,6 +12,15 @@ use crate::item::{ItemSet, ItemSetBuilder, NameRef};
 use crate::policy::Occasion;
 use crate::secret::Vault;
 
+/// Longest host and port that a phone is taken by its word for.
+const MAX_AUTHORITY_BYTES: usize = 255;
+
+/// Whether a phone's `Host` can be told to it again as a part of a URL.
+fn is_authority(host: &str) -> bool {
+    (1..=MAX_AUTHORITY_BYTES).contains(&host.len())
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+}
+
 impl Flow {
     /// Take an opening message of `base` (a new [`Device`] if it was never heard of).
     ///
@@ -44,6 +53,11 @@ impl Flow {
             touched: ctx.now,
             dialect: identity.dialect(),
             identity,
+            called: arrival
+                .host
+                .as_deref()
+                .filter(|host| is_authority(host))
+                .map(|host| format!("https://{host}").into()),
             opening: ItemSet::default(),
             reported: base.reported.clone(),
             known: base.contacts.read.is_some(),

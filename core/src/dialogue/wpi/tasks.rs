@@ -10,7 +10,7 @@ use super::{Context, Next, Reply};
 use crate::device::{BOOT_TIME, Task, TaskChange, TaskId, TaskKind, TaskOutcome, TaskState, TaskType, Work};
 use crate::event::{EventDraft, EventKind};
 use crate::item::{Entry, ItemKey, ItemWrite, NameRef};
-use crate::job::{FileAction, SoftwareDeployment, Verdict, file_items, verdict};
+use crate::job::{FileAction, FileServer, SoftwareDeployment, Verdict, file_items, verdict};
 use crate::policy::carried;
 use crate::secret::Secret;
 use crate::service::counted;
@@ -273,7 +273,7 @@ impl Flow {
             TaskKind::ApplyTemplates => self.templates_applied().map(Start::Done),
             TaskKind::SoftwareDeployment(software) => self.start_software(ctx, task, software),
             TaskKind::FileDeployment(files) => {
-                let items = file_items(files, ctx.vault).map_err(|error| error.to_string())?;
+                let items = file_items(files, self.file_server(ctx)).map_err(|error| error.to_string())?;
                 Ok(Start::Say(self.send_out(ctx, task, Action::FileDeployment, items)))
             }
             TaskKind::Restart { .. } | TaskKind::FactoryResetKeepCertificates => {
@@ -320,8 +320,17 @@ impl Flow {
         if software.restrictions.hold(ctx.now) || self.was_deployed_lately(ctx) {
             return Ok(Start::Later);
         }
-        let items = software.items(ctx.vault).map_err(|error| error.to_string())?;
+        let items = software.items(self.file_server(ctx)).map_err(|error| error.to_string())?;
         Ok(Start::Say(self.send_out(ctx, task, Action::SoftwareDeployment, items)))
+    }
+
+    /// Where this phone finds the server's own files: at the address that is configured, else at the one that it called.
+    fn file_server<'a>(&'a self, ctx: &Context<'a>) -> FileServer<'a> {
+        FileServer {
+            files: ctx.files,
+            address: ctx.files_address.or(self.called.as_deref()),
+            vault: ctx.vault,
+        }
     }
 
     fn was_deployed_lately(&self, ctx: &Context<'_>) -> bool {
