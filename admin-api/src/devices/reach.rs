@@ -118,6 +118,13 @@ struct DeviceReach {
     contact_me: bool,
     /// Whether work waits for it.
     work_waiting: bool,
+    /// The site whose edge makes its calls and answers its polls; null if this server does.
+    site: Option<String>,
+    /// Whether that edge is connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edge_connected: Option<bool>,
+    /// Whether it is told to poll.
+    polls: bool,
     /// The direct way: its own web server.
     direct: DirectReach,
     /// Its calls.
@@ -129,6 +136,12 @@ impl DeviceReach {
         Self {
             contact_me: service.reach.is_enabled(),
             work_waiting: service.has_work(device),
+            site: device.route.site.map(|site| site.to_string()),
+            edge_connected: device
+                .route
+                .site
+                .map(|site| service.sites.live.get(site).is_some_and(|live| live.presence.is_connected())),
+            polls: service.settings().polling.applies_to(device),
             direct: DirectReach::of(device, service),
             calls: DeviceCalls::of(&service.reach.state(&device.id)),
         }

@@ -183,7 +183,7 @@ impl Service {
     pub fn switch_to_polling(&self, id: &DeviceId) -> Result<bool, FleetError> {
         let polling = &self.settings.polling;
         let known = self.fleet.get(id).ok_or_else(|| FleetError::Unknown(id.clone()))?;
-        if polling.mode != PollingMode::Automatic || polling.url.is_none() || known.polls {
+        if polling.mode != PollingMode::Automatic || !polling.has_place_for(&known) || known.polls {
             return Ok(false);
         }
         self.fleet.update_detached(id, false, |device| {

@@ -42,6 +42,13 @@ pub enum Presence {
     Away(Timestamp),
 }
 
+impl Presence {
+    /// Whether it is there now.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self, Self::Connected(_))
+    }
+}
+
 /// What is known of one edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSite {

@@ -203,6 +203,7 @@ impl Config {
         Polling {
             mode: dcmp.mode.into(),
             url: address::url(&dcmp.external_address, scheme, port).map(String::into_boxed_str),
+            site_port: u16::try_from(dcmp.site_port).unwrap_or(u16::MAX),
             interval_minutes: u16::try_from(dcmp.interval.as_secs() / 60).unwrap_or(u16::MAX),
             url_item: dcmp.url_item.as_str().into(),
             interval_item: dcmp.interval_item.as_str().into(),

@@ -171,6 +171,8 @@ config_table! {
         interval: minutes(5 in 1..=1_440),
         /// Where phones reach `listen.dcmp`, written to them: a name or address, with a port unless it is that of the door, or a URL. Empty: no phone is told to poll.
         external_address: text("" as rules::PHONES_ADDRESS),
+        /// Port at which phones of sites poll at their edge: that of `listen.dcmp` there.
+        site_port: count(8_080 in 1..=65_535),
         /// Item of the phone that takes the URL.
         url_item: text("dcmp-url" as rules::ITEM_NAME),
         /// Item of the phone that takes the interval in minutes.

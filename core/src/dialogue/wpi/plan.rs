@@ -111,6 +111,13 @@ impl Flow {
         self.write(Purpose::Policy, batches, 0)
     }
 
+    /// The name or address of what the phone called, without a port.
+    fn called_host(&self) -> Option<&str> {
+        let (_, authority) = self.called.as_deref()?.split_once("://")?;
+        let end = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
+        Some(&authority[..end.unwrap_or(authority.len())])
+    }
+
     /// Where and how often the phone is to poll. It need not keep that over a restart, whatever it says, so it is told
     /// after each `start-up` (WPI reference, section 9.3); else only what it does not have. What it refused is not
     /// repeated.
@@ -123,7 +130,7 @@ impl Flow {
             let refusal = view.refused.iter().find(|refusal| refusal.key == item.key);
             refusal.is_some_and(|refusal| refusal.digest == ctx.vault.digest(item.value.expose()))
         };
-        let mut items = ctx.polling.items_for(&self.base);
+        let mut items = ctx.polling.items_for(&self.base, self.learned.update.route.site, self.called_host());
         items.retain(|item| !is_refused(item) && (self.learned.update.started || !has(item)));
         items
     }
