@@ -38,6 +38,9 @@ pub(crate) enum Scenario {
     Durability(DurabilityArgs),
     /// Phones behind edges boot, in turn with as many that come by themselves; then all are connected at once.
     Edge(EdgeArgs),
+    /// A part of `edge`: holds connections for it.
+    #[command(hide = true)]
+    Hold(HoldArgs),
     /// Phones fetch one file at the same time: bandwidth, fairness, memory.
     Files(FilesArgs),
     /// Phones start while slow-loris connections and garbage peers are at the server.
@@ -189,6 +192,18 @@ pub(crate) struct DurabilityArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(crate) struct HoldArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The door.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) at: SocketAddr,
+    /// Number of the first phone.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) first: u32,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct EdgeArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -242,6 +257,7 @@ impl Scenario {
             Self::PollFloor(args) => &args.common,
             Self::Durability(args) => &args.common,
             Self::Edge(args) => &args.common,
+            Self::Hold(args) => &args.common,
             Self::Hostile(args) => &args.common,
         }
     }

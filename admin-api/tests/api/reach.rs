@@ -32,7 +32,7 @@ async fn a_phone_with_work_is_called_and_every_step_is_told() {
         reach,
         json!({
             "contact_me": true,
-            "work_waiting": false,
+            "work_waiting": false, "site": null, "polls": false,
             "direct": {
                 "uri": "http://192.0.2.41:8085/contact_dls.html/ContactDLS",
                 "address": "192.0.2.41:8085",

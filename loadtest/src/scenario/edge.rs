@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
-use rustix::process::{Resource, getrlimit};
+use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use super::boot::SHORT_REST;
-use super::idle::{IDLE_TIMEOUT_MS, open_all, talk_again};
+use super::hold::Holder;
+use super::idle::IDLE_TIMEOUT_MS;
 use super::{AT_REST, Place, Service, create_templates, drive, put_settings, target, verify};
 use crate::branch::Branch;
 use crate::call::World;
@@ -22,17 +22,8 @@ use crate::progress::{phase, rest};
 use crate::report::{Report, median, per_operation};
 use crate::tally::Tally;
 
-/// Open files of this process beside the connections of phones.
-const OTHER_FILES: u64 = 500;
-
 pub(super) async fn run(args: &EdgeArgs) -> anyhow::Result<Report> {
     let common = with_room(&args.common, args.edges);
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    ensure!(
-        u64::from(common.phones) + OTHER_FILES <= files,
-        "{} phones at once need more open files than {files}: raise ulimit -n",
-        common.phones
-    );
     let world = Arc::new(World::new(common.seed));
     let mut report = Report::default();
     let (mut ratios, mut rates) = (Vec::new(), Vec::new());
@@ -191,40 +182,36 @@ async fn hold(common: &Common, world: &Arc<World>, args: &EdgeArgs) -> anyhow::R
     let before = (procfs::memory(core)?.now, behind.memory()?);
     let cpu = procfs::cpu(core)?;
     let start = Instant::now();
-    let mut opening = JoinSet::new();
+    let shown = phase("open", u64::from(args.edges));
     let share = common.concurrency.div_ceil(args.edges.max(1));
+    let mut holders = Vec::new();
     for (addr, numbers) in behind.parts(&service) {
-        let (world, target) = (Arc::clone(world), Arc::new(target(&common, addr)?));
-        opening.spawn(async move {
-            let opened = open_all(&world, &target, numbers, share).await?;
-            anyhow::Ok((opened, target))
-        });
+        holders.push(Holder::start(&common, addr, &numbers, share)?);
     }
-    let (mut tally, mut links) = (Tally::new()?, Vec::new());
-    while let Some(opened) = opening.join_next().await {
-        let (opened, target) = opened??;
-        tally.merge(opened.tally);
-        links.push((opened.links, target));
-    }
-    let time = start.elapsed();
-    let done = tally.done;
-    let failed = std::mem::replace(&mut report, Report::new("edge", u64::from(common.phones), tally, time));
+    let failed = std::mem::replace(
+        &mut report,
+        Report { scenario: "edge", phones: u64::from(common.phones), ..Report::default() },
+    );
     report.errors += failed.errors;
     report.samples.extend(failed.samples);
+    let mut open = 0;
+    for holder in &mut holders {
+        open += holder.opened(&mut report).await?;
+        shown.inc(1);
+    }
+    report.seconds = start.elapsed().as_secs_f64();
     put_settings(&common, &mut report);
-    report.server_cpu_us_per_operation = per_operation(procfs::cpu(core)?.saturating_sub(cpu), done);
+    report.server_cpu_us_per_operation = per_operation(procfs::cpu(core)?.saturating_sub(cpu), open);
     rest("hold", Duration::from_secs(args.hold_seconds).max(AT_REST)).await;
     let after = (procfs::memory(core)?, behind.memory()?);
-    let open = links.iter().map(|(links, _)| links.len() as u64).sum::<u64>();
     report.server_rss_bytes = Some(after.0.now);
     report.server_peak_rss_bytes = Some(after.0.peak);
     report.set("core_open_files", procfs::open_files(core)?);
     report.set("core_bytes_per_relay", after.0.now.saturating_sub(before.0).checked_div(open));
     report.set("edge_bytes_per_relay", after.1.saturating_sub(before.1).checked_div(open));
     let mut held = 0;
-    for (links, target) in links {
-        talk_again(links, world, &target, &mut report).await;
-        held += report.extra.get("connections_held").and_then(serde_json::Value::as_u64).unwrap_or_default();
+    for holder in holders {
+        held += holder.talk_again(&mut report).await?;
     }
     report.set("connections_held", held);
     behind.stop(&mut report).await;

@@ -5,6 +5,7 @@ mod durability;
 mod edge;
 mod files;
 mod floor;
+mod hold;
 mod hostile;
 mod idle;
 mod poll;
@@ -47,6 +48,7 @@ pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::PollFloor(args) => poll_floor::run(args).await,
         Scenario::Durability(args) => durability::run(args).await,
         Scenario::Edge(args) => edge::run(args).await,
+        Scenario::Hold(args) => hold::run(args).await,
         Scenario::Files(args) => files::run(args).await,
         Scenario::Hostile(args) => hostile::run(args).await,
     }

@@ -195,6 +195,18 @@ async fn an_edge_calls_the_phones_of_its_branch_as_its_own_configuration_allows(
 }
 
 #[tokio::test]
+async fn phones_of_a_site_are_told_to_poll_at_its_edge() {
+    let launch = Launch::new().set("dcmp.mode", "enabled").set("dcmp.external_address", "core.example.net");
+    let (server, edge, _) = branch(launch.set("dcmp.site_port", 8_081)).await;
+    let (mut inside, mut outside) = (phone(&edge, MAC), server.phone("00:1a:e8:0a:0b:0d"));
+    inside.boot().await;
+    outside.boot().await;
+    assert_eq!(inside.setting("dcmp-url"), Some("http://127.0.0.1:8081/dcmp/"));
+    let told = outside.setting("dcmp-url").unwrap();
+    assert!(told.starts_with("http://core.example.net:"), "{told}");
+}
+
+#[tokio::test]
 async fn a_token_is_good_once_and_stays_out_of_logs() {
     let (server, edge, id) = branch(Launch::new()).await;
     let token = std::fs::read_to_string(edge.launch.data().join("../token")).unwrap();
