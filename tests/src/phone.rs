@@ -188,18 +188,28 @@ impl Phone {
         fragment: Fragment,
         items: &[(Key, String)],
     ) -> (String, Vec<u8>) {
-        let digits = self.mac.replace(':', "").to_uppercase();
-        let nonce = format!("{digits:0<16.16}{:016X}", NONCES.fetch_add(1, Ordering::Relaxed));
         let items: Vec<_> = items
             .iter()
             .map(|((name, index), value)| ItemRef { name, index: *index, status: None, value })
             .collect();
+        self.message_of(reason, fragment, &items)
+    }
+
+    /// The same with items that may have a status.
+    pub fn message_of(
+        &self,
+        reason: &Reason<'_>,
+        fragment: Fragment,
+        items: &[ItemRef<'_>],
+    ) -> (String, Vec<u8>) {
+        let digits = self.mac.replace(':', "").to_uppercase();
+        let nonce = format!("{digits:0<16.16}{:016X}", NONCES.fetch_add(1, Ordering::Relaxed));
         let message = PhoneMessageRef {
             nonce: &nonce,
             max_items: Some(-1),
             fragment,
             reason,
-            items: &items,
+            items,
             layout: Layout::Indented,
         };
         let mut body = Vec::new();

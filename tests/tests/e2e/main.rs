@@ -11,6 +11,7 @@ mod dcmp;
 mod disk;
 mod edge;
 mod files;
+mod generations;
 mod http;
 mod jobs;
 mod lifecycle;
