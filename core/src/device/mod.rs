@@ -2,6 +2,7 @@
 
 mod id;
 mod record;
+mod secure_task;
 mod security;
 mod task;
 mod update;

@@ -173,6 +173,24 @@ impl Security {
         new
     }
 
+    /// The mode is another one now.
+    pub(super) fn enter(&mut self, mode: SecureMode, at: Timestamp) {
+        if self.mode != mode {
+            (self.mode, self.since) = (mode, at);
+        }
+        (self.pin, self.sent, self.fault) = (None, false, None);
+    }
+
+    /// The mode of a device that shall be in default mode: it may have to be told so first.
+    pub fn towards_off(&self) -> SecureMode {
+        match self.mode {
+            SecureMode::Secure | SecureMode::Disabling => SecureMode::Disabling,
+            // The phone may have taken its credentials already, and speak mutual TLS.
+            mode if mode.is_enabling() && self.may_hold_certificate() => SecureMode::Disabling,
+            _ => SecureMode::Off,
+        }
+    }
+
     /// Keep what was handed out apart, and with it the accepted certificate: the next one will take its place.
     fn make_former(&mut self, accepted: Option<&str>, expires: Option<Timestamp>) {
         let alone = accepted.filter(|serial| !self.offered.iter().any(|offered| offered.covers(serial))).map(

@@ -200,7 +200,7 @@ impl DeviceUpdate {
         for change in self.tasks {
             apply_task(&mut new, change);
         }
-        settle_secure_mode(&mut new, self.contact.unwrap_or_default());
+        new.settle_secure_mode(self.contact.unwrap_or_default());
         forget_oldest(&mut new.tasks);
         new
     }
@@ -217,6 +217,12 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
     if !change.is_taken_in(security) {
         return;
     }
+    let failed = match &change {
+        SecurityChange::Failed { reason, .. } | SecurityChange::WrongTan { reason, .. } => {
+            Some(reason.clone())
+        }
+        _ => None,
+    };
     match change {
         SecurityChange::Offered { offered, .. } => security.offer(offered),
         SecurityChange::Sent { serial, expires } => {
@@ -225,7 +231,7 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
             (security.sent, security.fault) = (true, None);
         }
         SecurityChange::Secured { serial } => {
-            enter(security, SecureMode::Secure, at);
+            security.enter(SecureMode::Secure, at);
             hold(security, serial);
             // Those that were never seen may be in the hands of strangers.
             security.offered.clear();
@@ -237,7 +243,7 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
             hold(security, serial);
         }
         SecurityChange::Left(_) => {
-            enter(security, SecureMode::Off, at);
+            security.enter(SecureMode::Off, at);
             (security.certificate_serial, security.certificate_expires) = (None, None);
             security.offered.clear();
         }
@@ -249,13 +255,9 @@ fn apply_security(device: &mut Device, change: SecurityChange, at: Timestamp) {
             security.wrong_tans = security.wrong_tans.saturating_add(1);
         }
     }
-}
-
-fn enter(security: &mut Security, mode: SecureMode, at: Timestamp) {
-    if security.mode != mode {
-        (security.mode, security.since) = (mode, at);
+    if let Some(reason) = failed {
+        device.fail_secure_mode(at, &reason);
     }
-    (security.pin, security.sent, security.fault) = (None, false, None);
 }
 
 /// From now on this certificate is the phone's.
@@ -270,32 +272,22 @@ fn hold(security: &mut Security, serial: Box<str>) {
 
 fn apply_task(device: &mut Device, change: TaskChange) {
     let Some(task) = device.tasks.iter_mut().find(|task| task.id == change.id()) else { return };
+    if let TaskChange::Ended { at, outcome: TaskOutcome::Failed, .. } = change {
+        let refused = task.clone();
+        device.reset_refused(&refused, at);
+    }
+    let Some(task) = device.tasks.iter_mut().find(|task| task.id == change.id()) else { return };
     match change {
         TaskChange::Sent { at, until, .. } if task.is_pending() => {
             task.state = TaskState::Running { since: at, until };
             // The phone forgets its certificate: it comes to the default door, and that is no attack.
             if task.task_type == TaskType::FactoryReset && device.security.mode == SecureMode::Secure {
-                enter(&mut device.security, SecureMode::Disabling, at);
+                device.security.enter(SecureMode::Disabling, at);
             }
         }
         // Taken back while it was on its way.
         TaskChange::Sent { .. } => {}
         TaskChange::Ended { at, outcome, reason, .. } => task.end(at, outcome, reason),
-    }
-}
-
-/// Tasks that wait for a secure mode are done when the device is in it.
-fn settle_secure_mode(device: &mut Device, at: Timestamp) {
-    let mode = device.security.mode;
-    for task in device.tasks.iter_mut().filter(|task| task.is_running()) {
-        let reached = match task.task_type {
-            TaskType::SecureModeOn => mode == SecureMode::Secure,
-            TaskType::SecureModeOff => mode == SecureMode::Off,
-            _ => false,
-        };
-        if reached {
-            task.end(at, TaskOutcome::Successful, "");
-        }
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Difference {
     pub writes: Vec<DesiredItem>,
     /// Template items that this phone cannot have.
     pub faults: Vec<TemplateFault>,
+    /// How many of them it has refused.
+    pub refused: usize,
 }
 
 /// Compare `desired` with `reported`.
@@ -22,7 +24,7 @@ pub struct Difference {
 /// (WPI reference, section 10.1). What `device` refused before with the same value, and write-only values that it
 /// already took, are left out.
 pub fn difference(desired: Desired, device: &Device, reported: &ItemSet, vault: &Vault) -> Difference {
-    let mut result = Difference { writes: Vec::new(), faults: desired.faults };
+    let mut result = Difference { writes: Vec::new(), faults: desired.faults, refused: 0 };
     let mut cursor = reported.iter().peekable();
     // The name of the entry before the cursor: indexes of one name lie side by side.
     let mut passed: Option<NameRef<'_>> = None;
@@ -42,6 +44,11 @@ pub fn difference(desired: Desired, device: &Device, reported: &ItemSet, vault: 
         match verdict(&item, here, name_reported, device, vault) {
             Verdict::Equal => {}
             Verdict::Write => result.writes.push(item),
+            Verdict::Refused(status) => {
+                let reason = format!("the phone answered `{status}`").into_boxed_str();
+                result.refused += 1;
+                result.faults.push(TemplateFault { template: item.template, key: item.key, reason });
+            }
             Verdict::Fault(reason) => {
                 let reason = reason.into_boxed_str();
                 result.faults.push(TemplateFault { template: item.template, key: item.key, reason });
@@ -54,6 +61,8 @@ pub fn difference(desired: Desired, device: &Device, reported: &ItemSet, vault: 
 enum Verdict {
     Equal,
     Write,
+    /// The phone refused this very value, with this status.
+    Refused(Box<str>),
     Fault(String),
 }
 
@@ -74,7 +83,7 @@ fn verdict(
     if let Some(refusal) = device.refused.iter().find(|refusal| refusal.key == item.key)
         && refusal.digest == vault.digest(value)
     {
-        return Verdict::Fault(format!("the phone answered `{}`", refusal.status));
+        return Verdict::Refused(refusal.status.clone());
     }
     if let Some(status) = here.and_then(|entry| entry.status)
         && matches!(status, "unknown item" | "read only" | "not supported" | "invalid index")

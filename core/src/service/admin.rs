@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Service;
 use super::dry_run::occasion;
 use super::task_wish::TaskRequest;
-use crate::device::{Device, DeviceId, SecureMode, Security, Task, TaskId, next_task_id};
+use crate::device::{Device, DeviceId, SecureMode, Task, TaskId, next_task_id};
 use crate::dialogue::wpi::pin_fault;
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::{FleetError, check_revision};
@@ -57,16 +57,6 @@ pub enum SecureModeRequest {
 /// A number with the word for it.
 pub fn counted(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
-}
-
-/// The mode of a device that shall be in default mode: it may have to be told so first.
-pub(super) fn mode_towards_off(security: &Security) -> SecureMode {
-    match security.mode {
-        SecureMode::Secure | SecureMode::Disabling => SecureMode::Disabling,
-        // The phone may have taken its credentials already, and speak mutual TLS.
-        mode if mode.is_enabling() && security.may_hold_certificate() => SecureMode::Disabling,
-        _ => SecureMode::Off,
-    }
 }
 
 impl Service {
@@ -156,7 +146,7 @@ impl Service {
         let device = self
             .change_device(id, expected, move |device| {
                 let mode = match wish {
-                    SecureModeRequest::Off => mode_towards_off(&device.security),
+                    SecureModeRequest::Off => device.security.towards_off(),
                     _ if device.security.mode == SecureMode::Secure => {
                         let text = format!("{} is in secure mode already; turn it off first", device.id);
                         return Err(FleetError::Refused(text));

@@ -10,7 +10,6 @@ use metrics::counter;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::admin::mode_towards_off;
 use super::{AdminError, Service, TaskRequest, counted};
 use crate::device::{
     Device, DeviceId, SecureMode, Task, TaskId, TaskKind, TaskOutcome, TaskState, forget_oldest, next_task_id,
@@ -115,6 +114,7 @@ impl Service {
         let book = self.jobs.book();
         let asleep = book.iter().filter(|job| job.begins() > now).map(|job| job.id);
         self.runner.asleep.lock().extend(asleep);
+        self.runner.held.lock().extend(book.iter().filter(|job| job.is_held(now)).map(|job| job.id));
         Ok(report)
     }
 
@@ -222,7 +222,10 @@ impl Service {
             return end.counts;
         }
         let mut counts = self.fleet.tally().of(job.id);
-        counts.pending += job.targets.saturating_sub(job.placed);
+        // Tasks are there before it is durable that they are: none counts twice.
+        let counted = counts.open() + counts.ended();
+        let unplaced = job.targets.saturating_sub(job.placed);
+        counts.pending += unplaced.min(job.targets.saturating_sub(counted));
         counts
     }
 
@@ -274,6 +277,10 @@ impl Service {
 
     /// Give these devices their tasks, and remember how many have theirs.
     async fn place(&self, job: &Job, devices: &[DeviceId]) -> Result<(), AdminError> {
+        // Nobody is called for its tasks then: somebody has to be when that is over.
+        if job.is_held(self.now()) {
+            self.runner.held.lock().insert(job.id);
+        }
         let mut last = None;
         for id in devices {
             match self.place_one(job, id) {
@@ -407,20 +414,30 @@ impl Service {
             job.ended.is_none()
                 && job.placed >= job.targets
                 && matches!(job.verdict(now), Verdict::Over(..))
-                && self.fleet.tally().of(job.id).pending > 0
+                && self.fleet.tally().of(job.id).open() > 0
         };
         let over: Vec<_> = book.iter().filter(over).map(|job| job.id).collect();
         if over.is_empty() {
             return;
         }
-        let is_over = |task: &Task| task.is_pending() && task.job().is_some_and(|job| over.contains(&job));
+        let of_these = |task: &Task| task.job().is_some_and(|job| over.contains(&job));
+        let is_over = |device: &Device, task: &Task| of_these(task) && device.may_cancel(task);
         let ended = self
             .change_tasks(
-                |device| device.tasks.iter().any(is_over),
+                |device| device.tasks.iter().any(|task| is_over(device, task)),
                 |device, now| {
-                    for task in device.tasks.iter_mut().filter(|task| is_over(task)) {
-                        if let Verdict::Over(outcome, reason) = verdict(task, &book, now) {
-                            task.end(now, outcome, reason);
+                    let ids: Vec<_> = device
+                        .tasks
+                        .iter()
+                        .filter(|task| is_over(device, task))
+                        .map(|task| task.id)
+                        .collect();
+                    for id in ids {
+                        let task = device.tasks.iter().find(|task| task.id == id);
+                        if let Some(Verdict::Over(outcome, reason)) =
+                            task.map(|task| verdict(task, &book, now))
+                        {
+                            device.end_task(now, outcome, reason, |task| task.id == id);
                         }
                     }
                 },
@@ -458,13 +475,12 @@ impl Service {
         let (device, ticket) = self.fleet.update(id, false, |device| {
             let mut new = device.clone();
             new.revision += 1;
-            for task in new.tasks.iter_mut().filter(|task| task.id == number) {
-                if let TaskState::Running { since, until } = task.state
-                    && until <= now
-                {
-                    let reason = format!("no outcome within {} s", until.since(since).as_secs());
-                    task.end(now, TaskOutcome::Timeout, reason);
-                }
+            let state = new.tasks.iter().find(|task| task.id == number).map(|task| task.state.clone());
+            if let Some(TaskState::Running { since, until }) = state
+                && until <= now
+            {
+                let reason = format!("no outcome within {} s", until.since(since).as_secs());
+                new.end_task(now, TaskOutcome::Timeout, &reason, |task| task.id == number);
             }
             Ok(new)
         })?;
@@ -600,7 +616,7 @@ fn begin_secure_mode(
     let (wanted, chosen) = match job.kind {
         TaskKind::SecureModeOn { default_pin: true } => (SecureMode::Secure, SecureMode::EnablingDefaultPin),
         TaskKind::SecureModeOn { default_pin: false } => (SecureMode::Secure, SecureMode::EnablingNoPin),
-        TaskKind::SecureModeOff => (SecureMode::Off, mode_towards_off(&device.security)),
+        TaskKind::SecureModeOff => (SecureMode::Off, device.security.towards_off()),
         _ => return,
     };
     if mode == wanted {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::device::{Device, Security, Task};
+use crate::device::{Device, Task};
 use crate::fleet::Watch;
 use crate::job::{self, JobBook};
 use crate::reach::Reach;
@@ -25,8 +25,7 @@ impl fmt::Debug for Lookout {
 impl Lookout {
     /// Whether there is something to do with the device as soon as it comes.
     pub(super) fn is_due(&self, device: &Device, now: Timestamp) -> bool {
-        awaits_contact(&device.security)
-            || (device.has_pending() && has_due_task(device, &self.jobs.book(), now))
+        device.awaits_mode() || (device.has_pending() && has_due_task(device, &self.jobs.book(), now))
     }
 }
 
@@ -44,12 +43,6 @@ impl Watch for Lookout {
     }
 }
 
-/// An administrator chose another mode, and the phone does not know yet.
-fn awaits_contact(security: &Security) -> bool {
-    use crate::device::SecureMode::Disabling;
-    security.mode == Disabling || (security.mode.is_enabling() && !security.sent && security.fault.is_none())
-}
-
 fn has_due_task(device: &Device, jobs: &JobBook, now: Timestamp) -> bool {
     device.tasks.iter().any(|task| task.is_pending() && job::is_due(task, jobs, now))
 }
@@ -59,11 +52,11 @@ fn has_due_task(device: &Device, jobs: &JobBook, now: Timestamp) -> bool {
 fn has_more(old: Option<&Device>, new: &Device) -> bool {
     let Some(old) = old else { return true };
     let is_new = |task: &&Task| !old.tasks.iter().any(|old| old.id == task.id && old.is_pending());
-    let chosen = |device: &Device| awaits_contact(&device.security).then_some(device.security.since);
+    let chosen = |device: &Device| device.awaits_mode().then_some(device.security.since);
     new.tasks.iter().filter(|task| task.is_pending()).any(|task| is_new(&task))
         || (chosen(new).is_some() && chosen(new) != chosen(old))
 }
 
 fn may_have_been_due(old: &Device) -> bool {
-    old.has_pending() || awaits_contact(&old.security)
+    old.has_pending() || old.awaits_mode()
 }

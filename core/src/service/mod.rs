@@ -246,14 +246,12 @@ impl Service {
     fn keep_abandoned(&self, flow: Flow) {
         let device: DeviceId = flow.device().clone();
         let learned = flow.abandon();
-        let mut news = None;
-        let updated = self.fleet.update_detached(&device, false, |current| {
-            news = learned.news(current);
-            Ok(learned.apply(current))
-        });
+        let mut news = Vec::new();
+        let updated =
+            self.fleet.update_detached(&device, false, |current| Ok(learned.lay_over(current, &mut news)));
         match updated {
             Ok(_) => {
-                if let Some(event) = news {
+                for event in news {
                     self.record(event);
                 }
             }

@@ -187,14 +187,14 @@ impl Service {
                 return Ok(step);
             }
             Err(IssueError::Later) => {
-                self.sessions.park(cookie, Box::new(step.flow));
+                drop(self.park(cookie, step.flow));
                 return Err(WpiResponse::overload(OverloadCause::Credentials));
             }
             Ok(credentials) => match self.offer(device, series, choice, &credentials).await {
                 Ok(()) => Ok(credentials),
                 Err(Unsaved::Never) => Err("the device was changed meanwhile".to_owned()),
                 Err(Unsaved::Later(cause)) => {
-                    self.sessions.park(cookie, Box::new(step.flow));
+                    drop(self.park(cookie, step.flow));
                     return Err(WpiResponse::overload(cause));
                 }
             },
@@ -205,6 +205,16 @@ impl Service {
         let mut step = step.flow.credentials(&context, made, message.nonce, arrival.digest);
         self.tell(&mut step);
         Ok(step)
+    }
+
+    /// Put a flow back to where the next message finds it. Gives it back if its place is taken, or was given up because
+    /// the step took so long.
+    fn park(&self, cookie: Cookie, flow: Flow) -> Option<Box<Flow>> {
+        let flow = self.sessions.park(cookie, Box::new(flow))?;
+        if !self.sessions.has_flow(flow.device()) {
+            self.flow_is_over(flow.device());
+        }
+        Some(flow)
     }
 
     fn new_series(&self) -> Series {
@@ -284,7 +294,7 @@ impl Service {
         let Step { flow, next, learned, .. } = step;
         let (opened, reason, actions) = (flow.opened(), flow.reason(), flow.actions());
         // Parked before any wait: if this request is cut off, the phone's repetition finds the flow.
-        if let Some(flow) = self.sessions.park(cookie, Box::new(flow)) {
+        if let Some(flow) = self.park(cookie, flow) {
             // A new opening message took its place while it was stepped, and knows better.
             self.keep_proof(*flow);
             return WpiResponse::plain(Reply::clean_up(), Outcome::LostSession);
@@ -384,14 +394,11 @@ impl Service {
     /// Apply what was learned and wait until it is durable.
     async fn save(&self, device: &DeviceId, learned: Learned) -> Result<(), Unsaved> {
         let create = learned.is_new;
-        let mut news = None;
-        let updated = self.fleet.update(device, create, |current| {
-            news = learned.news(current);
-            Ok(learned.apply(current))
-        });
+        let mut news = Vec::new();
+        let updated = self.fleet.update(device, create, |current| Ok(learned.lay_over(current, &mut news)));
         let error = match updated {
             Ok((_, ticket)) => {
-                if let Some(event) = news {
+                for event in news {
                     self.record(event);
                 }
                 return ticket.await.map_err(|error| {

@@ -549,8 +549,10 @@ impl Run<'_> {
             assert_eq!(
                 is_told,
                 self.world.service.has_work(&device),
-                "{}: its polls must tell whether work waits",
-                device.id
+                "{}: its polls must tell whether work waits: {:?} {:?}",
+                device.id,
+                device.security,
+                device.tasks
             );
         }
         let before = self.world.service.clone();

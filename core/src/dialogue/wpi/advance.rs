@@ -228,8 +228,16 @@ impl Flow {
         match reading.answer.items.build(ctx.limits.device_items) {
             Ok(answer) => {
                 self.merge(ctx, answer.iter().filter(|entry| entry.status.is_none()), events);
-                let text = counted(answer.len(), "item", "items");
-                self.finish_numbered(ctx, task, &text, events);
+                match self.unread(ctx, task, &answer) {
+                    0 => {
+                        let text = counted(answer.len(), "item", "items");
+                        self.finish_numbered(ctx, task, &text, events);
+                    }
+                    unread => {
+                        let text = counted(unread, "item", "items") + " not read";
+                        self.fail_numbered(ctx, task, &text, events);
+                    }
+                }
             }
             Err(error) => self.fail_numbered(ctx, task, &error.to_string(), events),
         }

@@ -72,6 +72,8 @@ pub(super) struct Applied {
     pub(super) written: usize,
     /// Items that it refused.
     pub(super) refused: usize,
+    /// Items that it refused earlier, which are not written again.
+    pub(super) refused_before: usize,
     /// Template items that do not apply to it.
     pub(super) faults: usize,
 }

@@ -1,6 +1,7 @@
 //! What a flow learned about its device.
 
-use crate::device::{Device, DeviceUpdate, SecurityChange, TaskChange, TaskId, TaskOutcome, TaskState};
+use super::ended_event;
+use crate::device::{Device, DeviceUpdate, SecurityChange, Task, TaskChange, TaskId, TaskOutcome, TaskState};
 use crate::event::{EventDraft, EventKind};
 use crate::time::Timestamp;
 
@@ -43,6 +44,22 @@ impl Learned {
         self.update.tasks.iter().filter_map(sent).collect()
     }
 
+    /// Lay the changes over `device`, as a new revision, and add what is to be told of it.
+    #[must_use]
+    pub fn lay_over(self, device: &Device, news: &mut Vec<EventDraft>) -> Device {
+        news.extend(self.news(device));
+        let new = self.apply(device);
+        // A dialogue tells itself of the tasks that it ends; those about secure mode end with the mode.
+        for task in new.tasks.iter().filter(|task| task.is_about_secure_mode()) {
+            if let TaskState::Ended { outcome, reason, .. } = &task.state
+                && device.tasks.iter().any(|old| old.id == task.id && !old.state.is_ended())
+            {
+                news.push(ended_event(&new.id, task, *outcome, reason));
+            }
+        }
+        new
+    }
+
     /// Lay the changes over `device`, as a new revision.
     #[must_use]
     pub fn apply(self, device: &Device) -> Device {
@@ -50,10 +67,12 @@ impl Learned {
         if self.half_read {
             new.contacts.read = None;
         }
-        for task in &mut new.tasks {
-            if self.unsent.contains(&task.id) && task.is_running() {
-                task.state = TaskState::Pending;
-            }
+        let is_unsent = |task: &&Task| self.unsent.contains(&task.id) && task.is_running();
+        for task in new.tasks.iter().filter(is_unsent).cloned().collect::<Vec<_>>() {
+            new.reset_refused(&task, new.contacts.last);
+        }
+        for task in new.tasks.iter_mut().filter(|task| is_unsent(&&**task)) {
+            task.state = TaskState::Pending;
         }
         new
     }
@@ -97,7 +116,7 @@ impl Learned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Task, TaskKind};
+    use crate::device::TaskKind;
 
     fn device() -> Device {
         let mut device = Device::new("00:1a:e8:00:00:01".parse().unwrap());

@@ -94,9 +94,11 @@ impl Flow {
         let mut polling = self.polling_items(ctx, &view);
         // What a template says of these items is an administrator's own word.
         polling.retain(|item| !desired.items.iter().any(|wanted| wanted.key == item.key));
-        let Difference { writes, mut faults } = difference(desired, &view, &self.reported, ctx.vault);
+        let Difference { writes, mut faults, refused } =
+            difference(desired, &view, &self.reported, ctx.vault);
         let batches = self.batches(writes, &polling, &mut faults);
-        self.applied.get_or_insert_default().faults = faults.len();
+        let applied = self.applied.get_or_insert_default();
+        (applied.refused_before, applied.faults) = (refused, faults.len() - refused);
         // With something to write, onboarding templates have had their chance when the phone has taken it.
         self.learned.update.onboarded = batches.is_empty();
         if faults != self.base.faults {

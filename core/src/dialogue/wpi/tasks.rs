@@ -9,7 +9,7 @@ use super::open::same_version;
 use super::{Context, Next, Reply};
 use crate::device::{BOOT_TIME, Task, TaskChange, TaskId, TaskKind, TaskOutcome, TaskState, TaskType, Work};
 use crate::event::{EventDraft, EventKind};
-use crate::item::{Entry, ItemKey, ItemWrite, NameRef};
+use crate::item::{Entry, ItemKey, ItemSet, ItemWrite, NameRef};
 use crate::job::{FileAction, FileServer, SoftwareDeployment, Verdict, file_items, verdict};
 use crate::policy::carried;
 use crate::secret::Secret;
@@ -147,10 +147,13 @@ impl Flow {
             found.map(|item| item.value.trim())
         };
         let status_of = |file: &FileAction| {
+            let is_it = |index: Option<u32>| {
+                let of_type = told("file-deployment-type", index);
+                of_type.is_none_or(|told| told.eq_ignore_ascii_case(file.file_type()))
+            };
             let names = message.items.iter().filter(|item| item.name == "file-deployment-name");
-            let index =
-                names.filter(|item| item.value.trim() == file.name()).map(|item| item.index).next()?;
-            told("file-deployment-status", index)
+            let mut named = names.filter(|item| item.value.trim() == file.name());
+            told("file-deployment-status", named.find(|item| is_it(item.index))?.index)
         };
         let mut failed = Vec::new();
         let mut open = 0;
@@ -207,6 +210,20 @@ impl Flow {
                 && is("file-deployment-type", entry.index, file.file_type())
                 && is("file-deployment-status", entry.index, "ok")
         })
+    }
+
+    /// How many of the items that a task asks for the phone did not give.
+    pub(super) fn unread(&self, ctx: &Context<'_>, task: TaskId, answer: &ItemSet) -> usize {
+        let task = self.base.tasks.iter().find(|known| known.id == task);
+        let Some(TaskKind::ReadItems(keys)) = task.and_then(|task| kind_of(task, ctx)) else { return 0 };
+        let was_given = |key: &&ItemKey| {
+            answer.iter().any(|entry| {
+                entry.status.is_none()
+                    && entry.name == key.name_ref()
+                    && (key.index().is_none() || entry.index == key.index())
+            })
+        };
+        keys.iter().filter(|key| !was_given(key)).count()
     }
 
     /// Whether this flow has changed a task.
@@ -287,8 +304,9 @@ impl Flow {
         let Some(applied) = self.applied else {
             return Err("the phone's items are not known".to_owned());
         };
-        if applied.refused > 0 {
-            return Err(counted(applied.refused, "item", "items") + " refused");
+        let refused = applied.refused + applied.refused_before;
+        if refused > 0 {
+            return Err(counted(refused, "item", "items") + " refused");
         }
         let mut text = counted(applied.written, "item", "items") + " written";
         if applied.faults > 0 {

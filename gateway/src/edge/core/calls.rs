@@ -69,8 +69,8 @@ impl Hub {
         })?;
         match timeout(patience, outcome).await {
             Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(_)) => Err(CallError::Away),
-            Err(_) => Err(CallError::Silent),
+            // Or the edge went away: the call may have been made before.
+            Ok(Err(_)) | Err(_) => Err(CallError::Silent),
         }
     }
 }
