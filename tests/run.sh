@@ -105,6 +105,10 @@ load_test() {
         --rounds 3 --kill-every 1500 --json target/loadtest-durability.json
     target/debug/loadtest edge --server target/debug/callboard --phones 200 --concurrency 16 --edges 2 \
         --pairs 1 --require 'connections_held>=200' --json target/loadtest-edge.json
+    target/debug/loadtest campaign --server target/debug/callboard --phones 200 --concurrency 16 --edges 2 \
+        --kills 1 --poll-interval-seconds 3 --spacing-seconds 4 --boot-seconds 1 --wait-seconds 16 \
+        --running-seconds 12 --server-env CALLBOARD__EDGE__IDLE_TIMEOUT_S=3 \
+        --require 'verified>=200' --json target/loadtest-campaign.json
 }
 
 step "packages" install_packages

@@ -1,4 +1,4 @@
-//! The admin API as far as the load test needs it: templates in, devices and their items out.
+//! The admin API as far as the load test needs it: templates and jobs in, devices, their items and tasks out.
 //!
 //! All paths and JSON forms are in this file.
 
@@ -37,6 +37,10 @@ impl Admin {
         Ok(Self { addr, token, tls: tls::admin_connector()? })
     }
 
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// Open a connection, which is then kept alive.
     pub(crate) async fn connect(&self) -> anyhow::Result<Session<'_>> {
         let tcp = TcpStream::connect(self.addr).await.context("cannot connect to the admin API")?;
@@ -57,6 +61,43 @@ pub(crate) struct ListedDevice {
 #[derive(Deserialize)]
 struct Page {
     items: Vec<ListedDevice>,
+    next: Option<String>,
+}
+
+/// How far a job is.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ShownJob {
+    pub(crate) state: String,
+    pub(crate) progress: JobProgress,
+}
+
+/// A job's tasks by how far they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct JobProgress {
+    pub(crate) successful: u64,
+    pub(crate) failed: u64,
+    pub(crate) timeout: u64,
+    pub(crate) cancelled: u64,
+}
+
+impl ShownJob {
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self.state.as_str(), "successful" | "failed" | "timeout" | "cancelled")
+    }
+}
+
+/// A job's task at a device.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListedTask {
+    pub(crate) device: String,
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
+#[derive(Deserialize)]
+struct TaskPage {
+    items: Vec<ListedTask>,
     next: Option<String>,
 }
 
@@ -105,6 +146,35 @@ impl Session<'_> {
         let (status, answer) = self.request("POST", &path, Some(&body)).await?;
         ensure!(status == 201, "no task for {id}: {status} {}", excerpt(answer));
         Ok(())
+    }
+
+    /// Start a job; its id.
+    pub(crate) async fn create_job(&mut self, job: &Value) -> anyhow::Result<String> {
+        let (status, answer) = self.request("POST", "/api/v1/jobs", Some(&job.to_string())).await?;
+        ensure!(status == 201, "no job: {status} {}", excerpt(answer));
+        let answer: Value = serde_json::from_slice(answer)?;
+        answer["id"].as_str().map(str::to_owned).context("the new job has no id")
+    }
+
+    /// How far a job is.
+    pub(crate) async fn job(&mut self, id: &str) -> anyhow::Result<ShownJob> {
+        let (status, answer) = self.request("GET", &format!("/api/v1/jobs/{id}"), None).await?;
+        ensure!(status == 200, "job {id} not shown: {status} {}", excerpt(answer));
+        serde_json::from_slice(answer).context("a job")
+    }
+
+    /// One page of a job's tasks, and the cursor of the next one.
+    pub(crate) async fn job_tasks(
+        &mut self,
+        id: &str,
+        cursor: Option<&str>,
+    ) -> anyhow::Result<(Vec<ListedTask>, Option<String>)> {
+        let cursor = cursor.map(|cursor| format!("&cursor={}", percent_encoded(cursor)));
+        let path = format!("/api/v1/jobs/{id}/tasks?limit={PAGE}{}", cursor.unwrap_or_default());
+        let (status, answer) = self.request("GET", &path, None).await?;
+        ensure!(status == 200, "tasks not listed: {status} {}", excerpt(answer));
+        let page: TaskPage = serde_json::from_slice(answer).context("list of tasks")?;
+        Ok((page.items, page.next))
     }
 
     /// Names of the templates that exist.

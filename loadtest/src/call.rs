@@ -18,13 +18,13 @@ use crate::wire::tls::PhoneTls;
 /// The path that phones use (WPI reference, section 1.2).
 pub(crate) const PATH: &str = "/DeploymentService/LoginService";
 /// The part of 127.0.0.0/8 from which phones call.
-const PHONE_BLOCK: u8 = 1;
+pub(crate) const PHONE_BLOCK: u8 = 1;
 
 /// The phones and all that they can say: the same for every run with one seed.
 pub(crate) struct World {
     pub(crate) fleet: Fleet,
     pub(crate) profiles: Vec<Profile>,
-    messages: Vec<Messages>,
+    pub(crate) messages: Vec<Messages>,
 }
 
 impl World {
@@ -32,6 +32,11 @@ impl World {
         let profiles = Profile::all();
         let messages = profiles.iter().enumerate().map(|(model, p)| Messages::new(model, p)).collect();
         Self { fleet: Fleet::new(seed), profiles, messages }
+    }
+
+    /// The same phones; those from `number` on are behind NAT.
+    pub(crate) fn behind_nat_from(self, number: u32) -> Self {
+        Self { fleet: self.fleet.behind_nat_from(number), ..self }
     }
 }
 
@@ -98,17 +103,17 @@ pub(crate) enum Called {
 }
 
 /// The nonces of one dialogue: 32 upper-case hexadecimal digits, never the same again.
-struct Nonces {
+pub(crate) struct Nonces {
     state: u64,
     fixed: Option<[u8; NONCE_LEN]>,
 }
 
 impl Nonces {
-    fn new(fixed: Option<[u8; NONCE_LEN]>) -> Self {
+    pub(crate) fn new(fixed: Option<[u8; NONCE_LEN]>) -> Self {
         Self { state: rand::random(), fixed }
     }
 
-    fn next(&mut self) -> [u8; NONCE_LEN] {
+    pub(crate) fn next(&mut self) -> [u8; NONCE_LEN] {
         if let Some(nonce) = self.fixed {
             return nonce;
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::campaign::TaskType;
 use crate::require::Requirement;
 use crate::wire::tls::{Key, Version};
 
@@ -43,6 +44,8 @@ pub(crate) enum Scenario {
     Hold(HoldArgs),
     /// Phones fetch one file at the same time: bandwidth, fairness, memory.
     Files(FilesArgs),
+    /// One job for all phones, which are called, poll, or are behind edges; each outcome is compared.
+    Campaign(CampaignArgs),
     /// Phones start while slow-loris connections and garbage peers are at the server.
     Hostile(HostileArgs),
 }
@@ -219,6 +222,46 @@ pub(crate) struct EdgeArgs {
 }
 
 #[derive(Args, Clone, Debug)]
+pub(crate) struct CampaignArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What the job does.
+    #[arg(long = "type", value_enum, default_value_t = TaskType::SoftwareDeployment)]
+    pub(crate) task_type: TaskType,
+    /// Share of the phones that are called by the server, in percent.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) direct: u32,
+    /// Share of the phones that poll at the server, in percent. The rest is behind edges: half of them are called, half
+    /// poll there.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) polls: u32,
+    /// Edges; each has its part of the phones.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) edges: u32,
+    /// How often the server is killed, evenly over the course of the campaign.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) kills: u32,
+    /// Each edge is killed once.
+    #[arg(long)]
+    pub(crate) kill_edges: bool,
+    /// Time between two polls of a phone, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) poll_interval_seconds: u64,
+    /// Time from one call of a phone to the next, in seconds, as the started server is told.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) spacing_seconds: u64,
+    /// Time in which a phone boots, in seconds.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub(crate) boot_seconds: u64,
+    /// How long tasks wait for their phones, in seconds. Phones that never come make the campaign as long.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) wait_seconds: u64,
+    /// How long a phone may take for what it was told, in seconds.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) running_seconds: u64,
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct FilesArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -252,6 +295,7 @@ impl Scenario {
             Self::Boot(args) => &args.common,
             Self::Idle(args) => &args.common,
             Self::Files(args) => &args.common,
+            Self::Campaign(args) => &args.common,
             Self::Floor(args) => &args.common,
             Self::Poll(args) => &args.common,
             Self::PollFloor(args) => &args.common,

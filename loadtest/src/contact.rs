@@ -27,6 +27,8 @@ const MAX_REQUEST: usize = 4_096;
 const QUEUE: usize = 4_096;
 /// Time for a caller to send its request, and to hang up on a silent phone.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The kind of fault of a request that broke off.
+const CUT_OFF: &str = "contact_cut_off";
 /// Faults that are told in words.
 const SAMPLES: usize = 3;
 
@@ -117,9 +119,14 @@ impl ContactServer {
         self.came.recv().await
     }
 
-    /// Put into the report how many calls came, and what was wrong with them.
-    pub(crate) async fn report(&self, report: &mut Report) {
-        let book = self.shared.book.lock().await;
+    /// Put into the report how many calls came, and what was wrong with them. Where callers were `killed`, requests that
+    /// broke off are no faults.
+    pub(crate) async fn report(&self, report: &mut Report, killed: bool) {
+        let mut book = self.shared.book.lock().await;
+        if killed {
+            book.faults.retain(|(kind, _)| *kind != CUT_OFF);
+            report.set(CUT_OFF, book.wrong.remove(CUT_OFF).unwrap_or_default());
+        }
         report.set("contact_calls", book.calls);
         report.set("contact_phones_called", book.last.len());
         for (kind, text) in &book.faults {
@@ -143,19 +150,28 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, tell: mpsc::Sender<u
         let (shared, tell) = (shared.clone(), tell.clone());
         tokio::spawn(async move {
             // Noted before the connection ends.
-            if let Err(fault) = serve(&mut stream, &shared, &tell).await {
-                shared.book.lock().await.fault("contact_request", fault);
+            if let Err((kind, fault)) = serve(&mut stream, &shared, &tell).await {
+                shared.book.lock().await.fault(kind, fault);
             }
         });
     }
 }
 
-async fn serve(stream: &mut TcpStream, shared: &Shared, tell: &mpsc::Sender<u32>) -> Result<(), String> {
-    let called = stream.local_addr().map_err(|error| error.to_string())?;
-    let number = number_at(called.ip()).ok_or_else(|| format!("{called} is no phone's address"))?;
+async fn serve(
+    stream: &mut TcpStream,
+    shared: &Shared,
+    tell: &mpsc::Sender<u32>,
+) -> Result<(), (&'static str, String)> {
+    let wrong = |fault: String| ("contact_request", fault);
+    let called = stream.local_addr().map_err(|error| wrong(error.to_string()))?;
+    let number = number_at(called.ip()).ok_or_else(|| wrong(format!("{called} is no phone's address")))?;
     let request = timeout(PATIENCE, read_request(stream)).await;
-    let request = request.map_err(|_| "a request without end".to_owned())??;
-    check(&request, called)?;
+    let request =
+        request.map_err(|_| wrong("a request without end".to_owned()))?.map_err(|error| match error {
+            Bad::Form(fault) => wrong(fault),
+            Bad::CutOff(fault) => (CUT_OFF, fault),
+        })?;
+    check(&request, called).map_err(wrong)?;
     shared.book.lock().await.called(number, shared.spacing);
     let manner = (shared.manners)(number);
     let answer = match manner {
@@ -185,24 +201,33 @@ pub(crate) fn number_at(address: IpAddr) -> Option<u32> {
     Some(digits(a) * 10_000 + digits(b) * 100 + digits(c))
 }
 
-async fn read_request(stream: &mut TcpStream) -> Result<String, String> {
+/// Why there is no request.
+enum Bad {
+    Form(String),
+    CutOff(String),
+}
+
+async fn read_request(stream: &mut TcpStream) -> Result<String, Bad> {
     let mut bytes = Vec::with_capacity(512);
     loop {
         if let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
             let length = header(&head, "content-length").and_then(|length| length.parse().ok());
-            let length: usize = length.ok_or_else(|| format!("no Content-Length: {head:?}"))?;
+            let length: usize = length.ok_or_else(|| Bad::Form(format!("no Content-Length: {head:?}")))?;
             if bytes.len() >= end + 4 + length {
                 return Ok(String::from_utf8_lossy(&bytes).into_owned());
             }
         }
         if bytes.len() > MAX_REQUEST {
-            return Err("a request that is too long".to_owned());
+            return Err(Bad::Form("a request that is too long".to_owned()));
         }
         match stream.read_buf(&mut bytes).await {
-            Ok(0) => return Err(format!("a request that ends early: {:?}", String::from_utf8_lossy(&bytes))),
+            Ok(0) => {
+                let text = String::from_utf8_lossy(&bytes);
+                return Err(Bad::CutOff(format!("a request that ends early: {text:?}")));
+            }
             Ok(_) => {}
-            Err(error) => return Err(format!("a request that breaks: {error}")),
+            Err(error) => return Err(Bad::CutOff(format!("a request that breaks: {error}"))),
         }
     }
 }
@@ -271,13 +296,13 @@ mod tests {
 
     async fn report(server: &ContactServer) -> Report {
         let mut report = Report::new("contact", 1, Tally::new().unwrap(), Duration::ZERO);
-        server.report(&mut report).await;
+        server.report(&mut report, false).await;
         report
     }
 
     #[tokio::test]
     async fn the_phone_that_was_called_comes() {
-        let (mut server, port) = server(Duration::from_secs(60)).await;
+        let (mut server, port) = server(Duration::from_mins(1)).await;
         for number in [7, 999_999, 1_234] {
             assert!(
                 call(number, port, PATH)
@@ -312,7 +337,7 @@ mod tests {
 
     #[tokio::test]
     async fn calls_that_come_too_soon_are_faults() {
-        let (server, port) = server(Duration::from_secs(60)).await;
+        let (server, port) = server(Duration::from_mins(1)).await;
         for _ in 0..6 {
             call(7, port, PATH).await;
         }
@@ -328,6 +353,22 @@ mod tests {
         let report = report(&server).await;
         assert_eq!(report.errors_by_kind["contact_request"], 1, "{report:?}");
         assert_eq!(report.extra["contact_calls"], 0);
+    }
+
+    #[tokio::test]
+    async fn calls_that_break_off_are_faults_unless_callers_were_killed() {
+        let (server, port) = server(Duration::ZERO).await;
+        let ip = Fleet::new(1).identity(7).ip;
+        let ip: IpAddr = std::str::from_utf8(&ip).unwrap().parse().unwrap();
+        let mut stream = TcpStream::connect((ip, port)).await.unwrap();
+        stream.write_all(b"POST / HT").await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "noted before the connection ends");
+        assert_eq!(report(&server).await.errors_by_kind[CUT_OFF], 1);
+        let mut report = Report::new("contact", 1, Tally::new().unwrap(), Duration::ZERO);
+        server.report(&mut report, true).await;
+        assert!(report.is_good(), "{report:?}");
+        assert_eq!(report.extra[CUT_OFF], 1);
     }
 
     #[test]

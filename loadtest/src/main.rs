@@ -4,9 +4,9 @@ mod api;
 mod attack;
 mod branch;
 mod call;
+mod campaign;
 mod child;
 mod cli;
-#[cfg_attr(not(test), allow(dead_code, reason = "phones of the campaign scenario are called"))]
 mod contact;
 mod drive;
 #[cfg(test)]

@@ -19,9 +19,9 @@ use crate::wire::link::{connect_tcp, source};
 /// Longest answer in bytes.
 const MAX_ANSWER: usize = 1_024;
 /// Path of the URL that phones are given.
-const BASE: &str = "/dcmp/";
+pub(crate) const BASE: &str = "/dcmp/";
 /// Longest time of one poll.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where and how phones poll.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ impl Polling {
 
     async fn work(&self, worker: u32, cursor: &AtomicU64, start: Instant) -> anyhow::Result<Tally> {
         let mut tally = Tally::new()?;
-        let mut line = Line { stream: None, buffer: [0; MAX_ANSWER] };
+        let mut line = Line::new();
         let (mut request, host) = (Vec::new(), self.addr.to_string());
         loop {
             let turn = cursor.fetch_add(1, Ordering::Relaxed);
@@ -88,11 +88,11 @@ impl Polling {
                 Ok(Ok(status)) if status == expected => tally.record(began.elapsed()),
                 Ok(Ok(got)) => tally.fault(number, &Fault::Poll { got, expected }),
                 Ok(Err(fault)) => {
-                    line.stream = None;
+                    line.hang_up();
                     tally.fault(number, &fault);
                 }
                 Err(_) => {
-                    line.stream = None;
+                    line.hang_up();
                     tally.fault(number, &Fault::Timeout(PATIENCE.as_secs()));
                 }
             }
@@ -116,14 +116,23 @@ impl Polling {
 }
 
 /// A connection, if there is one.
-struct Line {
+pub(crate) struct Line {
     stream: Option<TcpStream>,
     buffer: [u8; MAX_ANSWER],
 }
 
 impl Line {
+    pub(crate) fn new() -> Self {
+        Self { stream: None, buffer: [0; MAX_ANSWER] }
+    }
+
+    /// Make a new connection for the next poll.
+    pub(crate) fn hang_up(&mut self) {
+        self.stream = None;
+    }
+
     /// Send a request and read the status of its answer. A connection that the server has closed meanwhile is made anew.
-    async fn poll(
+    pub(crate) async fn poll(
         &mut self,
         request: &[u8],
         source: std::net::Ipv4Addr,

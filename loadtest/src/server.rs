@@ -14,6 +14,10 @@ use crate::child::{POLL, Process};
 /// How long an orderly end may take.
 const STOP_PATIENCE: Duration = Duration::from_mins(1);
 
+/// How often, and after which time, it is tried to start a server on ports of an earlier one.
+const TRIES: u32 = 5;
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// How to start the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
@@ -35,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) dcmp: SocketAddr,
     /// The door of edges, if there is one.
     pub(crate) edge: Option<SocketAddr>,
+    metrics: SocketAddr,
     pub(crate) admin: Admin,
     /// From its start to ready.
     pub(crate) ready_after: Duration,
@@ -81,9 +86,22 @@ impl Launch {
             wpi,
             dcmp,
             edge,
+            metrics: door("metrics")?,
             admin: Admin::new(admin, &token)?,
             ready_after,
         })
+    }
+
+    /// Like [`Self::start`], where the doors were just given up by a server that was killed: somebody else may have one
+    /// of their ports for a moment.
+    pub(crate) async fn start_again(&self) -> anyhow::Result<Server> {
+        for _ in 1..TRIES {
+            if let Ok(server) = self.start().await {
+                return Ok(server);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        self.start().await
     }
 
     /// Let the server's own check look at the store. The server must not be running.
@@ -123,6 +141,23 @@ pub(crate) fn read_doors(file: &Path) -> Option<HashMap<String, SocketAddr>> {
 impl Server {
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// How to start it again with the same doors.
+    pub(crate) fn launch_again(&self) -> Launch {
+        let mut launch = self.launch.clone();
+        let doors = [
+            ("WPI", Some(self.wpi)),
+            ("DCMP", Some(self.dcmp)),
+            ("EDGE", self.edge),
+            ("ADMIN", Some(self.admin.addr())),
+            ("METRICS", Some(self.metrics)),
+        ];
+        for (door, addr) in doors {
+            let value = addr.map(|addr| addr.to_string());
+            launch.env.extend(value.map(|value| (format!("CALLBOARD__LISTEN__{door}"), value)));
+        }
+        launch
     }
 
     /// `kill -9`.

@@ -17,7 +17,7 @@ use crate::wire::tls::{Key, PhoneTls, Version};
 
 const UNKNOWN: State = State { phase: Phase::Uncertain, configured: false, generation: 0 };
 
-fn target(addr: std::net::SocketAddr, key: Key, version: Version) -> Target {
+pub(super) fn target(addr: std::net::SocketAddr, key: Key, version: Version) -> Target {
     Target {
         addr,
         host: addr.to_string(),

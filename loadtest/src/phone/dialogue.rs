@@ -90,7 +90,10 @@ impl Dialogue {
         let last_fragment = |number: usize| number + 1 == self.fragments;
         match (self.plan, self.last) {
             (Plan::Boot, Say::StartUp { .. }) => &[Action::ReadAllItems],
-            (Plan::Reboot, _) | (_, Say::Written) => &[Action::CleanUp],
+            (Plan::Reboot, _)
+            | (_, Say::Written | Say::NotWritten | Say::Solicited | Say::Unwilling { .. }) => {
+                &[Action::CleanUp]
+            }
             (Plan::Any, Say::StartUp { .. }) if self.configured => {
                 &[Action::CleanUp, Action::ReadAllItems, Action::WriteItems]
             }

@@ -21,6 +21,7 @@ pub(crate) struct Identity {
     /// Twelve digits.
     pub(crate) e164: [u8; 12],
     /// `127.1xx.1xx.1xx`: an address of its own where the load test can listen for contact-me, for a million phones.
+    /// Behind NAT `192.168.1xx.1xx`.
     pub(crate) ip: [u8; 15],
 }
 
@@ -29,13 +30,20 @@ pub(crate) struct Identity {
 pub(crate) struct Fleet {
     offset: u32,
     seed: u64,
+    /// Phones from this number on are behind NAT.
+    nat_from: u32,
 }
 
 impl Fleet {
     pub(crate) fn new(seed: u64) -> Self {
         #[allow(clippy::cast_possible_truncation)] // 24 bits are meant
         let offset = mix(seed) as u32 & MASK;
-        Self { offset, seed }
+        Self { offset, seed, nat_from: u32::MAX }
+    }
+
+    /// The same phones; those from `number` on are behind NAT: the address that they name is good for nothing outside.
+    pub(crate) fn behind_nat_from(self, number: u32) -> Self {
+        Self { nat_from: number, ..self }
     }
 
     /// The phone of that number (below [`MAX_PHONES`]).
@@ -54,8 +62,11 @@ impl Fleet {
         }
         let mut e164 = *b"498900000000";
         put_digits(&mut e164[4..], number);
-        let mut ip = *b"127.1xx.1xx.1xx";
-        put_digits(&mut ip[5..7], number / 10_000);
+        let mut ip = *b"192.168.1xx.1xx";
+        if number < self.nat_from {
+            ip = *b"127.1xx.1xx.1xx";
+            put_digits(&mut ip[5..7], number / 10_000);
+        }
         put_digits(&mut ip[9..11], number / 100);
         put_digits(&mut ip[13..15], number);
         #[allow(clippy::cast_possible_truncation)] // a remainder of the model count
@@ -142,6 +153,14 @@ mod tests {
         assert_eq!(&identity.ip, b"127.123.145.167");
         assert!(identity.mac.starts_with(b"00:1A:E8:"));
         assert!(identity.mac_plain.starts_with(b"001ae8"));
+    }
+
+    #[test]
+    fn phones_behind_nat_name_a_private_address() {
+        let fleet = Fleet::new(1).behind_nat_from(20);
+        assert_eq!(&fleet.identity(19).ip, b"127.100.100.119");
+        assert_eq!(&fleet.identity(20).ip, b"192.168.100.120");
+        assert_eq!(fleet.identity(20).mac, Fleet::new(1).identity(20).mac);
     }
 
     #[test]

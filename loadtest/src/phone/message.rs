@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::profile::{self, BASIC_ITEMS, Flag, Profile};
+use super::reply::Action;
 use super::stencil::{Fill, Stencil};
 
 /// Longest message body, in bytes; what is more goes into a further fragment.
@@ -29,26 +30,80 @@ pub(crate) enum Say {
     },
     /// Items were written without a fault.
     Written,
+    /// `solicited` with the basic items: the phone was called, or told that work waits.
+    Solicited,
+    /// The phone does not do what it was told.
+    Unwilling {
+        /// What it was told.
+        action: Action,
+        /// Not now, because it is in a call; else not at all.
+        busy: bool,
+    },
+    /// An item was not taken: the one that a campaign writes.
+    NotWritten,
 }
+
+/// The item that a campaign writes. No template names it.
+pub(crate) const CAMPAIGN_ITEM: &str = "hostname";
+
+/// What a phone may be unwilling to do.
+const TOLD: [Action; 3] = [Action::WriteItems, Action::SoftwareDeployment, Action::Restart];
 
 /// All messages of one model's phones.
 pub(crate) struct Messages {
     start_up: [Stencil; 2],
     fragments: [Vec<Stencil>; 2],
     written: Stencil,
+    not_written: Stencil,
+    solicited: Stencil,
+    /// For each of [`TOLD`]: failed, busy.
+    unwilling: Vec<[Stencil; 2]>,
+}
+
+/// What phones with the same messages have in common.
+#[derive(Clone, Copy)]
+struct Kind<'a> {
+    model: usize,
+    /// Firmware in place of the model's.
+    version: Option<&'a str>,
+}
+
+impl Kind<'_> {
+    /// A value of an item with the fields of this kind filled in.
+    fn value(self, value: &str, changed: bool) -> String {
+        let value = self
+            .version
+            .map_or_else(|| value.to_owned(), |version| value.replace("{software-version}", version));
+        profile::for_model(&value, self.model, changed)
+    }
 }
 
 impl Messages {
     pub(crate) fn new(model: usize, profile: &Profile) -> Self {
-        let start_up = [false, true].map(|changed| start_up(model, changed));
-        let fragments = [false, true].map(|configured| read_all(model, profile, configured));
-        let written = document(
-            " maxItems=\"-1\" fragment=\"final\"",
-            " action=\"WriteItems\" status=\"accepted\"",
-            "reply-to",
-            "    <ItemList/>\n",
+        Self::of(Kind { model, version: None }, profile)
+    }
+
+    /// Those of phones with other firmware.
+    pub(crate) fn with_version(model: usize, profile: &Profile, version: &str) -> Self {
+        Self::of(Kind { model, version: Some(version) }, profile)
+    }
+
+    fn of(kind: Kind<'_>, profile: &Profile) -> Self {
+        let unwilling = |action| {
+            ["failed", "busy"].map(|status| Stencil::compile(&reply_to(action, status, "    <ItemList/>\n")))
+        };
+        let refused = format!(
+            "    <ItemList>\n      <Item name=\"{CAMPAIGN_ITEM}\" status=\"invalid data\"/>\n    </ItemList>\n"
         );
-        Self { start_up, fragments, written: Stencil::compile(&written) }
+        let written = |items| Stencil::compile(&reply_to(Action::WriteItems, "accepted", items));
+        Self {
+            start_up: [false, true].map(|changed| opening(kind, "start-up", changed)),
+            fragments: [false, true].map(|configured| read_all(kind, profile, configured)),
+            written: written("    <ItemList/>\n"),
+            not_written: written(&refused),
+            solicited: opening(kind, "solicited", false),
+            unwilling: TOLD.map(unwilling).into(),
+        }
     }
 
     /// Into how many fragments the read-all reply is cut.
@@ -61,6 +116,12 @@ impl Messages {
             Say::StartUp { changed } => &self.start_up[usize::from(changed)],
             Say::Fragment { number, configured } => &self.fragments[usize::from(configured)][number],
             Say::Written => &self.written,
+            Say::NotWritten => &self.not_written,
+            Say::Solicited => &self.solicited,
+            Say::Unwilling { action, busy } => {
+                let at = TOLD.iter().position(|told| *told == action).unwrap_or_default();
+                &self.unwilling[at][usize::from(busy)]
+            }
         }
     }
 
@@ -103,17 +164,28 @@ fn document(message_attributes: &str, reason_attributes: &str, reason: &str, ite
     )
 }
 
-fn start_up(model: usize, changed: bool) -> Stencil {
+/// A reply of one part to an action other than a read.
+fn reply_to(action: Action, status: &str, items: &str) -> String {
+    document(
+        " maxItems=\"-1\" fragment=\"final\"",
+        &format!(" action=\"{}\" status=\"{status}\"", action.as_str()),
+        "reply-to",
+        items,
+    )
+}
+
+/// A message that opens a flow.
+fn opening(kind: Kind<'_>, reason: &str, changed: bool) -> Stencil {
     let mut list = String::from("    <ItemList>");
     for item in profile::items().iter().take(BASIC_ITEMS) {
-        push_item(&mut list, item, &profile::for_model(item.value, model, changed));
+        push_item(&mut list, item, &kind.value(item.value, changed));
     }
     list.push_str("\n    </ItemList>\n");
-    Stencil::compile(&document(" maxItems=\"-1\"", "", "start-up", &list))
+    Stencil::compile(&document(" maxItems=\"-1\"", "", reason, &list))
 }
 
 /// The read-all reply, cut so that no body is longer than [`FRAGMENT_BYTES`].
-fn read_all(model: usize, profile: &Profile, configured: bool) -> Vec<Stencil> {
+fn read_all(kind: Kind<'_>, profile: &Profile, configured: bool) -> Vec<Stencil> {
     let part = |list: &str, last: bool| {
         let fragment = if last { "final" } else { "next" };
         let text = document(
@@ -131,7 +203,7 @@ fn read_all(model: usize, profile: &Profile, configured: bool) -> Vec<Stencil> {
         let written = expected.iter().find(|(position, _)| configured && *position == at);
         let value = written.map_or(reported.spec.value, |(_, value)| value);
         let mut longer = list.clone();
-        push_item(&mut longer, &reported.spec, &profile::for_model(value, model, false));
+        push_item(&mut longer, &reported.spec, &kind.value(value, false));
         if part(&longer, false).len() > FRAGMENT_BYTES {
             fragments.push(part(&list, false));
             longer.replace_range(..list.len(), "");
@@ -197,6 +269,38 @@ mod tests {
         for messages in all_models() {
             let len = messages.body_len(Say::StartUp { changed: false });
             assert!((1_300..2_200).contains(&len), "{len}");
+        }
+    }
+
+    #[test]
+    fn phones_with_other_firmware_say_so_in_every_message() {
+        let messages = Messages::with_version(1, &Profile::new(1), "V9 R1.0.0");
+        let identity = Fleet::new(5).identity(9);
+        let fill = Fill { identity: &identity, generation: 0, nonce: &[b'7'; NONCE_LEN] };
+        for say in
+            [Say::StartUp { changed: false }, Say::Solicited, Say::Fragment { number: 0, configured: true }]
+        {
+            let mut out = Vec::new();
+            messages.request(say, fill, ("/", "h"), None, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains("\"software-version\">V9 R1.0.0<"), "{text}");
+            assert!(!text.contains("V3 R5.12.0"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unwilling_phone_says_what_it_does_not_do() {
+        let messages = Messages::new(0, &Profile::new(0));
+        let identity = Fleet::new(5).identity(9);
+        let fill = Fill { identity: &identity, generation: 0, nonce: &[b'7'; NONCE_LEN] };
+        for (action, busy, said) in [
+            (Action::SoftwareDeployment, false, "action=\"SoftwareDeployment\" status=\"failed\">reply-to<"),
+            (Action::WriteItems, true, "action=\"WriteItems\" status=\"busy\">reply-to<"),
+            (Action::Restart, true, "action=\"Restart\" status=\"busy\">reply-to<"),
+        ] {
+            let mut out = Vec::new();
+            messages.request(Say::Unwilling { action, busy }, fill, ("/", "h"), None, &mut out);
+            assert!(String::from_utf8(out).unwrap().contains(said), "{said}");
         }
     }
 

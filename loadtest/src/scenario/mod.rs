@@ -1,6 +1,7 @@
 //! The scenarios, and what they have in common.
 
 mod boot;
+mod campaign;
 mod durability;
 mod edge;
 mod files;
@@ -50,6 +51,7 @@ pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::Edge(args) => edge::run(args).await,
         Scenario::Hold(args) => hold::run(args).await,
         Scenario::Files(args) => files::run(args).await,
+        Scenario::Campaign(args) => campaign::run(args).await,
         Scenario::Hostile(args) => hostile::run(args).await,
     }
 }
