@@ -15,6 +15,7 @@ use callboard_tests::tls::Client;
 use callboard_tests::wire::Wire;
 use callboard_tests::{until, within};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
 /// Where the phones of the branch call from.
@@ -204,6 +205,36 @@ async fn phones_of_a_site_are_told_to_poll_at_its_edge() {
     assert_eq!(inside.setting("dcmp-url"), Some("http://127.0.0.1:8081/dcmp/"));
     let told = outside.setting("dcmp-url").unwrap();
     assert!(told.starts_with("http://core.example.net:"), "{told}");
+}
+
+#[tokio::test]
+async fn a_call_that_an_edge_took_with_it_counts_as_made() {
+    let launch = Launch::new().set("contact.allow_networks", "127.0.0.0/8");
+    let server = launch.set("edge.idle_timeout_s", 3).start().await;
+    let (_, token) = site(&server, "Hamburg").await;
+    let edge = EdgeLaunch::new(&[server.door("edge")]).token(&token);
+    let edge = edge.set("contact.allow_networks", "127.0.0.8/29").start().await;
+    edge.connected(true).await;
+    let web = TcpListener::bind("127.0.0.9:0").await.unwrap();
+    let mut phone = phone(&edge, MAC);
+    phone.contact_me_uri = format!("http://{}{}", web.local_addr().unwrap(), callboard_tests::contact::PATH);
+    phone.boot().await;
+    let task = json!({ "type": "read-items", "items": [{ "name": "hostname" }] });
+    server.admin().post(&format!("/devices/{MAC}/tasks"), &task).await;
+    // The phone has heard the call; nobody tells the core.
+    let (stream, _) = within("a contact-me", web.accept()).await.unwrap();
+    let mut wire = Wire::new(stream);
+    within("the call", wire.head()).await.unwrap();
+    let edge = edge.kill().await.start().await;
+    edge.connected(true).await;
+
+    let told = until("the end of the call", || async {
+        let reach = server.admin().get(&format!("/devices/{MAC}/reach")).await;
+        (!reach["calls"]["last"].is_null()).then_some(reach)
+    })
+    .await;
+    // Else the phone is called again at once, and it may be one that crashes then.
+    assert_eq!(told["calls"]["last"]["outcome"], "timeout", "{told}");
 }
 
 #[tokio::test]
