@@ -20,7 +20,7 @@ fn near_poll() -> impl Strategy<Value = Vec<u8>> {
     ];
     let end = prop_oneof![5 => Just("\r\n"), 1 => Just("\n")];
     (line, prop::collection::vec(field, 0..6), end, "(\r\n){0,2}").prop_map(|(line, fields, end, before)| {
-        let fields: String = fields.iter().map(|field| format!("{field}{end}")).collect();
+        let fields = fields.iter().fold(String::new(), |all, field| all + field + end);
         format!("{before}{line}{end}{fields}{end}").into_bytes()
     })
 }

@@ -46,7 +46,7 @@ async fn a_phone_with_work_is_called_and_every_step_is_told() {
     assert_eq!((&waiting["work_waiting"], &waiting["calls"]["state"]), (&json!(true), &json!("waiting")));
     // What the dispatcher does.
     let reach = &rig.service.reach;
-    assert_eq!(reach.due(rig.service.now(), 9).calls, [id.clone()]);
+    assert_eq!(reach.due(rig.service.now(), 9).calls, std::slice::from_ref(&id));
     assert_eq!(rig.get(PATH).await.expect(200)["calls"]["state"], "calling");
     let target = rig.service.target(&id).unwrap();
     assert_eq!(target.0.address.to_string(), "192.0.2.41:8085");
@@ -72,7 +72,7 @@ async fn a_phone_behind_nat_is_not_called() {
     let problem = rig.post(CONTACT, &Value::Null).await.problem(409, "conflict");
     assert!(problem["detail"].as_str().unwrap().contains("behind NAT"), "{problem}");
     rig.post(TASKS, &json!({ "type": "read-all" })).await.expect(201);
-    assert_eq!(rig.service.reach.due(rig.service.now(), 9).calls, [id.clone()]);
+    assert_eq!(rig.service.reach.due(rig.service.now(), 9).calls, std::slice::from_ref(&id));
     let why = rig.service.target(&id).unwrap_err();
     rig.service.called(&id, why);
     let calls = rig.get(PATH).await.expect(200)["calls"].clone();
@@ -86,7 +86,7 @@ async fn a_phone_is_called_when_an_administrator_says_so_but_not_too_often() {
     let id = phone(&rig, "192.0.2.41:8085", "192.0.2.41");
     let answer = rig.post(CONTACT, &Value::Null).await.expect(202);
     assert_eq!((&answer["work_waiting"], &answer["calls"]["state"]), (&json!(false), &json!("waiting")));
-    assert_eq!(rig.service.reach.due(rig.service.now(), 9).calls, [id.clone()]);
+    assert_eq!(rig.service.reach.due(rig.service.now(), 9).calls, std::slice::from_ref(&id));
     rig.service.called(&id, CallOutcome::Understood);
     let refused = rig.post(CONTACT, &Value::Null).await;
     refused.problem(429, "too-soon");
@@ -106,7 +106,7 @@ async fn a_phone_that_never_comes_is_told_of_once() {
     let id = phone(&rig, "192.0.2.41:8085", "192.0.2.41");
     rig.post(TASKS, &json!({ "type": "read-all" })).await.expect(201);
     let reach = &rig.service.reach;
-    assert_eq!(reach.due(rig.service.now(), 9).calls, [id.clone()]);
+    assert_eq!(reach.due(rig.service.now(), 9).calls, std::slice::from_ref(&id));
     rig.service.called(&id, CallOutcome::TimedOut);
     // The harness' clock goes on by itself.
     let due = std::iter::repeat_with(|| reach.due(rig.service.now(), 9)).find(|due| !due.used_up.is_empty());

@@ -155,7 +155,7 @@ impl Guard {
     /// # Errors
     /// Why it is not called.
     pub fn target(&self, uri: &str, source: Option<IpAddr>) -> Result<Target, NotCallable> {
-        self.target_if(uri, source, |address| self.check(address))
+        target_if(uri, source, |address| self.check(address))
     }
 
     /// The same for a phone in a branch: its edge knows which addresses are its own.
@@ -163,26 +163,10 @@ impl Guard {
     /// # Errors
     /// Why it is not called.
     pub fn target_elsewhere(&self, uri: &str, source: Option<IpAddr>) -> Result<Target, NotCallable> {
-        self.target_if(uri, source, |address| {
+        target_if(uri, source, |address| {
             self.check_special(address)?;
             Ok(if self.trusts(address) { Trust::Given } else { Trust::None })
         })
-    }
-
-    fn target_if(
-        &self,
-        uri: &str,
-        source: Option<IpAddr>,
-        check: impl FnOnce(IpAddr) -> Result<Trust, NotCallable>,
-    ) -> Result<Target, NotCallable> {
-        let (true, Some(source)) = (!uri.is_empty(), source) else { return Err(NotCallable::Unknown) };
-        let target = parse(uri).map_err(NotCallable::BadUri)?;
-        check_port(target.address.port())?;
-        let address = target.address.ip();
-        if check(address)? == Trust::Given || address == source.to_canonical() {
-            return Ok(target);
-        }
-        Err(if is_private(address) { NotCallable::BehindNat } else { NotCallable::Elsewhere })
     }
 
     /// Whether an address that an administrator named may be called.
@@ -222,6 +206,21 @@ impl Guard {
     fn trusts(&self, address: IpAddr) -> bool {
         self.allow.iter().any(|network| network.contains(address))
     }
+}
+
+fn target_if(
+    uri: &str,
+    source: Option<IpAddr>,
+    check: impl FnOnce(IpAddr) -> Result<Trust, NotCallable>,
+) -> Result<Target, NotCallable> {
+    let (true, Some(source)) = (!uri.is_empty(), source) else { return Err(NotCallable::Unknown) };
+    let target = parse(uri).map_err(NotCallable::BadUri)?;
+    check_port(target.address.port())?;
+    let address = target.address.ip();
+    if check(address)? == Trust::Given || address == source.to_canonical() {
+        return Ok(target);
+    }
+    Err(if is_private(address) { NotCallable::BehindNat } else { NotCallable::Elsewhere })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -142,7 +142,7 @@ impl Service {
         self.reach.came(device, site, now);
         let begun = Begun(Some((self, device)));
         let step = self.first_step(cookie, device, request.message, arrival).await;
-        begun.is_kept();
+        begun.keep();
         let step = match step {
             Ok(step) => step,
             Err(response) => return response,
@@ -521,7 +521,7 @@ struct Begun<'a>(Option<(&'a Service, &'a DeviceId)>);
 
 impl Begun<'_> {
     /// Somebody has it.
-    fn is_kept(mut self) {
+    fn keep(mut self) {
         self.0 = None;
     }
 }

@@ -88,7 +88,11 @@ impl StreamHandler for DcmpHandler {
             End::Gone => {}
             End::Close => {
                 // For TLS to say goodbye. One attempt: all that was sent is with the system.
-                poll_fn(|cx| Poll::Ready(drop(Pin::new(&mut stream).poll_shutdown(cx)))).await;
+                poll_fn(|cx| {
+                    let _ = Pin::new(&mut stream).poll_shutdown(cx);
+                    Poll::Ready(())
+                })
+                .await;
             }
             // Boxed so that its size does not stay with the connection for life.
             End::Linger => Box::pin(linger(&mut stream)).await,
