@@ -72,15 +72,18 @@ alerts() {
     promtool test rules monitoring/alerts.test.yml
 }
 
-# The unit is checked with a program that is there in place of the installed one.
-unit() {
+# The units are checked with a program that is there in place of the installed one.
+units() {
     if ! command -v systemd-analyze >/dev/null; then
         printf 'systemd-analyze is not here: left out\n'
         return
     fi
     mkdir -p target/unit
-    sed 's|/usr/bin/callboard|/bin/true|' packaging/callboard.service >target/unit/callboard.service
-    systemd-analyze verify --man=no target/unit/callboard.service
+    local unit
+    for unit in callboard.service callboard-edge.service; do
+        sed 's|/usr/bin/callboard|/bin/true|' "packaging/$unit" >"target/unit/$unit"
+        systemd-analyze verify --man=no "target/unit/$unit"
+    done
 }
 
 # New inputs go to the target folder, so that a run leaves the checkout as it was.
@@ -121,7 +124,7 @@ step "tests" cargo nextest run --locked --workspace
 step "examples in the documentation" cargo test --locked --workspace --doc --quiet
 step "licences and bans" cargo deny --offline check bans licenses sources
 step "alert rules" alerts
-step "service unit" unit
+step "service units" units
 step "load test" load_test
 if ((fuzz_seconds > 0)); then
     step "fuzzing, $fuzz_seconds s a target" fuzz

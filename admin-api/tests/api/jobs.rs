@@ -91,7 +91,7 @@ async fn wrong_jobs_are_refused_and_nothing_is_left_of_them() {
         (json!({"type": "read-items", "filter": {}, "items": []}), "items"),
         (json!({"type": "software-deployment", "filter": {}}), "software"),
         (software(&json!({"url": "ftp://h/a"})), "software.url"),
-        (software(&json!({"url": null})), "software.url"),
+        (software(&json!({"url": null})), "software.file"),
         (software(&json!({"version": "new"})), "software.version"),
         (software(&json!({"software_type": " "})), "software.software_type"),
         (software(&json!({"device_types": ["a\u{7}"]})), "software.device_types[0]"),

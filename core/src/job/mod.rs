@@ -17,7 +17,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge};
 use serde::{Deserialize, Serialize};
 
 pub use deployment::{FileAction, FileSource, Priority, SoftwareDeployment};
@@ -28,7 +28,7 @@ pub use restriction::{BadRestrictions, Interval, MINUTES_OF_DAY, Restrictions};
 pub use schedule::{BadSchedule, Schedule};
 pub use tally::{Counts, Tally};
 
-use crate::device::{Task, TaskKind, TaskOutcome, Work};
+use crate::device::{Task, TaskKind, TaskOutcome, TaskType, Work};
 use crate::file::FileId;
 use crate::time::Timestamp;
 
@@ -38,6 +38,17 @@ pub fn describe_metrics() {
     describe_gauge!("callboard_fleet_tasks", Unit::Count, "Tasks at devices that are not over, by state");
     describe_counter!("callboard_jobs_ended_total", Unit::Count, "Jobs that ended, by type and state");
     describe_counter!("callboard_tasks_ended_total", Unit::Count, "Tasks that ended, by type and outcome");
+    // There from the start, so that the first ones count.
+    for task_type in TaskType::ALL {
+        let kind = task_type.as_str();
+        for outcome in TaskOutcome::ALL {
+            counter!("callboard_tasks_ended_total", "type" => kind, "outcome" => outcome.as_str())
+                .increment(0);
+        }
+        for state in [JobState::Successful, JobState::Failed, JobState::Timeout, JobState::Cancelled] {
+            counter!("callboard_jobs_ended_total", "type" => kind, "state" => state.as_str()).increment(0);
+        }
+    }
 }
 
 /// A job's id: twelve hexadecimal digits.
