@@ -168,6 +168,9 @@ pub struct Device {
     /// The way it came.
     #[serde(skip)]
     pub route: Route,
+    /// A keyed fingerprint of the nonce with which it opened its last flow: a phone that has no answer repeats it.
+    #[serde(skip)]
+    pub opened_with: u64,
 }
 
 impl Device {
@@ -188,6 +191,7 @@ impl Device {
             tasks: Vec::new(),
             polls: false,
             route: Route::default(),
+            opened_with: 0,
         }
     }
 
@@ -224,6 +228,7 @@ impl Device {
             tasks: _,
             polls,
             route,
+            opened_with,
         } = self;
         reported.is_same(&other.reported)
             && *contacts == other.contacts
@@ -235,6 +240,7 @@ impl Device {
             && *onboarded == other.onboarded
             && *polls == other.polls
             && *route == other.route
+            && *opened_with == other.opened_with
             && *security == other.security
             && *id == other.id
     }

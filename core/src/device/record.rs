@@ -50,16 +50,18 @@ pub fn encode(device: &Device) -> Result<Vec<u8>, BadRecord> {
 struct Tail {
     polls: bool,
     route: Route,
+    opened_with: u64,
 }
 
 impl Tail {
     const fn of(device: &Device) -> Self {
-        Self { polls: device.polls, route: device.route }
+        Self { polls: device.polls, route: device.route, opened_with: device.opened_with }
     }
 
     const fn give(self, device: &mut Device) {
         device.polls = self.polls;
         device.route = self.route;
+        device.opened_with = self.opened_with;
     }
 }
 
@@ -246,9 +248,9 @@ mod tests {
     #[test]
     fn the_way_comes_back_and_older_records_have_none() {
         let route = Route { site: Some(SiteId::from_u64(7)) };
-        let polls = Device { polls: true, route, ..device() };
+        let polls = Device { polls: true, route, opened_with: 7, ..device() };
         assert_eq!(decode(&encode(&polls).unwrap()).unwrap(), polls);
-        let before = Device { polls: false, route: Route::default(), ..polls };
+        let before = Device { polls: false, route: Route::default(), opened_with: 0, ..polls };
         for version in 1..VERSION {
             let bytes = older(&before, version);
             assert_eq!(decode(&bytes).unwrap(), before, "{version}");

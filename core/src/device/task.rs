@@ -277,13 +277,13 @@ impl Task {
 /// Tasks of one device that are over and kept. The oldest go first.
 pub const MAX_ENDED_TASKS: usize = 32;
 
-/// Forget the oldest of the tasks that are over.
-pub fn forget_oldest(tasks: &mut Vec<Task>) {
-    let mut surplus =
-        tasks.iter().filter(|task| task.state.is_ended()).count().saturating_sub(MAX_ENDED_TASKS);
+/// Forget the oldest of the tasks that are over, except those that are to be kept.
+pub fn forget_oldest(tasks: &mut Vec<Task>, keep: impl Fn(&Task) -> bool) {
+    let may_go = |task: &Task| task.state.is_ended() && !keep(task);
+    let mut surplus = tasks.iter().filter(|task| may_go(task)).count().saturating_sub(MAX_ENDED_TASKS);
     // They are in the order in which they were asked for.
     tasks.retain(|task| {
-        let forget = surplus > 0 && task.state.is_ended();
+        let forget = surplus > 0 && may_go(task);
         surplus -= usize::from(forget);
         !forget
     });
@@ -323,9 +323,10 @@ mod tests {
         for task in tasks.iter_mut().filter(|task| task.id.0 != 3) {
             task.end(Timestamp::from_millis(99), TaskOutcome::Successful, "");
         }
-        forget_oldest(&mut tasks);
-        assert_eq!(tasks.len(), MAX_ENDED_TASKS + 1);
-        assert_eq!((tasks[0].id, tasks[1].id), (TaskId(3), TaskId(18)));
+        forget_oldest(&mut tasks, |task| task.id.0 == 1);
+        assert_eq!(tasks.len(), MAX_ENDED_TASKS + 2);
+        let first: Vec<_> = tasks[..3].iter().map(|task| task.id.0).collect();
+        assert_eq!(first, [1, 3, 18]);
     }
 
     #[test]

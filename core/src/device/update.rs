@@ -25,6 +25,8 @@ pub struct DeviceUpdate {
     pub source: Option<IpAddr>,
     /// The way it took.
     pub route: Route,
+    /// See [`Device::opened_with`].
+    pub opened_with: u64,
     /// It was a `start-up`.
     pub started: bool,
     /// All items were read completely at this time.
@@ -167,6 +169,7 @@ impl DeviceUpdate {
                 new.contacts.started = Some(at);
             }
             new.route = self.route;
+            new.opened_with = self.opened_with;
         }
         new.contacts.source = self.source.or(new.contacts.source);
         new.contacts.read = self.read.or(new.contacts.read);
@@ -201,7 +204,8 @@ impl DeviceUpdate {
             apply_task(&mut new, change);
         }
         new.settle_secure_mode(self.contact.unwrap_or_default());
-        forget_oldest(&mut new.tasks);
+        // Those of jobs are what their jobs are counted from.
+        forget_oldest(&mut new.tasks, |task| task.job().is_some());
         new
     }
 }

@@ -146,7 +146,7 @@ pub enum JobState {
     Failed,
     /// Not done in time at one device at least, and failed at none.
     Timeout,
-    /// Cancelled before it was done at all devices.
+    /// Cancelled before it was done at all devices, or devices were deleted before.
     Cancelled,
 }
 
@@ -230,7 +230,11 @@ impl Job {
             JobState::Failed
         } else if end.counts.timeout > 0 {
             JobState::Timeout
-        } else if end.counts.cancelled > 0 || (self.cancelled.is_some() && end.counts.successful == 0) {
+        } else if end.counts.cancelled > 0
+            || (self.cancelled.is_some() && end.counts.successful == 0)
+            // Devices that were deleted before it was done there.
+            || end.counts.successful < self.targets
+        {
             JobState::Cancelled
         } else {
             JobState::Successful
@@ -242,6 +246,8 @@ impl Job {
 pub fn verdict(task: &Task, jobs: &JobBook, now: Timestamp) -> Verdict {
     match task.job() {
         None => Verdict::Active,
+        // It may be mended, by an older or a newer Callboard.
+        Some(id) if jobs.is_unreadable(id) => Verdict::NotActive,
         Some(id) => jobs
             .get(id)
             .map_or(Verdict::Over(TaskOutcome::Cancelled, "the job was deleted"), |job| job.verdict(now)),

@@ -1,6 +1,6 @@
 //! All jobs: kept in memory, changed through the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -48,27 +48,35 @@ pub enum JobError {
 
 /// The jobs at one moment, for whoever looks tasks up in them.
 #[derive(Clone, Debug, Default)]
-pub struct JobBook(BTreeMap<JobId, Arc<Job>>);
+pub struct JobBook {
+    jobs: BTreeMap<JobId, Arc<Job>>,
+    unreadable: Arc<BTreeSet<JobId>>,
+}
 
 impl JobBook {
     /// One job.
     pub fn get(&self, id: JobId) -> Option<&Arc<Job>> {
-        self.0.get(&id)
+        self.jobs.get(&id)
+    }
+
+    /// Whether there is a record of this job that cannot be read.
+    pub fn is_unreadable(&self, id: JobId) -> bool {
+        self.unreadable.contains(&id)
     }
 
     /// All jobs, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Job>> {
-        self.0.values()
+        self.jobs.values()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.jobs.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.jobs.is_empty()
     }
 }
 
@@ -110,6 +118,7 @@ impl Registry {
         let mut jobs = BTreeMap::new();
         let mut targets: BTreeMap<JobId, BTreeMap<u32, Vec<DeviceId>>> = BTreeMap::new();
         let mut newer = None;
+        let mut unreadable = BTreeSet::new();
         let scan = self.store.scan(Table::Job, &mut |key, value| {
             let read = match Key::parse(key) {
                 Some(Key::Job(id)) => match record::decode(value) {
@@ -130,6 +139,9 @@ impl Registry {
                 None => Err("no key of a job".to_owned()),
             };
             if let Err(reason) = read {
+                if let Some(Key::Job(id)) = Key::parse(key) {
+                    unreadable.insert(id);
+                }
                 report.unreadable.push(format!("{key}: {reason}"));
             }
             if newer.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -137,6 +149,10 @@ impl Registry {
         if let Some(newer) = newer {
             return Err(newer);
         }
+        unreadable.extend(scan.damaged_list.iter().filter_map(|record| match Key::parse(&record.key) {
+            Some(Key::Job(id)) => Some(id),
+            _ => None,
+        }));
         let damaged = scan.damaged_list.iter();
         report.unreadable.extend(damaged.map(|record| format!("{}: {}", record.key, record.reason)));
         for (id, parts) in targets {
@@ -148,6 +164,8 @@ impl Registry {
             }
         }
         report.jobs = jobs.len();
+        let book = JobBook { jobs: BTreeMap::new(), unreadable: Arc::new(unreadable) };
+        self.book.store(Arc::new(book));
         self.publish(&jobs);
         *self.jobs.lock() = jobs;
         Ok(report)
@@ -161,7 +179,8 @@ impl Registry {
     }
 
     fn publish(&self, jobs: &BTreeMap<JobId, Arc<Job>>) {
-        self.book.store(Arc::new(JobBook(jobs.clone())));
+        let unreadable = self.book.load().unreadable.clone();
+        self.book.store(Arc::new(JobBook { jobs: jobs.clone(), unreadable }));
     }
 
     /// The jobs as they are now.
@@ -205,6 +224,23 @@ impl Registry {
     /// The targets of a job are no longer needed: all have their tasks, or it was not accepted.
     pub fn drop_targets(&self, id: JobId, targets: &[DeviceId]) {
         self.forget_targets(id, record::parts(targets).into_iter().map(|(from, _)| from));
+    }
+
+    /// All targets of a job have their tasks, or are gone: their records are not needed any more.
+    pub fn forget_all_targets(&self, id: JobId) {
+        let mut keys = Vec::new();
+        let scan = self.store.scan(Table::Job, &mut |key, _| {
+            if let Some(Key::Targets(of, from)) = Key::parse(key)
+                && of == id
+            {
+                keys.push(from);
+            }
+            ControlFlow::Continue(())
+        });
+        match scan {
+            Ok(_) => self.forget_targets(id, keys.into_iter()),
+            Err(error) => tracing::debug!(job = %id, %error, "targets of a job stay until the next start"),
+        }
     }
 
     /// Take a new job in.

@@ -51,7 +51,8 @@ fn has_due_task(device: &Device, jobs: &JobBook, now: Timestamp) -> bool {
 /// device is about to do it.
 fn has_more(old: Option<&Device>, new: &Device) -> bool {
     let Some(old) = old else { return true };
-    let is_new = |task: &&Task| !old.tasks.iter().any(|old| old.id == task.id && old.is_pending());
+    // What a busy phone gave back is told when its flow is over.
+    let is_new = |task: &&Task| !old.tasks.iter().any(|old| old.id == task.id && !old.state.is_ended());
     let chosen = |device: &Device| device.awaits_mode().then_some(device.security.since);
     new.tasks.iter().filter(|task| task.is_pending()).any(|task| is_new(&task))
         || (chosen(new).is_some() && chosen(new) != chosen(old))

@@ -374,14 +374,21 @@ impl Service {
         status: Option<ReplyStatus>,
     ) -> Result<Reply, WpiResponse> {
         let Some(known) = self.fleet.get(device) else { return Ok(Reply::clean_up()) };
-        let is_refused = |task: &&Task| task.is_running() && action_of(task.task_type) == Some(action);
-        let refused: Vec<_> = known.tasks.iter().filter(is_refused).collect();
+        // What it was told last: another one of the kind may be under way since an earlier flow.
+        let handed_out = |task: &Task| match task.state {
+            TaskState::Running { since, .. } if action_of(task.task_type) == Some(action) => Some(since),
+            _ => None,
+        };
+        let last = known.tasks.iter().filter_map(handed_out).max();
+        let refused: Vec<_> =
+            known.tasks.iter().filter(|task| last.is_some() && handed_out(task) == last).collect();
         if refused.is_empty() || !matches!(status, Some(ReplyStatus::Busy | ReplyStatus::Failed)) {
             return Ok(Reply::clean_up());
         }
         let ids = refused.iter().map(|task| task.id);
         if status == Some(ReplyStatus::Busy) {
             self.save_or_later(device, Learned::unsent(ids.collect())).await?;
+            self.flow_is_over(device);
             return Ok(Reply::clean_up_and_call_back());
         }
         self.save_or_later(device, Learned::refused(ids, self.now())).await?;

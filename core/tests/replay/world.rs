@@ -191,9 +191,9 @@ fn serve(
         credentials: credentials.clone(),
     };
     let service = Service::new(around, settings.clone());
-    service.fleet.load(|_| {}).unwrap();
     service.templates.load().unwrap();
     service.load_jobs().unwrap();
+    service.fleet.load(|_| {}).unwrap();
     Arc::new(service)
 }
 

@@ -43,6 +43,7 @@ impl Flow {
             contact: Some(ctx.now),
             source: Some(arrival.source),
             route: Route { site: arrival.site },
+            opened_with: ctx.vault.digest(message.nonce),
             started: message.reason == Reason::StartUp,
             ..DeviceUpdate::default()
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use callboard_codecs::wpi::{Action, PhoneMessage, Reason};
 
-use super::flow::{Collecting, Flow, Purpose, Reading};
+use super::flow::{Applied, Collecting, Flow, Purpose, Reading};
 use super::open::same_version;
 use super::{Context, Next, Reply};
 use crate::device::{BOOT_TIME, Task, TaskChange, TaskId, TaskKind, TaskOutcome, TaskState, TaskType, Work};
@@ -61,6 +61,22 @@ enum Start {
     Later,
 }
 
+impl Applied {
+    /// What came of the templates; an error if the phone did not take all.
+    fn outcome(self) -> Result<String, String> {
+        let refused = self.refused + self.refused_before;
+        if refused > 0 {
+            return Err(counted(refused, "item", "items") + " refused");
+        }
+        let mut text = counted(self.written, "item", "items") + " written";
+        if self.faults > 0 {
+            let faults = counted(self.faults, "item", "items");
+            text = format!("{text}, {faults} of the templates do not apply");
+        }
+        Ok(text)
+    }
+}
+
 impl Flow {
     /// What tasks were waiting for shows in an opening message.
     pub(super) fn note_tasks(
@@ -70,8 +86,15 @@ impl Flow {
         events: &mut Vec<EventDraft>,
     ) {
         let base = self.base.clone();
+        // The phone has no answer to this message yet, and so was told nothing in the flow that it opened.
+        let is_repeated = base.opened_with == ctx.vault.digest(message.nonce);
         for task in &base.tasks {
             match task.state {
+                TaskState::Running { since, .. }
+                    if is_repeated && since >= base.contacts.last && !task.is_about_secure_mode() =>
+                {
+                    self.learned.unsent.push(task.id);
+                }
                 TaskState::Pending => {
                     if let Verdict::Over(outcome, reason) = verdict(task, ctx.jobs, ctx.now) {
                         self.end_task(ctx, task, outcome, reason, events);
@@ -270,7 +293,11 @@ impl Flow {
         let Some(kind) = kind_of(task, ctx) else { return Err("the job was deleted".to_owned()) };
         match kind {
             // Done by the read-all of this flow, which precedes all tasks.
-            TaskKind::ReadAll => Ok(Start::Done(counted(self.reported.len(), "item", "items"))),
+            TaskKind::ReadAll => Ok(match self.learned.update.read {
+                Some(_) => Start::Done(counted(self.reported.len(), "item", "items")),
+                // Its time came in the middle of the flow.
+                None => Start::Later,
+            }),
             TaskKind::ReadItems(keys) => {
                 let name = |key: &ItemKey| ItemWrite { key: key.clone(), value: Secret::default() };
                 let items: Vec<_> = keys.iter().map(name).collect();
@@ -287,7 +314,11 @@ impl Flow {
                 Ok(said(self.write(Purpose::Task(task.id), batches, 0)))
             }
             // Done by policy's writes, which precede all tasks about items.
-            TaskKind::ApplyTemplates => self.templates_applied().map(Start::Done),
+            TaskKind::ApplyTemplates => match self.applied {
+                Some(applied) => applied.outcome().map(Start::Done),
+                // This flow is about something else.
+                None => Ok(Start::Later),
+            },
             TaskKind::SoftwareDeployment(software) => self.start_software(ctx, task, software),
             TaskKind::FileDeployment(files) => {
                 let items = file_items(files, self.file_server(ctx)).map_err(|error| error.to_string())?;
@@ -298,22 +329,6 @@ impl Flow {
             }
             TaskKind::SecureModeOn { .. } | TaskKind::SecureModeOff => Ok(Start::Later),
         }
-    }
-
-    fn templates_applied(&self) -> Result<String, String> {
-        let Some(applied) = self.applied else {
-            return Err("the phone's items are not known".to_owned());
-        };
-        let refused = applied.refused + applied.refused_before;
-        if refused > 0 {
-            return Err(counted(refused, "item", "items") + " refused");
-        }
-        let mut text = counted(applied.written, "item", "items") + " written";
-        if applied.faults > 0 {
-            text =
-                format!("{text}, {} of the templates do not apply", counted(applied.faults, "item", "items"));
-        }
-        Ok(text)
     }
 
     fn start_software(
