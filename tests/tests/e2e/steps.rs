@@ -259,7 +259,7 @@ async fn a_job_ends_without_devices_that_are_gone() {
     job.counts(&[("waiting", 1), ("successful", 3)]).await;
     let path = format!("/devices/{}", gone.phone.mac);
     assert_eq!(admin.request("DELETE", &path, "If-Match: *\r\n", "").await.status, 204);
-    job.ended("successful", &[("successful", 3), ("gone", 1)]).await;
+    job.ended("cancelled", &[("successful", 3), ("gone", 1)]).await;
     // It comes back as a new one, which has no part in the job.
     let mut back = Handset::new(&server, Generation::V3, &gone.phone.mac);
     assert_eq!(back.call(StartUp).await, ["ReadAllItems"]);
