@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::LoadError;
 use crate::store::MemoryStore;
 
 fn fleet(limit: usize) -> (Fleet, Arc<MemoryStore>) {

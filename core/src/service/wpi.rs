@@ -1,21 +1,20 @@
 //! One WPI message: find its flow, take the step, make it durable, answer.
 
+mod after;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_codecs::wpi::{Action, PhoneMessage, Reason, ReplyStatus};
+use callboard_codecs::wpi::{PhoneMessage, Reason};
 
 use super::{IssueError, Outcome, OverloadCause, Service};
 use crate::device::{
-    Device, DeviceId, DeviceUpdate, Offered, SecureMode, Security, SecurityChange, Task, TaskId, TaskOutcome,
-    TaskState, TaskType,
+    Device, DeviceId, DeviceUpdate, Offered, SecureMode, Security, SecurityChange, TaskId, TaskState,
 };
 use crate::dialogue::sessions::{Cookie, Found, Hints};
-use crate::dialogue::wpi::{
-    Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit, clean_up_reason, ended_event,
-};
+use crate::dialogue::wpi::{Arrival, Credentials, Door, Flow, Learned, Next, Reply, Step, admit};
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::FleetError;
 use crate::pki::Series;
@@ -350,54 +349,6 @@ impl Service {
         }
     }
 
-    /// Answer a message of a flow that is over.
-    async fn after_the_end(&self, device: &DeviceId, last: Reply, message: &PhoneMessage<'_>) -> WpiResponse {
-        let done = match message.reason {
-            // Nobody answers these but a phone that does not want them. Told again it would refuse again.
-            Reason::ReplyTo { action: Some(action), status }
-                if last.action == action && is_unanswered(action) =>
-            {
-                self.hand_out_refused(device, action, status).await
-            }
-            Reason::ReplyTo { .. } => return WpiResponse::plain(last, Outcome::Repeated),
-            Reason::CleanUp => self.given_up(device, message).await.map(|()| Reply::clean_up()),
-            _ => Ok(Reply::clean_up()),
-        };
-        done.map_or_else(|response| response, |reply| WpiResponse::plain(reply, Outcome::Finished))
-    }
-
-    /// The phone does not do what it was told: a busy one is told again when it is idle, for another the task has failed.
-    async fn hand_out_refused(
-        &self,
-        device: &DeviceId,
-        action: Action,
-        status: Option<ReplyStatus>,
-    ) -> Result<Reply, WpiResponse> {
-        let Some(known) = self.fleet.get(device) else { return Ok(Reply::clean_up()) };
-        // What it was told last: another one of the kind may be under way since an earlier flow.
-        let handed_out = |task: &Task| match task.state {
-            TaskState::Running { since, .. } if action_of(task.task_type) == Some(action) => Some(since),
-            _ => None,
-        };
-        let last = known.tasks.iter().filter_map(handed_out).max();
-        let refused: Vec<_> =
-            known.tasks.iter().filter(|task| last.is_some() && handed_out(task) == last).collect();
-        if refused.is_empty() || !matches!(status, Some(ReplyStatus::Busy | ReplyStatus::Failed)) {
-            return Ok(Reply::clean_up());
-        }
-        let ids = refused.iter().map(|task| task.id);
-        if status == Some(ReplyStatus::Busy) {
-            self.save_or_later(device, Learned::unsent(ids.collect())).await?;
-            self.flow_is_over(device);
-            return Ok(Reply::clean_up_and_call_back());
-        }
-        self.save_or_later(device, Learned::refused(ids, self.now())).await?;
-        for task in refused {
-            self.record(ended_event(device, task, TaskOutcome::Failed, "refused by the phone"));
-        }
-        Ok(Reply::clean_up())
-    }
-
     /// Apply what was learned and wait until it is durable.
     async fn save(&self, device: &DeviceId, learned: Learned) -> Result<(), Unsaved> {
         let create = learned.is_new;
@@ -484,41 +435,10 @@ impl Service {
         self.fleet.get(device).is_some_and(|known| known.security.mode.is_enabling())
     }
 
-    /// A `clean-up` outside of any flow: the phone gave up what it was told before (WPI reference, section 7.4).
-    async fn given_up(&self, device: &DeviceId, message: &PhoneMessage<'_>) -> Result<(), WpiResponse> {
-        let Some(known) = self.fleet.get(device) else { return Ok(()) };
-        let text = clean_up_reason(message);
-        self.record(EventDraft::about(device, EventKind::PhoneCleanUp, text.clone()));
-        if !known.security.mode.is_enabling() {
-            return Ok(());
-        }
-        let choice = known.security.choice();
-        let security = Some(SecurityChange::Failed { reason: text.into(), choice });
-        let update = DeviceUpdate { security, ..DeviceUpdate::default() };
-        self.save_or_later(device, Learned { update, ..Learned::default() }).await
-    }
-
     fn tell(&self, step: &mut Step) {
         for event in step.events.drain(..) {
             self.record(event);
         }
-    }
-}
-
-/// Whether a phone that does what it is told does not answer it in the flow.
-const fn is_unanswered(action: Action) -> bool {
-    matches!(action, Action::Restart | Action::SoftwareDeployment | Action::FileDeployment)
-}
-
-/// What a phone is told for a task that it does not answer in the flow.
-const fn action_of(task_type: TaskType) -> Option<Action> {
-    match task_type {
-        TaskType::Restart | TaskType::FactoryReset | TaskType::FactoryResetKeepCertificates => {
-            Some(Action::Restart)
-        }
-        TaskType::SoftwareDeployment => Some(Action::SoftwareDeployment),
-        TaskType::FileDeployment => Some(Action::FileDeployment),
-        _ => None,
     }
 }
 
