@@ -25,7 +25,7 @@ use crate::device::DeviceId;
 use crate::time::{Random, Timestamp};
 use answered::{Answered, Memory};
 pub use cookie::Cookie;
-use sources::{Sources, network};
+use sources::{Origin, Sources, network};
 
 const SHARDS: usize = 64;
 
@@ -74,7 +74,7 @@ impl Default for SessionLimits {
 struct Entry {
     cookie: Cookie,
     /// Where its opening message came from.
-    source: IpAddr,
+    origin: Origin,
     /// The door that it came to.
     door: Door,
     slot: Slot,
@@ -167,11 +167,8 @@ impl Sessions {
 
     /// Whether the sender's address, or its network, has as many open flows as it may.
     pub fn is_full(&self, source: IpAddr) -> bool {
-        let flows = match network(source, self.limits.ipv6_prefix) {
-            Some(network) => self.source(network).crowd(network),
-            None => self.source(source).number(source),
-        };
-        flows >= self.limits.flows_per_source
+        let network = network(source, self.limits.ipv6_prefix);
+        self.source(network).crowd(network) >= self.limits.flows_per_source
     }
 
     /// Whether waiting flows keep more bytes than new ones may add to.
@@ -204,8 +201,7 @@ impl Sessions {
     }
 
     #[allow(clippy::cast_possible_truncation)] // SHARDS is small
-    fn source(&self, source: impl Into<IpAddr>) -> MutexGuard<'_, Sources> {
-        let source = source.into();
+    fn source(&self, source: IpAddr) -> MutexGuard<'_, Sources> {
         self.sources[(self.hasher.hash_one(source) % SHARDS as u64) as usize].lock()
     }
 
@@ -250,9 +246,10 @@ impl Sessions {
         let number = random.next_u128() & !(SHARDS as u128 - 1) | self.shard_of(device) as u128;
         let cookie = Cookie::from_u128(number);
         // The address first: who ends the flow finds it there.
-        self.count_in(arrival.source, cookie);
+        let origin = Origin::of(arrival);
+        self.count_in(origin, cookie);
         let slot = Slot::CheckedOut(now);
-        let entry = Entry { cookie, source: arrival.source, door: arrival.door.clone(), slot, bytes: 0 };
+        let entry = Entry { cookie, origin, door: arrival.door.clone(), slot, bytes: 0 };
         let mut shard = self.shard(device);
         let old = shard.flows.insert(device.clone(), entry);
         if let Some(old) = &old {
@@ -266,7 +263,7 @@ impl Sessions {
     /// Take leave of an entry that is out of the table. Gives the flow in it, if it was waiting.
     fn retire(&self, entry: Entry) -> Option<Box<Flow>> {
         if entry.is_open() {
-            self.count_out(entry.source, entry.cookie);
+            self.count_out(entry.origin, entry.cookie);
         }
         self.held.fetch_sub(entry.bytes, Ordering::Relaxed);
         match entry.slot {
@@ -275,48 +272,47 @@ impl Sessions {
         }
     }
 
-    fn count_in(&self, source: IpAddr, cookie: Cookie) {
-        self.source(source).add(source, cookie);
-        if let Some(network) = network(source, self.limits.ipv6_prefix) {
-            self.source(network).join(network);
-        }
+    fn count_in(&self, origin: Origin, cookie: Cookie) {
+        self.source(origin.address).add(origin, cookie);
+        let network = network(origin.address, self.limits.ipv6_prefix);
+        self.source(network).join(network);
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn count_out(&self, source: IpAddr, cookie: Cookie) {
+    fn count_out(&self, origin: Origin, cookie: Cookie) {
         self.open.fetch_sub(1, Ordering::Relaxed);
-        self.source(source).remove(source, cookie);
-        if let Some(network) = network(source, self.limits.ipv6_prefix) {
-            self.source(network).leave(network);
-        }
+        self.source(origin.address).remove(origin, cookie);
+        let network = network(origin.address, self.limits.ipv6_prefix);
+        self.source(network).leave(network);
     }
 
     /// Find and check out the flow that a message belongs to (WPI reference, section 1.5).
     ///
-    /// The flow must be on the same door, and of the device that the message names if it names one. A request with a
-    /// cookie that leads nowhere never falls into another flow by its connection or the sender's address.
+    /// The flow must be on the same door, of the same site, and of the device that the message names if it names one. A
+    /// request with a cookie that leads nowhere never falls into another flow by its connection or the sender's address.
     pub fn check_out(&self, hints: Hints<'_>, arrival: &Arrival, now: Timestamp) -> Found {
         let connection = hints.connection.filter(|_| !hints.has_cookie);
         for cookie in [hints.cookie, connection].into_iter().flatten() {
-            match self.take(cookie, hints.device, &arrival.door, now) {
+            match self.take(cookie, hints.device, arrival, now) {
                 Found::None => {}
                 found => return found,
             }
         }
         let cookie = match hints.device {
             Some(device) => self.shard(device).flows.get(device).map(|entry| entry.cookie),
-            None if !hints.has_cookie => self.source(arrival.source).only(arrival.source),
+            None if !hints.has_cookie => self.source(arrival.source).only(Origin::of(arrival)),
             None => None,
         };
-        cookie.map_or(Found::None, |cookie| self.take(cookie, hints.device, &arrival.door, now))
+        cookie.map_or(Found::None, |cookie| self.take(cookie, hints.device, arrival, now))
     }
 
-    fn take(&self, cookie: Cookie, named: Option<&DeviceId>, door: &Door, now: Timestamp) -> Found {
+    fn take(&self, cookie: Cookie, named: Option<&DeviceId>, arrival: &Arrival, now: Timestamp) -> Found {
         let mut guard = self.shard_with(cookie);
         let shard = &mut *guard;
         let Some(device) = shard.cookies.get(&cookie) else { return Found::None };
         let Some(entry) = shard.flows.get_mut(device) else { return Found::None };
-        if named.is_some_and(|named| named != device) || entry.door != *door {
+        let is_meant = named.is_none_or(|named| named == device);
+        if !is_meant || entry.door != arrival.door || entry.origin.site != arrival.site {
             return Found::None;
         }
         if let Slot::Over(_, reply) = &entry.slot {
@@ -362,9 +358,9 @@ impl Sessions {
         };
         entry.slot = Slot::Over(now, reply);
         self.held.fetch_sub(std::mem::take(&mut entry.bytes), Ordering::Relaxed);
-        let source = entry.source;
+        let origin = entry.origin;
         drop(shard);
-        self.count_out(source, cookie);
+        self.count_out(origin, cookie);
     }
 
     /// Whether the device has an open flow.

@@ -1,4 +1,4 @@
-//! Which flow came from an address, for phones that send no cookie.
+//! Which flow came from an address, for phones that send no cookie; and how many did.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,24 +6,40 @@ use std::net::{IpAddr, Ipv6Addr};
 use foldhash::fast::RandomState;
 
 use super::Cookie;
+use crate::dialogue::wpi::Arrival;
+use crate::site::SiteId;
 
-/// Flows by the sender's address. Of several flows at one address none can be told, so they need no list: their
+/// Where a flow came from: the sender's address, and the site whose edge named it. Branches use the same private networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    pub(super) site: Option<SiteId>,
+    pub(super) address: IpAddr,
+}
+
+impl Origin {
+    pub(super) const fn of(arrival: &Arrival) -> Self {
+        Self { site: arrival.site, address: arrival.source }
+    }
+}
+
+/// Flows by where they came from. Of several flows of one origin none can be told, so they need no list: their
 /// number, and their cookies laid over each other, give the one that is left in the end.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    flows: HashMap<IpAddr, Flows, RandomState>,
-    /// Open flows of IPv6 networks, by their first addresses: who has one address of a network has them all.
-    crowds: HashMap<Ipv6Addr, u32, RandomState>,
+    flows: HashMap<Origin, Flows, RandomState>,
+    /// Open flows of IPv4 addresses and IPv6 networks, by their first addresses: who has one address of a network has them
+    /// all. A bound, so it does not matter through whom they came.
+    crowds: HashMap<IpAddr, u32, RandomState>,
 }
 
-/// The IPv6 network of an address, if it is in one.
-pub(super) fn network(source: IpAddr, prefix: u32) -> Option<Ipv6Addr> {
+/// Whom an address is counted with.
+pub(super) fn network(source: IpAddr, prefix: u32) -> IpAddr {
     match source.to_canonical() {
-        IpAddr::V4(_) => None,
         IpAddr::V6(v6) => {
             let mask = u128::MAX.checked_shl(128 - prefix.min(128)).unwrap_or(0);
-            Some(Ipv6Addr::from_bits(v6.to_bits() & mask))
+            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
         }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -34,14 +50,14 @@ struct Flows {
 }
 
 impl Sources {
-    pub(super) fn add(&mut self, source: IpAddr, cookie: Cookie) {
+    pub(super) fn add(&mut self, source: Origin, cookie: Cookie) {
         let flows = self.flows.entry(source).or_default();
         flows.number += 1;
         flows.cookies ^= cookie.as_u128();
     }
 
     /// Take out a cookie that was added once.
-    pub(super) fn remove(&mut self, source: IpAddr, cookie: Cookie) {
+    pub(super) fn remove(&mut self, source: Origin, cookie: Cookie) {
         let Some(flows) = self.flows.get_mut(&source) else { return };
         flows.number -= 1;
         flows.cookies ^= cookie.as_u128();
@@ -50,24 +66,19 @@ impl Sources {
         }
     }
 
-    /// The flow of an address that has exactly one.
-    pub(super) fn only(&self, source: IpAddr) -> Option<Cookie> {
+    /// The flow of an origin that has exactly one.
+    pub(super) fn only(&self, source: Origin) -> Option<Cookie> {
         let flows = self.flows.get(&source).filter(|flows| flows.number == 1)?;
         Some(Cookie::from_u128(flows.cookies))
     }
 
-    /// Flows of an address.
-    pub(super) fn number(&self, source: IpAddr) -> usize {
-        self.flows.get(&source).map_or(0, |flows| flows.number as usize)
-    }
-
     /// One more flow of a network.
-    pub(super) fn join(&mut self, network: Ipv6Addr) {
+    pub(super) fn join(&mut self, network: IpAddr) {
         *self.crowds.entry(network).or_default() += 1;
     }
 
     /// One flow less of a network.
-    pub(super) fn leave(&mut self, network: Ipv6Addr) {
+    pub(super) fn leave(&mut self, network: IpAddr) {
         let Some(number) = self.crowds.get_mut(&network) else { return };
         *number -= 1;
         if *number == 0 {
@@ -76,7 +87,7 @@ impl Sources {
     }
 
     /// Flows of a network.
-    pub(super) fn crowd(&self, network: Ipv6Addr) -> usize {
+    pub(super) fn crowd(&self, network: IpAddr) -> usize {
         self.crowds.get(&network).map_or(0, |number| *number as usize)
     }
 

@@ -12,6 +12,7 @@ use crate::job::JobBook;
 use crate::policy::Policy;
 use crate::reach::polling::Polling;
 use crate::secret::{KEY_LEN, Vault};
+use crate::site::SiteId;
 use crate::store::MemoryStore;
 
 struct Counting(AtomicU64);
@@ -127,6 +128,41 @@ fn a_message_that_names_another_device_finds_nothing() {
     ] {
         assert_eq!(finds(&sessions, hints, &arrival, at(1)), "none", "{hints:?}");
     }
+}
+
+#[test]
+fn branches_with_the_same_addresses_do_not_meet() {
+    let site = |number| Arrival { site: Some(SiteId::from_u64(number)), ..from(1, Door::Default) };
+    let (sessions, cookie, direct) = one();
+    let (one, two) = (site(1), site(2));
+    let named = device(1);
+    for (hints, expected) in [
+        (with_cookie(cookie), "none"),
+        (Hints { connection: Some(cookie), ..Hints::default() }, "none"),
+        (Hints { device: Some(&named), ..Hints::default() }, "none"),
+        (Hints::default(), "none"),
+    ] {
+        assert_eq!(finds(&sessions, hints, &one, at(1)), expected, "{hints:?}");
+    }
+    let inside = open(&sessions, 2, &one, at(1));
+    for (arrival, expected) in [(&direct, Some(cookie)), (&one, Some(inside)), (&two, None)] {
+        let found = match sessions.check_out(Hints::default(), arrival, at(2)) {
+            Found::Flow(found, flow) => {
+                assert!(sessions.park(found, flow).is_none());
+                Some(found)
+            }
+            _ => None,
+        };
+        assert_eq!(found, expected, "{arrival:?}");
+    }
+    // What an edge names does not lift the bound of an address.
+    let bounded = Sessions::new(SessionLimits { flows_per_source: 2, ..limits() });
+    open(&bounded, 1, &one, at(0));
+    assert!(!bounded.is_full(one.source));
+    open(&bounded, 2, &two, at(0));
+    assert!(bounded.is_full(one.source));
+    bounded.sweep(at(100_000));
+    assert!(bounded.is_empty());
 }
 
 #[test]
