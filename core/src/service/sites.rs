@@ -77,25 +77,28 @@ impl Service {
         self.sites.registry.check_token(token, now)?;
         let (der, certificate) = certify(authority, request, token.site, now, not_after)?;
         let (site, ticket) = self.sites.registry.enrol(token, certificate, now)?;
-        ticket.await.map_err(SiteError::from)?;
-        // Whoever was connected had the certificate before.
+        // Whoever is connected had the certificate before, and speaks for the site no more.
         self.sites.live.revoke(site.id);
+        ticket.await.map_err(SiteError::from)?;
         let text = format!("site {} ({}) enrolled an edge", site.id, site.name);
         self.record(EventDraft::node(EventKind::SiteEnrolled, text));
         Ok(der)
     }
 
-    /// Give the edge of a site a new certificate. Its present one stays good until the new one was seen.
+    /// Give the edge of a site, which came with the certificate `bearer`, a new one when at most half the life of that is
+    /// left. It stays good until the new one was seen.
     pub async fn renew_site(
         &self,
         authority: &Authority,
-        id: SiteId,
+        (id, bearer): (SiteId, &str),
         request: &[u8],
         not_after: Timestamp,
     ) -> Result<Vec<u8>, CertifyError> {
         let now = self.now();
+        let life = not_after.since(now) + BACKDATED;
+        self.sites.registry.check_renewal(id, bearer, life / 2, now)?;
         let (der, certificate) = certify(authority, request, id, now, not_after)?;
-        let (_, ticket) = self.sites.registry.renew(id, certificate, now)?;
+        let (_, ticket) = self.sites.registry.renew(id, bearer, certificate, now)?;
         ticket.await.map_err(SiteError::from)?;
         Ok(der)
     }

@@ -59,6 +59,9 @@ pub enum EnrolError {
     /// whoever guesses learns nothing.
     #[error("the token is not good: {0}")]
     Token(&'static str),
+    /// The certificate that it has does not entitle it to another one.
+    #[error("the certificate is not renewed: {0}")]
+    Certificate(&'static str),
     /// The site cannot be changed.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -217,26 +220,43 @@ impl Registry {
         Ok(self.store_as(&mut sites, site, now)?)
     }
 
-    /// Give an enrolled site another certificate; the present one stays good until the new one was [seen](Registry::seen).
+    /// Whether an edge that came with the certificate `bearer` may have another one now: not while more than `most_left` of
+    /// its life is left. Asked before a certificate is made.
+    pub fn check_renewal(
+        &self,
+        id: SiteId,
+        bearer: &str,
+        most_left: Duration,
+        now: Timestamp,
+    ) -> Result<(), EnrolError> {
+        let site = self.get(id).ok_or(SiteError::Unknown(id))?;
+        if bearing(&site, bearer)?.expires.since(now) > most_left {
+            return Err(EnrolError::Certificate("too much of its life is left"));
+        }
+        Ok(())
+    }
+
+    /// Give the edge that came with the certificate `bearer` another one; its present one stays good until the new one was
+    /// [seen](Registry::seen).
     pub fn renew(
         &self,
         id: SiteId,
+        bearer: &str,
         certificate: SiteCertificate,
         now: Timestamp,
-    ) -> Result<(Arc<Site>, Ticket), SiteError> {
+    ) -> Result<(Arc<Site>, Ticket), EnrolError> {
         let mut sites = self.sites.lock();
         let mut site = known(&sites, id, None)?;
-        // The edge holds the older one for certain. The newer one of an earlier renewal may never have arrived.
-        site.previous = site.previous.or(site.certificate);
+        // Under the lock: another edge may have enrolled, and this one speaks for nobody any more. What it came with it holds
+        // for certain; the newer one of an earlier renewal may never have arrived.
+        site.previous = Some(bearing(&site, bearer)?.clone());
         site.certificate = Some(certificate);
-        self.store_as(&mut sites, site, now)
+        Ok(self.store_as(&mut sites, site, now)?)
     }
 
     /// Whether an edge with this certificate speaks for the site.
     pub fn admits(&self, id: SiteId, serial: &str) -> bool {
-        let is =
-            |one: &Option<SiteCertificate>| one.as_ref().is_some_and(|one| one.serial.as_ref() == serial);
-        self.get(id).is_some_and(|site| is(&site.certificate) || is(&site.previous))
+        self.get(id).is_some_and(|site| bearing(&site, serial).is_ok())
     }
 
     /// The edge came with this certificate: an older one is not needed any more. Nobody waits for that to be durable.
@@ -275,6 +295,15 @@ fn known(sites: &BTreeMap<SiteId, Arc<Site>>, id: SiteId, expected: Option<u64>)
         }
         _ => Ok(Site::clone(site)),
     }
+}
+
+/// The certificate of the site that has this serial number.
+fn bearing<'a>(site: &'a Site, serial: &str) -> Result<&'a SiteCertificate, EnrolError> {
+    [&site.certificate, &site.previous]
+        .into_iter()
+        .flatten()
+        .find(|one| one.serial.as_ref() == serial)
+        .ok_or(EnrolError::Certificate("it is not that of the site any more"))
 }
 
 fn usable(enrolment: &Enrolment, token: &SiteToken, now: Timestamp) -> Result<(), EnrolError> {

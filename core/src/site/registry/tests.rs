@@ -61,13 +61,47 @@ fn a_certificate_is_good_until_its_successor_was_seen() {
     let id = SiteId::from_u64(1);
     drop(registry.create("Branch", &token(1, 1), DAY, NOW).unwrap());
     drop(registry.enrol(&token(1, 1), certificate("0a"), NOW).unwrap());
-    drop(registry.renew(id, certificate("0b"), NOW).unwrap());
+    drop(registry.renew(id, "0a", certificate("0b"), NOW).unwrap());
     // The answer was lost: the edge asks again, with the certificate that it has.
-    drop(registry.renew(id, certificate("0c"), NOW).unwrap());
+    drop(registry.renew(id, "0a", certificate("0c"), NOW).unwrap());
     registry.seen(id, "0a", NOW).unwrap();
     assert!(registry.admits(id, "0a") && registry.admits(id, "0c") && !registry.admits(id, "0b"));
     registry.seen(id, "0c", NOW).unwrap();
     assert!(registry.admits(id, "0c") && !registry.admits(id, "0a"));
+}
+
+#[test]
+fn an_edge_that_was_replaced_gets_no_certificate() {
+    let store = Arc::new(MemoryStore::default());
+    let registry = registry(&store);
+    let id = SiteId::from_u64(1);
+    drop(registry.create("Branch", &token(1, 1), DAY, NOW).unwrap());
+    drop(registry.enrol(&token(1, 1), certificate("0a"), NOW).unwrap());
+    drop(registry.retoken(&token(1, 2), None, DAY, NOW).unwrap());
+    drop(registry.enrol(&token(1, 2), certificate("0b"), NOW).unwrap());
+    // It is still connected, and asks.
+    let before = registry.get(id);
+    assert!(matches!(registry.check_renewal(id, "0a", DAY, NOW), Err(EnrolError::Certificate(_))));
+    assert!(matches!(registry.renew(id, "0a", certificate("0c"), NOW), Err(EnrolError::Certificate(_))));
+    assert_eq!(registry.get(id), before);
+    assert!(registry.admits(id, "0b") && !registry.admits(id, "0a") && !registry.admits(id, "0c"));
+}
+
+#[test]
+fn a_certificate_is_not_renewed_while_it_is_young() {
+    let store = Arc::new(MemoryStore::default());
+    let registry = registry(&store);
+    let id = SiteId::from_u64(1);
+    drop(registry.create("Branch", &token(1, 1), DAY, NOW).unwrap());
+    drop(registry.enrol(&token(1, 1), certificate("0a"), NOW).unwrap());
+    let at = |now| registry.check_renewal(id, "0a", DAY / 2, now);
+    assert!(matches!(at(NOW), Err(EnrolError::Certificate("too much of its life is left"))));
+    assert!(at(NOW.plus(DAY / 2)).is_ok() && at(NOW.plus(2 * DAY)).is_ok());
+    // The certificate of the renewal is young, and may never have arrived: the older one counts.
+    let new = SiteCertificate { serial: "0b".into(), expires: NOW.plus(2 * DAY) };
+    drop(registry.renew(id, "0a", new, NOW.plus(DAY / 2)).unwrap());
+    assert!(at(NOW.plus(DAY / 2)).is_ok());
+    assert!(registry.check_renewal(id, "0b", DAY / 2, NOW.plus(DAY / 2)).is_err());
 }
 
 #[test]
@@ -104,7 +138,8 @@ fn conflicts_are_told_apart() {
     assert!(matches!(wrong, Err(SiteError::Revision { expected: 9, current: 1 })));
     assert!(matches!(registry.remove(id, Some(9)), Err(SiteError::Revision { .. })));
     assert!(matches!(registry.remove(none, None), Err(SiteError::Unknown(_))));
-    assert!(matches!(registry.renew(none, certificate("0a"), NOW), Err(SiteError::Unknown(_))));
+    let unknown = registry.renew(none, "0a", certificate("0a"), NOW);
+    assert!(matches!(unknown, Err(EnrolError::Site(SiteError::Unknown(_)))));
     drop(registry.remove(id, None).unwrap());
     assert!(registry.get(id).is_none() && registry.check_token(&token(1, 1), NOW).is_err());
 }

@@ -73,7 +73,7 @@ async fn certify(
         // Which site it was for is not secret, which token is. Strangers may bring this about as often as they like.
         tracing::debug!(%address, site = %token.site, %error, "an edge is not enrolled");
         match error {
-            CertifyError::Enrol(EnrolError::Token(_)) => not_good(),
+            CertifyError::Enrol(EnrolError::Token(_) | EnrolError::Certificate(_)) => not_good(),
             CertifyError::Enrol(EnrolError::Site(_)) => {
                 (RefusalCause::Later, "the server cannot store it now".to_owned())
             }

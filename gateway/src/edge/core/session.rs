@@ -31,7 +31,7 @@ const SOFTWARE_CHARS: usize = 64;
 
 /// Serves the edge of a site, to the end of its connection.
 pub(super) async fn serve(hub: &Arc<Hub>, connection: &Connection, site: SiteId, serial: &str) {
-    let mut control = match Control::open(hub, connection, site).await {
+    let mut control = match Control::open(hub, connection, site, serial).await {
         Ok(control) => control,
         Err(error) => {
             tracing::debug!(%site, %error, "an edge does not begin");
@@ -95,6 +95,8 @@ async fn relays(hub: &Arc<Hub>, connection: &Connection, session: &Session) {
 struct Control {
     reader: FrameReader,
     writer: FrameWriter,
+    /// Of the certificate that the edge came with.
+    serial: String,
     software: String,
     /// The version that the edge holds or is being told.
     held: Option<u64>,
@@ -105,7 +107,12 @@ struct Control {
 
 impl Control {
     /// Waits for the stream and the first frame on it.
-    async fn open(hub: &Hub, connection: &Connection, site: SiteId) -> Result<Self, ControlError> {
+    async fn open(
+        hub: &Hub,
+        connection: &Connection,
+        site: SiteId,
+        serial: &str,
+    ) -> Result<Self, ControlError> {
         let patience = hub.limits.header_timeout;
         let Ok(Ok((send, receive))) = timeout(patience, connection.accept_bi()).await else {
             return Err(ControlError::Silent);
@@ -122,6 +129,7 @@ impl Control {
         Ok(Self {
             reader,
             writer: FrameWriter::new(send, hub.limits.write_timeout),
+            serial: serial.to_owned(),
             software,
             held,
             versions: hub.service.reach.members.watch(site),
@@ -187,7 +195,7 @@ impl Control {
 
     async fn renew(&mut self, hub: &Hub, site: SiteId, request: &[u8]) -> Result<(), ControlError> {
         let until = hub.service.now().plus(hub.limits.certificate_lifetime);
-        match hub.service.renew_site(&hub.authority, site, request, until).await {
+        match hub.service.renew_site(&hub.authority, (site, &self.serial), request, until).await {
             Ok(certificate) => self.writer.write(&Frame::Certificate { certificate: &certificate }).await,
             Err(error) => {
                 tracing::warn!(%site, %error, "the certificate of an edge is not renewed");
