@@ -68,23 +68,59 @@ pub struct QuicLimits {
     pub idle_timeout: Duration,
 }
 
+/// Streams of a side that has not shown who it is: one that it needs, and one so that opening it never waits.
+const STRANGER_STREAMS: u32 = 2;
+
+/// Bytes that such a side may send before they are read; a token and a request for a certificate are a few hundred.
+const STRANGER_WINDOW: u32 = 32_768;
+
+/// Bytes to such a side that are not acknowledged.
+const STRANGER_SEND_WINDOW: u32 = 65_536;
+
 impl QuicLimits {
+    /// The transport of the door, for whoever comes: the place for every stream that is granted is made when the connection
+    /// begins, long before anybody knows whose it is.
+    pub(super) fn stranger(&self) -> Arc<TransportConfig> {
+        let mut transport = self.common();
+        transport
+            .max_concurrent_bidi_streams(VarInt::from_u32(STRANGER_STREAMS))
+            .receive_window(VarInt::from_u32(STRANGER_WINDOW))
+            .send_window(STRANGER_SEND_WINDOW.into());
+        Arc::new(transport)
+    }
+
+    /// Gives a connection that began as a stranger's what an edge needs.
+    pub(super) fn widen(&self, connection: &quinn::Connection, streams: usize) {
+        connection.set_receive_window(var(self.connection_window));
+        connection.set_send_window(self.send_window as u64);
+        connection.set_max_concurrent_bi_streams(var(streams));
+    }
+
     /// As QUIC takes them; the other side may have so many streams open.
     pub(super) fn transport(&self, streams: usize) -> Arc<TransportConfig> {
-        let var = |number: usize| VarInt::from_u64(number as u64).unwrap_or(VarInt::MAX);
-        let mut transport = TransportConfig::default();
+        let mut transport = self.common();
         transport
             .max_concurrent_bidi_streams(var(streams))
+            .receive_window(var(self.connection_window))
+            .send_window(self.send_window as u64);
+        Arc::new(transport)
+    }
+
+    fn common(&self) -> TransportConfig {
+        let mut transport = TransportConfig::default();
+        transport
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .stream_receive_window(var(self.stream_window))
-            .receive_window(var(self.connection_window))
-            .send_window(self.send_window as u64)
             .datagram_receive_buffer_size(None)
             // Beyond its range only if the configuration were: then there is none.
             .max_idle_timeout(self.idle_timeout.try_into().ok())
             .keep_alive_interval(Some(self.idle_timeout / 3));
-        Arc::new(transport)
+        transport
     }
+}
+
+fn var(number: usize) -> VarInt {
+    VarInt::from_u64(number as u64).unwrap_or(VarInt::MAX)
 }
 
 #[cfg(test)]

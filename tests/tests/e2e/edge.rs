@@ -1,6 +1,7 @@
 //! Phones behind an edge.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use callboard_codecs::edge::{Frame, read_frame, write_frame};
 use callboard_codecs::wpi::Action::{CleanUp, ReadAllItems, ReadItems, WriteItems};
@@ -294,6 +295,38 @@ async fn strangers_get_nothing_from_the_door_of_edges() {
         }
     }
     assert_eq!(server.admin().get(&format!("/sites/{id}")).await["state"], "never-enrolled");
+}
+
+#[tokio::test]
+async fn strangers_have_few_streams_and_few_places() {
+    // They stay as long as the test needs them.
+    let launch = Launch::new().set("edge.handshakes", 2).set("limits.header_timeout_ms", 600_000);
+    let (server, edge, _) = branch(launch).await;
+    let mut strangers = Vec::new();
+    for _ in 0..2 {
+        let stranger = knock(server.door("edge"), None).await.unwrap();
+        let (one, two) = (stranger.open_bi().await.unwrap(), stranger.open_bi().await.unwrap());
+        let third = tokio::time::timeout(Duration::ZERO, stranger.open_bi()).await;
+        assert!(third.is_err(), "a third stream is granted");
+        strangers.push((stranger, one, two));
+    }
+    // One more is closed; where the handshakes of the others are not over yet, before its own.
+    if let Ok(third) = knock(server.door("edge"), None).await {
+        within("the core to close", third.closed()).await;
+    }
+    let busy = [("outcome", "busy")];
+    server.metrics().wait("callboard_edge_connections_total", &busy, |count| count == 1).await;
+    // Edges do not wait for them, and have all their streams.
+    let edge = edge.kill().await.start().await;
+    edge.connected(true).await;
+    let mut phones = Vec::new();
+    for number in 0..4 {
+        let mut phone = phone(&edge, &format!("00:1a:e8:0a:0b:{number:02x}"));
+        phone.start_up().await;
+        phones.push(phone);
+    }
+    server.metrics().wait("callboard_edge_relays", &[], |open| open == 4).await;
+    assert!(strangers.iter().all(|(stranger, ..)| stranger.close_reason().is_none()));
 }
 
 #[tokio::test]

@@ -7,21 +7,32 @@ use callboard_core::pki::PkiError;
 use callboard_core::service::CertifyError;
 use callboard_core::site::{EnrolError, SiteToken};
 use quinn::Connection;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Hub;
 use super::metrics::Outcome;
 use crate::edge::control::{ControlError, FrameReader, FrameWriter, parse};
 use crate::edge::quic::Close;
 
+/// An enrolment as a whole may take so many times as long as its first frame: that, the certificate, and the answer.
+const WHOLE: u32 = 3;
+
 /// Serves a connection that showed no certificate, to its end.
 pub(super) async fn serve(hub: &Arc<Hub>, connection: &Connection) {
     let address = connection.remote_address();
-    let outcome = match enrol(hub, connection).await {
+    let whole = timeout(hub.limits.header_timeout * WHOLE, enrol(hub, connection)).await;
+    let outcome = match whole.unwrap_or(Err(ControlError::Silent)) {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::debug!(%address, %error, "an enrolment broke");
-            if error.is_protocol() { Outcome::Protocol } else { Outcome::Silent }
+            let (close, outcome) = if error.is_protocol() {
+                (Close::Protocol, Outcome::Protocol)
+            } else {
+                (Close::Silent, Outcome::Silent)
+            };
+            // Nobody waits for whoever did not say what it had to.
+            close.close(connection);
+            outcome
         }
     };
     hub.metrics.connection(outcome);
@@ -32,11 +43,14 @@ pub(super) async fn serve(hub: &Arc<Hub>, connection: &Connection) {
 
 async fn enrol(hub: &Arc<Hub>, connection: &Connection) -> Result<Outcome, ControlError> {
     let patience = hub.limits.header_timeout;
-    let Ok(Ok((send, receive))) = timeout(patience, connection.accept_bi()).await else {
+    // One time for the stream and the frame on it.
+    let until = Instant::now() + patience;
+    let Ok(Ok((send, receive))) = timeout_at(until, connection.accept_bi()).await else {
         return Err(ControlError::Silent);
     };
     let mut writer = FrameWriter::new(send, patience);
-    let bytes = FrameReader::new(receive).next_within(patience).await?;
+    let bytes =
+        timeout_at(until, FrameReader::new(receive).next()).await.unwrap_or(Err(ControlError::Silent))?;
     let Frame::Enrol { token, request } = parse(&bytes)? else {
         return Err(ControlError::Misplaced(parse(&bytes)?.name()));
     };

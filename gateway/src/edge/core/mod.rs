@@ -23,7 +23,7 @@ use callboard_core::pki::{Authority, SITE_UNIT, inspect};
 use callboard_core::service::Service;
 use callboard_core::site::SiteId;
 use parking_lot::Mutex;
-use quinn::{Endpoint, EndpointConfig, Incoming, TokioRuntime};
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -49,6 +49,9 @@ const RENEWAL_TICK: Duration = Duration::from_hours(1);
 /// How long the end of the connections is waited for when the door closes.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Streams of an edge beside its relayed connections.
+const CONTROL_STREAMS: usize = 1;
+
 /// Bounds of the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoreLimits {
@@ -56,7 +59,7 @@ pub struct CoreLimits {
     pub quic: QuicLimits,
     /// Relayed connections of one site.
     pub relays_per_site: usize,
-    /// Handshakes at the same time; further ones are refused.
+    /// Handshakes at the same time; further ones are refused. As many connections without certificate may be there beside them.
     pub handshakes: usize,
     /// Enrolments at the same time; further ones are told to come later.
     pub enrolments: usize,
@@ -82,6 +85,8 @@ pub struct Hub {
     /// Tells the sets of this process from those of another.
     epoch: u64,
     enrolments: Semaphore,
+    /// Places of connections that showed no certificate.
+    strangers: Semaphore,
     callers: Mutex<HashMap<SiteId, mpsc::Sender<calls::Wanted>>>,
     calls: AtomicU64,
     /// One token per relayed connection.
@@ -136,6 +141,7 @@ impl EdgeDoor {
             metrics: CoreMetrics::new(),
             epoch: rand::random::<u64>().max(1),
             enrolments: Semaphore::new(limits.enrolments),
+            strangers: Semaphore::new(limits.handshakes),
             limits,
             callers: Mutex::default(),
             calls: AtomicU64::new(1),
@@ -205,16 +211,27 @@ impl Hub {
             }
             Err(_) => return self.metrics.connection(Outcome::Handshake),
         };
-        drop(place);
         let chain = connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'_>>>().ok());
         let Some(certificate) = chain.as_ref().and_then(|chain| chain.first()) else {
-            return enrol::serve(&self, &connection).await;
+            return self.stranger(&connection, place).await;
         };
+        drop(place);
         let Some((site, serial)) = self.site_of(certificate, address) else {
             self.metrics.connection(Outcome::Certificate);
             return Close::Revoked.close(&connection);
         };
+        self.limits.quic.widen(&connection, self.limits.relays_per_site + CONTROL_STREAMS);
         session::serve(&self, &connection, site, &serial).await;
+    }
+
+    /// Whoever showed no certificate has a place of its own until it is gone: else it would cost nothing to stay.
+    async fn stranger(self: &Arc<Self>, connection: &Connection, handshake: OwnedSemaphorePermit) {
+        let Ok(_place) = self.strangers.try_acquire() else {
+            self.metrics.connection(Outcome::Busy);
+            return Close::Silent.close(connection);
+        };
+        drop(handshake);
+        enrol::serve(self, connection).await;
     }
 
     /// The site that a certificate speaks for. TLS has verified that the authority issued it.

@@ -18,9 +18,6 @@ use crate::tls::TlsError;
 /// Certificates begin to be valid this much earlier: clocks of branches may be late.
 const BACKDATED: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
-/// Streams of an edge beside its relayed connections.
-const CONTROL_STREAMS: usize = 1;
-
 /// Everything that QUIC needs, with a new certificate. Its key is nowhere but in memory.
 pub(in crate::edge) fn server_config(
     authority: &Authority,
@@ -55,6 +52,6 @@ pub(in crate::edge) fn server_config(
     let crypto = QuicServerConfig::try_from(config)
         .map_err(|error| TlsError::Verifier { reason: error.to_string() })?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(limits.quic.transport(limits.relays_per_site + CONTROL_STREAMS));
+    config.transport_config(limits.quic.stranger());
     Ok(config)
 }
