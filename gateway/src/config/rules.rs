@@ -15,6 +15,8 @@ pub(super) fn settle(config: &mut Config) {
     let (file, downloads) = (number("files.total_bytes"), number("files.downloads"));
     let provider = number("admin.request_timeout_ms");
     let authority = number("tls.authority_lifetime_days");
+    // One edge does not take every place of a phones' door.
+    let site = (number("limits.connections") / 4).saturating_mul(3).max(1);
     lower(config, "secure_mode.renew_before_days", renew);
     lower(config, "files.max_file_bytes", file);
     lower(config, "files.downloads_per_source", downloads);
@@ -27,6 +29,7 @@ pub(super) fn settle(config: &mut Config) {
         config.listen.dcmp = None;
     }
     lower(config, "edge.certificate_lifetime_days", authority);
+    lower(config, "edge.relays_per_site", site);
 }
 
 /// Takes `most` for a key that was not given and has a larger default. It is never lowered to 0, which switches some things

@@ -387,8 +387,8 @@ config_table! {
         token_lifetime: seconds(86_400 in 60..=31_536_000),
         /// Life time of the certificates of edges. They ask for a new one when a third of it is left. At most `tls.authority_lifetime_days`, to which it is lowered if it is not given.
         certificate_lifetime: days(90 in 1..=3_650),
-        /// Relayed connections of one site.
-        relays_per_site: count(20_000 in 1..=1_000_000),
+        /// Relayed connections of one site. If it is not given, it is lowered to three quarters of `limits.connections`, so that no site takes every place of a door.
+        relays_per_site: count(12_000 in 1..=1_000_000),
         /// Relayed connections that wait at a phones' door of the core to be accepted.
         backlog: count(1_024 in 1..=65_535),
         /// Bytes of one relayed connection that may wait to be read on either side. One phone gets at most this much per round trip.

@@ -300,6 +300,11 @@ fn what_was_not_given_is_lowered_to_what_was() {
     let wait = |text: &str| load(text).unwrap().secure_mode.credentials_wait;
     assert_eq!(wait("[flow]\nidle_timeout_s = 1\n"), Duration::from_millis(500));
     assert_eq!(wait("[flow]\nidle_timeout_s = 600\n"), Duration::from_secs(15), "nothing is raised");
+    let relays = |text: &str| load(text).unwrap().edge.relays_per_site;
+    assert_eq!(relays(""), 12_000, "a site does not take the whole door");
+    assert_eq!(relays("[limits]\nconnections = 4000\n"), 3_000);
+    assert_eq!(relays("[limits]\nconnections = 1\nconnections_per_source = 1\n"), 1);
+    assert_eq!(relays("[edge]\nrelays_per_site = 16000\n"), 16_000, "unless somebody says so");
 }
 
 #[test]

@@ -68,6 +68,13 @@ impl Incoming {
             Self::Injected(injected) => injected.peer,
         }
     }
+
+    fn site(&self) -> Option<SiteId> {
+        match self {
+            Self::Tcp(..) => None,
+            Self::Injected(injected) => Some(injected.site),
+        }
+    }
 }
 
 /// Where the connections of a door come from, and who may come in.
@@ -98,7 +105,7 @@ impl Entrance {
                 Ok(incoming) => {
                     pause = BACKOFF.0;
                     self.metrics.accepted.increment(1);
-                    if let Some(place) = self.admission.admit(incoming.peer().ip()) {
+                    if let Some(place) = self.admission.admit(incoming.peer().ip(), incoming.site()) {
                         take(incoming, place);
                     }
                 }

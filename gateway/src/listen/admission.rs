@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use callboard_core::site::SiteId;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -69,7 +70,15 @@ impl Account {
     }
 }
 
-type Shard = Mutex<HashMap<Source, Account, RandomState>>;
+/// Whom a connection is charged to: its source, and the site whose edge names that. Branches use the same private networks,
+/// and one edge must not use up what phones of another one have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Payer {
+    source: Source,
+    site: Option<SiteId>,
+}
+
+type Shard = Mutex<HashMap<Payer, Account, RandomState>>;
 
 /// The accounts of one door.
 pub(super) struct Admission {
@@ -90,16 +99,13 @@ pub(super) struct Admission {
 pub(super) struct Place {
     admission: Arc<Admission>,
     /// The account it is charged to; none for networks without bounds.
-    source: Option<Source>,
+    payer: Option<Payer>,
     shed: bool,
 }
 
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place")
-            .field("source", &self.source)
-            .field("shed", &self.shed)
-            .finish_non_exhaustive()
+        f.debug_struct("Place").field("payer", &self.payer).field("shed", &self.shed).finish_non_exhaustive()
     }
 }
 
@@ -111,7 +117,7 @@ impl Place {
 
     /// Whether its source has no bounds of its own.
     pub(super) fn is_exempt(&self) -> bool {
-        self.source.is_none()
+        self.payer.is_none()
     }
 
     /// Whether its source may send one more request; a yes is counted.
@@ -125,11 +131,11 @@ impl Place {
     }
 
     fn take(&self, rate: Rate, bucket: impl FnOnce(&mut Account) -> &mut Bucket) -> bool {
-        let Some(source) = self.source.filter(|_| rate.0.is_some()) else { return true };
+        let Some(payer) = self.payer.filter(|_| rate.0.is_some()) else { return true };
         let now = self.admission.now();
-        let mut shard = self.admission.shard(source).lock();
+        let mut shard = self.admission.shard(payer).lock();
         // It is there as long as it holds a place.
-        shard.get_mut(&source).is_none_or(|account| bucket(account).take(now, rate))
+        shard.get_mut(&payer).is_none_or(|account| bucket(account).take(now, rate))
     }
 }
 
@@ -150,26 +156,29 @@ impl Admission {
         })
     }
 
-    /// A place for a connection from `address`, or nothing when it is to be closed at once.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    /// A place for a connection from `address`, which the edge of `site` names if there is one, or nothing when it is to be
+    /// closed at once.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, site: Option<SiteId>) -> Option<Place> {
         let now = self.now();
-        if self.limits.exempt_networks.iter().any(|network| network.contains(address)) {
+        // What an edge says about an address bounds nobody but its own phones: it lifts no bound.
+        let may_be_exempt = site.is_none();
+        if may_be_exempt && self.limits.exempt_networks.iter().any(|network| network.contains(address)) {
             // An account that holds nothing is under every bound of a source.
             return self.decide(&mut Account::default(), None, now);
         }
-        let source = Source::of(address, self.limits.ipv6_prefix);
-        let mut shard = self.shard(source).lock();
-        if !shard.contains_key(&source) && shard.len() >= self.limits.sources.div_ceil(SHARDS) {
+        let payer = Payer { source: Source::of(address, self.limits.ipv6_prefix), site };
+        let mut shard = self.shard(payer).lock();
+        if !shard.contains_key(&payer) && shard.len() >= self.limits.sources.div_ceil(SHARDS) {
             shard.retain(|_, account| !account.is_spent(now));
             if shard.len() >= self.limits.sources.div_ceil(SHARDS) {
                 self.metrics.rejected(Cause::Sources);
                 return None;
             }
         }
-        self.decide(shard.entry(source).or_default(), Some(source), now)
+        self.decide(shard.entry(payer).or_default(), Some(payer), now)
     }
 
-    fn decide(self: &Arc<Self>, account: &mut Account, source: Option<Source>, now: u64) -> Option<Place> {
+    fn decide(self: &Arc<Self>, account: &mut Account, payer: Option<Payer>, now: u64) -> Option<Place> {
         let shed = match self.why_not(account, now) {
             None => {
                 account.served += 1;
@@ -189,7 +198,7 @@ impl Admission {
                 return None;
             }
         };
-        Some(Place { admission: Arc::clone(self), source, shed })
+        Some(Place { admission: Arc::clone(self), payer, shed })
     }
 
     /// The limit that stands against serving the connection, if any. Takes from the source's bucket only if none does.
@@ -221,10 +230,10 @@ impl Admission {
         }
     }
 
-    fn shard(&self, source: Source) -> &Shard {
+    fn shard(&self, payer: Payer) -> &Shard {
         // Keyed: nobody can choose addresses so that one shard is full and the others are empty.
         #[allow(clippy::cast_possible_truncation)] // SHARDS is small
-        let shard = (self.hasher.hash_one(source) % SHARDS as u64) as usize;
+        let shard = (self.hasher.hash_one(payer) % SHARDS as u64) as usize;
         &self.shards[shard]
     }
 
@@ -241,8 +250,8 @@ impl Admission {
 impl Drop for Place {
     fn drop(&mut self) {
         let admission = &self.admission;
-        if let Some(source) = self.source
-            && let Some(account) = admission.shard(source).lock().get_mut(&source)
+        if let Some(payer) = self.payer
+            && let Some(account) = admission.shard(payer).lock().get_mut(&payer)
         {
             let held = if self.shed { &mut account.shed } else { &mut account.served };
             *held = held.saturating_sub(1);
@@ -258,179 +267,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
-
-    use super::*;
-    use crate::listen::Door;
-
-    fn admission(limits: Limits) -> Arc<Admission> {
-        Admission::new(Arc::new(limits), Arc::new(DoorMetrics::new(Door::WPI, 1)))
-    }
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
-    }
-
-    /// Served, shed and refused among `count` attempts; the places are kept in `places`.
-    fn attempt(
-        admission: &Arc<Admission>,
-        from: IpAddr,
-        count: usize,
-        places: &mut Vec<Place>,
-    ) -> [usize; 3] {
-        let mut seen = [0; 3];
-        for _ in 0..count {
-            match admission.admit(from) {
-                Some(place) => {
-                    seen[usize::from(place.is_shed())] += 1;
-                    places.push(place);
-                }
-                None => seen[2] += 1,
-            }
-        }
-        seen
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_source_cannot_take_the_places_of_others() {
-        let limits = Limits { connections_per_source: 10, shed_connections: 8, ..Limits::default() };
-        let admission = admission(limits);
-        let mut places = Vec::new();
-        assert_eq!(attempt(&admission, address(1), 20, &mut places), [10, 2, 8]);
-        assert_eq!(attempt(&admission, address(2), 5, &mut places), [5, 0, 0]);
-        places.truncate(9);
-        assert_eq!(attempt(&admission, address(1), 2, &mut places), [1, 1, 0]);
-        places.clear();
-        assert_eq!((admission.served.load(Relaxed), admission.shed.load(Relaxed)), (0, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_rate_of_a_source_is_kept_and_its_excess_shed() {
-        let limits = Limits { new_connections_per_source_per_second: 10, ..Limits::default() };
-        let admission = admission(limits);
-        let mut places = Vec::new();
-        assert_eq!(attempt(&admission, address(1), 25, &mut places), [10, 10, 5]);
-        let mut total = [0; 3];
-        for _ in 0..20 {
-            tokio::time::advance(Duration::from_millis(500)).await;
-            let seen = attempt(&admission, address(1), 15, &mut places);
-            (0..3).for_each(|i| total[i] += seen[i]);
-        }
-        // 30 a second for ten seconds: a third is served, a third told to come later, a third closed.
-        assert_eq!(total, [100, 100, 100]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn accounts_are_bounded_and_forgotten() {
-        let limits = Limits { sources: 2 * SHARDS, ..Limits::default() };
-        let admission = admission(limits);
-        let mut places = Vec::new();
-        let shard = |address: &IpAddr| std::ptr::from_ref(admission.shard(Source::of(*address, 64)));
-        // All in one shard, which has room for two.
-        let first = address(0);
-        let crowd = (0..=255).map(address).filter(|address| shard(address) == shard(&first)).take(3);
-        for (address, expected) in crowd.zip([[1, 0, 0], [1, 0, 0], [0, 0, 1]]) {
-            assert_eq!(attempt(&admission, address, 1, &mut places), expected, "{address}");
-        }
-        places.clear();
-        assert_eq!(admission.known(), 2, "the third was refused, and their buckets are still filling");
-        tokio::time::advance(Duration::from_secs(2)).await;
-        (0..SHARDS).for_each(|_| admission.sweep());
-        assert_eq!(admission.known(), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn no_order_of_coming_and_going_breaks_a_limit(steps in proptest::collection::vec((0u8..5, 0u8..4), 1..300)) {
-            let limits = Limits {
-                connections: 6,
-                connections_per_source: 3,
-                shed_connections: 8,
-                ..Limits::default()
-            };
-            let admission = admission(limits);
-            let mut places: Vec<(u8, Place)> = Vec::new();
-            for (action, from) in steps {
-                if action == 0 && !places.is_empty() {
-                    places.swap_remove(usize::from(from) % places.len());
-                } else if let Some(place) = admission.admit(address(from)) {
-                    places.push((from, place));
-                }
-                let count = |shed| places.iter().filter(|(_, place)| place.is_shed() == shed).count();
-                prop_assert_eq!(admission.served.load(Relaxed), count(false));
-                prop_assert_eq!(admission.shed.load(Relaxed), count(true));
-                prop_assert!(count(false) <= 6 && count(true) <= 8);
-                for source in 0..4 {
-                    let held = |shed| places.iter().filter(|(of, p)| *of == source && p.is_shed() == shed).count();
-                    prop_assert!(held(false) <= 3 && held(true) <= 2);
-                }
-            }
-            places.clear();
-            prop_assert_eq!((admission.served.load(Relaxed), admission.shed.load(Relaxed)), (0, 0));
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn requests_and_new_devices_of_a_source_have_bounds_of_their_own() {
-        let limits = Limits {
-            requests_per_source_per_second: 10,
-            new_devices_per_source: 6,
-            new_devices_per_source_per_second: 2,
-            ..Limits::default()
-        };
-        let admission = admission(limits);
-        let one = admission.admit(address(1)).unwrap();
-        let same = admission.admit(address(1)).unwrap();
-        let other = admission.admit(address(2)).unwrap();
-        let granted = |take: fn(&Place) -> bool, place: &Place| (0..30).filter(|_| take(place)).count();
-        assert_eq!(granted(Place::take_request, &one), 10);
-        assert_eq!(granted(Place::take_request, &same), 0, "all connections of a source share its account");
-        assert_eq!(granted(Place::take_request, &other), 10);
-        assert_eq!(granted(Place::take_new_device, &one), 6);
-        assert_eq!(granted(Place::take_new_device, &other), 6);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!((granted(Place::take_request, &same), granted(Place::take_new_device, &same)), (10, 2));
-        // Coming again does not help: what was taken is remembered until it is there again.
-        drop((one, same));
-        (0..SHARDS).for_each(|_| admission.sweep());
-        let again = admission.admit(address(1)).unwrap();
-        assert_eq!(granted(Place::take_new_device, &again), 0);
-        tokio::time::advance(Duration::from_mins(1)).await;
-        assert_eq!(granted(Place::take_new_device, &again), 6);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_is_bounded_where_the_bound_is_zero() {
-        let limits =
-            Limits { requests_per_source_per_second: 0, new_devices_per_source: 0, ..Limits::default() };
-        let place = admission(limits).admit(address(1)).unwrap();
-        assert!((0..100_000).all(|_| place.take_request() && place.take_new_device()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_exempt_network_has_only_the_bounds_of_the_door() {
-        let limits = Limits {
-            connections: 50,
-            connections_per_source: 2,
-            shed_connections: 20,
-            new_connections_per_source_per_second: 1,
-            requests_per_source_per_second: 1,
-            new_devices_per_source: 1,
-            exempt_networks: vec!["192.0.2.128/25".parse().unwrap()],
-            ..Limits::default()
-        };
-        let admission = admission(limits);
-        let mut places = Vec::new();
-        assert_eq!(attempt(&admission, address(200), 80, &mut places), [50, 20, 10]);
-        let place = &places[0];
-        assert!(place.is_exempt() && place.take_request() && place.take_request());
-        assert!(place.take_new_device() && place.take_new_device());
-        places.clear();
-        assert_eq!((admission.known(), admission.served.load(Relaxed)), (0, 0));
-        assert_eq!(attempt(&admission, address(1), 3, &mut places), [1, 1, 1]);
-        assert!(!places[0].is_exempt());
-    }
-}
+mod tests;

@@ -84,7 +84,7 @@ impl StreamConn {
         let limits = Arc::new(limits);
         let metrics = Arc::new(DoorMetrics::new(Door::DCMP, limits.connections));
         let admission = super::admission::Admission::new(Arc::clone(&limits), Arc::clone(&metrics));
-        let place = admission.admit(peer.ip())?;
+        let place = admission.admit(peer.ip(), None)?;
         Some(Self { door: Door::DCMP, peer, place, limits, metrics })
     }
 }

@@ -53,7 +53,8 @@ pub(super) fn connect_to<H: Handler>(handler: Arc<H>, shed: bool) -> Peer {
     };
     // The first connection of a door without room is shed.
     let room = Limits { connections: usize::from(!shed), ..limits.clone() };
-    let place = Admission::new(Arc::new(room), Arc::clone(&shared.metrics)).admit([192, 0, 2, 1].into());
+    let place =
+        Admission::new(Arc::new(room), Arc::clone(&shared.metrics)).admit([192, 0, 2, 1].into(), None);
     let conn = Arc::new(ConnInfo {
         door: Door::WPI,
         peer: SocketAddr::from(([192, 0, 2, 1], 1)),
