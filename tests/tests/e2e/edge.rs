@@ -330,6 +330,20 @@ async fn strangers_have_few_streams_and_few_places() {
 }
 
 #[tokio::test]
+async fn an_edge_learns_of_a_core_that_restarted_without_waiting_for_silence() {
+    // Longer than the test waits for anything.
+    let launch = Launch::new().set("listen.edge", free_udp()).set("edge.idle_timeout_s", 600);
+    let server = launch.start().await;
+    let (id, token) = site(&server, "Hamburg").await;
+    let edge = EdgeLaunch::new(&[server.door("edge")]).set("edge.idle_timeout_s", 600).token(&token);
+    let edge = edge.start().await;
+    edge.connected(true).await;
+    let server = server.kill().await.start().await;
+    wait_site(&server, &id, "the edge at the new process", |site| site["state"] == "connected").await;
+    phone(&edge, MAC).boot().await;
+}
+
+#[tokio::test]
 async fn a_deleted_site_is_cut_and_does_not_come_back() {
     let (server, edge, id) = branch(Launch::new()).await;
     let mut phone = phone(&edge, MAC);

@@ -5,6 +5,7 @@
 //! and is served there like any other.
 
 mod calls;
+mod endpoint;
 mod enrol;
 mod metrics;
 mod relay;
@@ -23,7 +24,7 @@ use callboard_core::pki::{Authority, SITE_UNIT, inspect};
 use callboard_core::service::Service;
 use callboard_core::site::SiteId;
 use parking_lot::Mutex;
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, TokioRuntime};
+use quinn::{Connection, Endpoint, Incoming, TokioRuntime};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -129,7 +130,7 @@ impl EdgeDoor {
     ) -> Result<Self, EdgeDoorError> {
         let config = tls::server_config(&authority, &limits, service.now())?;
         let endpoint = Endpoint::new(
-            EndpointConfig::default(),
+            endpoint::config(service.vault()),
             Some(config),
             bound.into_socket(),
             Arc::new(TokioRuntime),
