@@ -308,6 +308,8 @@ impl Calls {
                     Stage::UsedUp
                 }
                 CallOutcome::Postponed(until) => Stage::Waiting(entry.free(limits).max(until).max(now)),
+                // Its time was taken back: counted from there it would be due again at once, and again.
+                CallOutcome::EdgeAway => Stage::Waiting(entry.free(limits).max(now.plus(limits.retry(1)))),
                 // After the last one the phone has the time of the first retry to come.
                 _ if entry.tries >= limits.tries => {
                     Stage::Waiting(entry.called.unwrap_or(now).plus(limits.retry(1)).max(now))

@@ -125,6 +125,22 @@ fn a_postponed_call_costs_no_try() {
 }
 
 #[test]
+fn an_edge_that_is_away_is_asked_again_later_and_costs_no_try() {
+    let mut calls = calls();
+    calls.want(&id(1), at(0));
+    for round in 0..20 {
+        let now = round * MINUTE;
+        assert_eq!(called(&mut calls, now), [id(1)], "round {round}");
+        assert!(!calls.outcome(&id(1), at(now), CallOutcome::EdgeAway));
+        assert_eq!(calls.due(at(now + MINUTE - 1), 100), Due::default(), "round {round}");
+    }
+    let state = calls.state(&id(1));
+    assert_eq!((state.stage, state.tries, state.called), (CallStage::Waiting(at(20 * MINUTE)), 0, None));
+    // Nobody has heard anything: an administrator need not wait.
+    assert_eq!(calls.hurry(&id(1), at(19 * MINUTE + 1)), Ok(()));
+}
+
+#[test]
 fn an_administrator_can_hurry() {
     let mut calls = calls();
     assert_eq!(calls.hurry(&id(1), at(0)), Ok(()));
@@ -199,6 +215,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(CallOutcome::Understood),
         Just(CallOutcome::TimedOut),
         Just(CallOutcome::Status(500)),
+        Just(CallOutcome::EdgeAway),
         Just(CallOutcome::NotCalled(NotCallable::Own)),
         (0_u64..100_000).prop_map(|millis| CallOutcome::Postponed(at(millis))),
     ];
