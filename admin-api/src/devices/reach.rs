@@ -44,7 +44,8 @@ struct DirectReach {
     address: Option<String>,
     /// Whether it may be called.
     callable: bool,
-    /// Why it is not: `unknown`, `bad-uri`, `port`, `special-address`, `own-address`, `unsure`, `behind-nat` or `elsewhere`.
+    /// Why it is not: `unknown`, `bad-uri`, `port`, `special-address`, `own-address`, `unsure`, `site-gone`, `behind-nat` or
+    /// `elsewhere`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     /// The reason in words.
@@ -56,7 +57,7 @@ impl DirectReach {
     fn of(device: &device::Device, service: &Service) -> Self {
         let uri = Some(device.identity.contact_me_uri.to_string()).filter(|uri| !uri.is_empty());
         let refused = |why: NotCallable| (Some(why.as_str()), Some(why.to_string()));
-        let (address, (reason, detail)) = match service.reach.target(device) {
+        let (address, (reason, detail)) = match service.way_to(device) {
             Ok(target) => (Some(target.address.to_string()), (None, None)),
             Err(why) => (None, refused(why)),
         };
@@ -70,8 +71,8 @@ struct LastCall {
     /// When it ended.
     #[schema(format = DateTime)]
     at: String,
-    /// `understood`, `status`, `not-http`, `refused`, `timeout`, `unreachable`, `broken`, `no-socket`, `not-called` or
-    /// `postponed`.
+    /// `understood`, `status`, `not-http`, `refused`, `timeout`, `unreachable`, `broken`, `no-socket`, `not-called`,
+    /// `edge-away` or `postponed`.
     outcome: &'static str,
     /// The same in words.
     detail: String,

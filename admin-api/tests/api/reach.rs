@@ -81,6 +81,36 @@ async fn a_phone_behind_nat_is_not_called() {
 }
 
 #[tokio::test]
+async fn a_phone_of_a_deleted_site_is_given_up() {
+    let rig = Rig::new();
+    let id = phone(&rig, "10.1.2.3:8085", "10.1.2.3");
+    let (site, _) = rig.service.create_site("Graz").await.unwrap();
+    rig.service
+        .fleet
+        .update_detached(&id, false, |old| {
+            let mut new = old.clone();
+            new.revision += 1;
+            new.route.site = Some(site.id);
+            Ok(new)
+        })
+        .unwrap();
+    assert_eq!(rig.get(PATH).await.expect(200)["direct"]["callable"], true);
+    rig.post(TASKS, &json!({ "type": "read-all" })).await.expect(201);
+    assert_eq!(rig.service.target(&id).unwrap().1, Some(site.id));
+    rig.service.delete_site(site.id, None).await.unwrap();
+    let direct = rig.get(PATH).await.expect(200)["direct"].clone();
+    assert_eq!((&direct["callable"], &direct["reason"]), (&json!(false), &json!("site-gone")));
+    rig.post(CONTACT, &Value::Null).await.problem(409, "conflict");
+    assert_eq!(rig.service.reach.due(rig.service.now(), 9).calls, std::slice::from_ref(&id));
+    let why = rig.service.target(&id).unwrap_err();
+    rig.service.called(&id, why);
+    let calls = rig.get(PATH).await.expect(200)["calls"].clone();
+    assert_eq!((&calls["state"], &calls["last"]["outcome"]), (&json!("used-up"), &json!("not-called")));
+    assert_eq!(calls["last"]["detail"], "not called: the site through which it came is no longer there");
+    assert_eq!(rig.service.reach.next_at(), None);
+}
+
+#[tokio::test]
 async fn a_phone_is_called_when_an_administrator_says_so_but_not_too_often() {
     let rig = Rig::new();
     let id = phone(&rig, "192.0.2.41:8085", "192.0.2.41");

@@ -64,6 +64,9 @@ pub enum NotCallable {
     /// The edge of its site does not call such an address.
     #[error("the edge of its site must not call that address")]
     ByEdge,
+    /// Its site was deleted: nobody stands in that network any more.
+    #[error("the site through which it came is no longer there")]
+    SiteGone,
     /// Another address than the phone called from.
     #[error("the phone named another address than it called from")]
     Elsewhere,
@@ -80,6 +83,7 @@ impl NotCallable {
             Self::Own => "own-address",
             Self::Unsure => "unsure",
             Self::ByEdge => "forbidden-by-edge",
+            Self::SiteGone => "site-gone",
             Self::BehindNat => "behind-nat",
             Self::Elsewhere => "elsewhere",
         }

@@ -33,7 +33,7 @@ impl Service {
         if !self.reach.is_enabled() {
             return Err(CallRefused::Off);
         }
-        self.reach.target(&device).map_err(CallRefused::NotCallable)?;
+        self.way_to(&device).map_err(CallRefused::NotCallable)?;
         self.reach.keep_distance(&device, self.now());
         self.reach.hurry(id, self.now()).map_err(CallRefused::NotNow)?;
         self.admin_event(Some(id), "contact-me asked for");
@@ -55,12 +55,23 @@ impl Service {
         Some(())
     }
 
+    /// Where a device is called, by this machine or the edge of its site, or why it is not. Looks at this machine's addresses:
+    /// a system call or two.
+    pub fn way_to(&self, device: &Device) -> Result<Target, NotCallable> {
+        let is_gone = |site| self.sites.registry.get(site).is_none();
+        if device.route.site.is_some_and(is_gone) {
+            Err(NotCallable::SiteGone)
+        } else {
+            self.reach.target(device)
+        }
+    }
+
     /// Where a device that is due is called. An outcome means that it is not, and is to be told like that of a call.
     ///
     /// The site is that whose edge has to make the call.
     pub fn target(&self, id: &DeviceId) -> Result<(Target, Option<SiteId>), CallOutcome> {
         let device = self.fleet.get(id).ok_or(CallOutcome::NotCalled(NotCallable::Unknown))?;
-        let target = self.reach.target(&device).map_err(|why| match why {
+        let target = self.way_to(&device).map_err(|why| match why {
             NotCallable::Unsure => CallOutcome::NoSocket,
             why => CallOutcome::NotCalled(why),
         })?;
