@@ -91,16 +91,25 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Call devices, one after the other as places and the rate allow.
+    /// Call devices, one after the other as places and the rate allow. Who is not called takes no turn from the others.
     async fn devices(&self, concurrency: usize) {
         let places = Arc::new(Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS)));
         let mut rate = Rate::new(self.settings.rate_per_second);
         let mut calls = JoinSet::new();
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
-            rate.turn().await;
             let id = self.next_device().await;
-            calls.spawn(self.call_device(id, place));
+            let mut due = UnderWay { service: self.service.clone(), id, outcome: CallOutcome::Broken };
+            match self.way_to(&due.id) {
+                Ok((target, site)) => {
+                    rate.turn().await;
+                    calls.spawn(self.call_device(due, target, site, place));
+                }
+                Err(outcome) => {
+                    due.outcome = outcome;
+                    self.metrics.ended(&outcome);
+                }
+            }
             while calls.try_join_next().is_some() {}
         }
     }
@@ -126,34 +135,36 @@ impl Dispatcher {
         }
     }
 
+    /// Where a device is called, and by which site's edge, or what came of it instead.
+    fn way_to(&self, id: &DeviceId) -> Result<(Target, Option<SiteId>), CallOutcome> {
+        let (target, site) = self.service.target(id)?;
+        let live = &self.service.sites.live;
+        let is_away = |site| !live.get(site).is_some_and(|live| live.presence.is_connected());
+        if site.is_some_and(is_away) { Err(CallOutcome::EdgeAway) } else { Ok((target, site)) }
+    }
+
     fn call_device(
         &self,
-        id: DeviceId,
+        due: UnderWay,
+        target: Target,
+        site: Option<SiteId>,
         place: OwnedSemaphorePermit,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (metrics, settings, edges) = (self.metrics.clone(), self.settings.clone(), self.edges.clone());
-        let mut under_way = UnderWay { service: self.service.clone(), id, outcome: CallOutcome::Broken };
         async move {
-            let _place = place;
-            under_way.outcome = match under_way.service.target(&under_way.id) {
-                Err(outcome) => outcome,
-                Ok((target, Some(site))) => {
-                    let begun = Instant::now();
-                    let outcome = call_at_site(edges.as_deref(), site, target, settings.timeout).await;
-                    if !outcome.is_no_call() {
-                        metrics.seconds.record(begun.elapsed());
-                    }
-                    outcome
-                }
-                Ok((target, None)) => {
+            let (_place, mut under_way) = (place, due);
+            let begun = Instant::now();
+            under_way.outcome = match site {
+                Some(site) => call_at_site(edges.as_deref(), site, target, settings.timeout).await,
+                None => {
                     let told = settings.service.map(Told::This);
                     let request = Call { address: target.address, path: &target.path, told };
-                    let begun = Instant::now();
-                    let reply = call(&request, settings.timeout).await;
-                    metrics.seconds.record(begun.elapsed());
-                    reply.outcome
+                    call(&request, settings.timeout).await.outcome
                 }
             };
+            if !under_way.outcome.is_no_call() {
+                metrics.seconds.record(begun.elapsed());
+            }
             metrics.ended(&under_way.outcome);
         }
     }

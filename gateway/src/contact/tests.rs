@@ -1,14 +1,25 @@
 //! Calls against web servers of every kind.
 
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_codecs::contact::{MAX_HEAD_BYTES, PATH, ServiceAddress};
+use callboard_core::device::DeviceId;
+use callboard_core::dialogue::wpi::Need;
+use callboard_core::pki::Series;
 use callboard_core::reach::CallOutcome;
+use callboard_core::secret::{KEY_LEN, Vault};
+use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
+use callboard_core::store::MemoryStore;
+use callboard_core::time::{Clock, Random, Timestamp};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Call, Reply, Told, call};
+use super::metrics::ContactMetrics;
+use super::{Call, ContactSettings, Dispatcher, Reply, Told, call};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -106,4 +117,92 @@ async fn a_silent_one_is_not_waited_for() {
     let (address, _heard) = server("127.0.0.1", Then::Wait).await;
     let reply = call(&Call { address, path: PATH, told: None }, Duration::from_millis(1)).await;
     assert_eq!(reply, CallOutcome::TimedOut.into());
+}
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000)
+    }
+}
+
+impl Random for Still {
+    fn next_u128(&self) -> u128 {
+        0x0D3C_55F1_A2B8_4C77_90E1_F203_6475_869A
+    }
+}
+
+impl CredentialSource for Still {
+    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
+        false
+    }
+
+    fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
+        Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
+    }
+}
+
+fn dispatcher(rate_per_second: usize) -> Dispatcher {
+    let around = Surroundings {
+        store: Arc::new(MemoryStore::default()),
+        vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
+        clock: Arc::new(Still),
+        random: Arc::new(Still),
+        credentials: Arc::new(Still),
+    };
+    let mut settings = Settings::default();
+    settings.reach.enabled = true;
+    let contact = ContactSettings {
+        concurrency: NonZeroUsize::new(4),
+        rate_per_second,
+        scan_concurrency: 1,
+        scan_rate_per_second: 1,
+        timeout: LIMIT,
+        service: None,
+        port: 18_443,
+    };
+    Dispatcher {
+        service: Arc::new(Service::new(around, settings)),
+        metrics: Arc::new(ContactMetrics::new()),
+        settings: Arc::new(contact),
+        edges: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn devices_of_a_site_that_is_away_take_no_turn_from_others() {
+    const DEVICES: usize = 30;
+    let dispatcher = dispatcher(1);
+    let service = &dispatcher.service;
+    let (site, _) = service.create_site("Graz").await.unwrap();
+    let ids: Vec<DeviceId> =
+        (0..DEVICES).map(|number| format!("00:1a:e8:00:00:{number:02x}").parse().unwrap()).collect();
+    for id in &ids {
+        let made = service.fleet.update_detached(id, true, |old| {
+            let mut new = old.clone();
+            new.revision += 1;
+            new.identity.contact_me_uri = "http://10.1.2.3:8085/contact_dls.html/ContactDLS".into();
+            new.contacts.source = Some(IpAddr::from([10, 1, 2, 3]));
+            new.contacts.first = service.now();
+            new.route.site = Some(site.id);
+            Ok(new)
+        });
+        service.reach.want(&made.unwrap(), service.now());
+    }
+    let begun = tokio::time::Instant::now();
+    let all_told = async {
+        let away = Some((service.now(), CallOutcome::EdgeAway));
+        while !ids.iter().all(|id| service.reach.state(id).last == away) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        () = dispatcher.devices(4) => {}
+        () = all_told => {}
+    }
+    // At one turn a second they would have taken half a minute of this clock, which moves only while nothing else does.
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let counts = service.reach.counts();
+    assert_eq!((counts.waiting, counts.calling), (DEVICES, 0), "each waits for its next time");
 }
