@@ -79,7 +79,7 @@ config_table! {
         connections_per_source: count(2_000 in 1..=1_000_000),
         /// New connections of one source address in one second.
         new_connections_per_source_per_second: count(500 in 1..=1_000_000),
-        /// Requests of one source address in one second at a phones' door; beyond it a phone that begins a dialogue is told "later". 0: no bound.
+        /// Requests of one source address in one second at a phones' door; beyond it a phone that begins a dialogue, or polls, is told "later". 0: no bound.
         requests_per_source_per_second: count(5_000 in 0..=1_000_000),
         /// Unknown devices that one source address may bring at once; a phone beyond is told "later". 0: no bound.
         new_devices_per_source: count(5_000 in 0..=1_000_000),

@@ -45,7 +45,7 @@ impl DcmpHandler {
         Self { polls: Polls::new(Some(counts)), ..self }
     }
 
-    /// What to tell a device, and under what that counts. Waiting work is always told.
+    /// What to tell a device, and under what that counts. Waiting work is told on a connection beyond a limit, too.
     fn answer(&self, id: CanonicalId, conn: &StreamConn, now: Instant) -> (Answer, Outcome) {
         let id = id.as_bytes();
         if self.pending.contains_canonical(id) {
@@ -206,6 +206,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<'_, S> {
 
     fn answer(&mut self, poll: dcmp::Poll<'_>) {
         match CanonicalId::read(poll.device) {
+            // Whoever asks for too much is not told anything: it would go on.
+            Ok(_) if !self.conn.take_request() => {
+                self.handler.polls.count(Outcome::Later);
+                self.say(Answer::Later, Some(End::Close));
+            }
             Ok(id) => {
                 let (answer, outcome) = self.handler.answer(id, self.conn, self.now);
                 self.handler.polls.count(outcome);

@@ -14,7 +14,7 @@ pub(super) enum Outcome {
     Waiting,
     /// Nothing waits, and the device asked a moment ago.
     Early,
-    /// Nothing waits, and the connection is beyond a limit.
+    /// Its source asks too often, or nothing waits and the connection is beyond a limit.
     Later,
     /// It was no poll.
     Bad,

@@ -48,8 +48,11 @@ struct Phone {
 
 impl Phone {
     fn connect(limits: Limits, room: usize) -> Self {
+        Self::on(StreamConn::alone(peer(), limits).unwrap(), room)
+    }
+
+    fn on(conn: StreamConn, room: usize) -> Self {
         let (stream, ours) = duplex(room);
-        let conn = StreamConn::alone(peer(), limits).unwrap();
         let task = tokio::spawn(async move { handler().serve(ours, conn).await });
         Self { stream, read: Vec::new(), task, began: Instant::now() }
     }
@@ -178,6 +181,47 @@ async fn over_a_limit_only_waiting_work_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_asks_too_often_is_told_later_whatever_waits() {
+    let bounded = Limits { requests_per_source_per_second: 3, ..Limits::default() };
+    // Sent at once or one by one.
+    for piece in [1_000, 1] {
+        let mut phone = Phone::connect(bounded.clone(), 4_096);
+        let polls = [BUSY, FREE, BUSY, BUSY, BUSY].map(get).concat();
+        for bytes in polls.as_bytes().chunks(piece) {
+            let _ = phone.stream.write_all(bytes).await;
+        }
+        for expected in [(202, true), (200, true), (202, true), (503, false)] {
+            assert_eq!(phone.status().await, expected, "{piece}");
+        }
+        phone.ends_after(0).await;
+    }
+    // All that a source has open counts together, and a second later there is room again.
+    let [one, two] = StreamConn::two(peer(), bounded.clone());
+    let (mut one, mut two) = (Phone::on(one, 4_096), Phone::on(two, 4_096));
+    for _ in 0..3 {
+        one.send(&get(BUSY)).await;
+        assert_eq!(one.status().await, (202, true));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..3 {
+        one.send(&get(FREE)).await;
+        assert_eq!(one.status().await, (200, true));
+    }
+    two.send(&get(BUSY)).await;
+    assert_eq!(two.status().await, (503, false));
+    // Where many stand behind one address, and where there is no bound, all are told.
+    let exempt = Limits { exempt_networks: vec!["192.0.2.0/24".parse().unwrap()], ..bounded };
+    let unbounded = Limits { requests_per_source_per_second: 0, ..Limits::default() };
+    for limits in [exempt, unbounded] {
+        let mut phone = Phone::connect(limits, 4_096);
+        for _ in 0..50 {
+            phone.send(&get(BUSY)).await;
+            assert_eq!(phone.status().await, (202, true));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_holds_a_connection_for_nothing() {
     let limits = Limits {
         header_timeout: Duration::from_secs(10),
@@ -261,7 +305,9 @@ impl AsyncWrite for Counting {
 /// Lets a handler answer so many polls of one device, all on one connection, and counts the allocations.
 fn allocations(handler: &DcmpHandler, device: &str, polls: usize) -> u64 {
     let mut stream = Counting { poll: get(device).into_bytes(), left: polls, answered: 0 };
-    let conn = StreamConn::alone(peer(), Limits::default()).unwrap();
+    // As many as can come are asked about and let in.
+    let limits = Limits { requests_per_source_per_second: 1_000_000, ..Limits::default() };
+    let conn = StreamConn::alone(peer(), limits).unwrap();
     let counted = {
         let mut serving = pin!(handler.serve(&mut stream, conn));
         allocation_counter::measure(|| {

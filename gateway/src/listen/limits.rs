@@ -18,7 +18,8 @@ pub struct Limits {
     /// As many again are shed.
     pub new_connections_per_source_per_second: u32,
     /// Requests of one source per second; as many may come at once after a pause. 0: no bound. It is up to the handler
-    /// to ask, with [`take_request`](super::ConnInfo::take_request).
+    /// to ask, with [`ConnInfo::take_request`](super::ConnInfo::take_request) or
+    /// [`StreamConn::take_request`](super::StreamConn::take_request).
     pub requests_per_source_per_second: u32,
     /// Unknown devices that one source may bring at once. 0: no bound. It is up to the handler to ask, with
     /// [`take_new_device`](super::ConnInfo::take_new_device).

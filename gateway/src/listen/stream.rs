@@ -64,6 +64,12 @@ impl StreamConn {
         self.place.is_shed()
     }
 
+    /// Whether the peer's source may ask once more; a yes is counted. One short look at the account of that source, which no
+    /// dialogue uses.
+    pub fn take_request(&self) -> bool {
+        self.place.take_request()
+    }
+
     /// The bounds of the door.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -81,11 +87,26 @@ impl StreamConn {
     /// One that is let in by these limits, or shed if there are none for it.
     #[cfg(test)]
     pub(crate) fn alone(peer: SocketAddr, limits: Limits) -> Option<Self> {
+        Self::some(peer, limits).next()
+    }
+
+    /// Two of one source at one door.
+    #[cfg(test)]
+    pub(crate) fn two(peer: SocketAddr, limits: Limits) -> [Self; 2] {
+        let mut some = Self::some(peer, limits);
+        std::array::from_fn(|_| some.next().unwrap())
+    }
+
+    #[cfg(test)]
+    fn some(peer: SocketAddr, limits: Limits) -> impl Iterator<Item = Self> {
         let limits = Arc::new(limits);
         let metrics = Arc::new(DoorMetrics::new(Door::DCMP, limits.connections));
         let admission = super::admission::Admission::new(Arc::clone(&limits), Arc::clone(&metrics));
-        let place = admission.admit(peer.ip(), None)?;
-        Some(Self { door: Door::DCMP, peer, place, limits, metrics })
+        std::iter::from_fn(move || {
+            let place = admission.admit(peer.ip(), None)?;
+            let (limits, metrics) = (Arc::clone(&limits), Arc::clone(&metrics));
+            Some(Self { door: Door::DCMP, peer, place, limits, metrics })
+        })
     }
 }
 
