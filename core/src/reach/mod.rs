@@ -30,7 +30,10 @@ use scan::{Probe, Scan, ScanAnswer, ScanId, ScanLimits, ScanRefused, ScanState, 
 
 pub use addresses::Addresses;
 pub use outcome::CallOutcome;
-pub use target::{Guard, NotCallable, Target};
+pub use target::{Guard, NotCallable, Special, Target};
+
+/// Addresses of scans that are passed over without a pause for others. Each costs a system call or two.
+const PASSED_OVER: usize = 64;
 
 /// Settings of [`Reach`].
 #[derive(Clone, Debug, Default)]
@@ -218,9 +221,10 @@ impl Reach {
         Ok(scan)
     }
 
-    /// The next call of a scan that may be made. Addresses that may not are passed over, a few at a time.
+    /// The next call of a scan that may be made. Addresses that may not are passed over, a few at a time: if it was only such,
+    /// [`Reach::scans_changed`] resolves at once.
     pub fn next_probe(&self, now: Timestamp) -> Option<Probe> {
-        loop {
+        for _ in 0..PASSED_OVER {
             let probe = self.scans.lock().next()?;
             // This machine stands in most ranges that are worth a scan.
             let answer = match self.guard.probe(probe.address) {
@@ -230,6 +234,8 @@ impl Reach {
             };
             self.answered(&probe, answer, now);
         }
+        self.scans_changed.notify_one();
+        None
     }
 
     /// What a call of a scan brought.
@@ -272,6 +278,9 @@ pub fn seconds_until(at: Timestamp, now: Timestamp) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_767_323_045_678);
@@ -327,6 +336,29 @@ mod tests {
             reach.answered(probe, ScanAnswer::Phone, NOW);
         }
         assert_eq!(reach.scan(scan.id, |scan| (scan.state, scan.counts.phones)), Some((ScanState::Done, 2)));
+    }
+
+    #[test]
+    fn addresses_are_passed_over_a_few_at_a_time() {
+        let reach = reach(&[]);
+        for last in 1..=150 {
+            let address = std::net::Ipv4Addr::new(198, 51, 100, last);
+            reach.call_address(SocketAddr::new(address.into(), 8_085), NOW).unwrap();
+        }
+        let scan = reach.begin_scan(wish("198.51.100.1-198.51.100.151", 8_085), NOW).unwrap();
+        let changed = || {
+            let mut changed = pin!(reach.scans_changed());
+            changed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        assert!(changed(), "it has begun");
+        let tried = || reach.scan(scan.id, |scan| scan.counts.tried).unwrap();
+        for passed in [64, 128] {
+            assert_eq!(reach.next_probe(NOW), None);
+            assert_eq!((tried(), changed()), (passed, true), "it goes on");
+        }
+        let last = reach.next_probe(NOW).map(|probe| probe.address.to_string());
+        assert_eq!(last.as_deref(), Some("198.51.100.151:8085"));
+        assert_eq!((reach.next_probe(NOW), tried(), changed()), (None, 150, false));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use callboard_codecs::contact::PATH;
 use callboard_core::reach::scan::{Probe, ScanAnswer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 use super::{Call, Dispatcher, Rate, Reply, Told, call};
 
@@ -29,7 +29,11 @@ async fn next_probe(dispatcher: &Dispatcher) -> Probe {
     loop {
         match service.reach.next_probe(service.now()) {
             Some(probe) => return probe,
-            None => service.reach.scans_changed().await,
+            None => {
+                service.reach.scans_changed().await;
+                // It may have changed at once, because addresses were passed over: others have their turn first.
+                yield_now().await;
+            }
         }
     }
 }
