@@ -108,10 +108,18 @@ pub enum Special {
     /// 240.0.0.0/4, the broadcast address in it, and IPv4 in IPv6 as it is no longer written.
     #[error("it is a reserved address")]
     Reserved,
+    /// What the providers of virtual machines put there for those inside, secrets among it. The usual one is link-local.
+    #[error("it is an address of a cloud's metadata service")]
+    Metadata,
+    /// `64:ff9b:1::/48` (RFC 8215): only its network knows where in it the IPv4 address stands.
+    #[error("it is an address that a translator of its network makes another of")]
+    Translated,
 }
 
 impl Special {
-    /// What is special about `address`; IPv4 addresses inside of IPv6 ones (mapped, NAT64, 6to4) are looked at, too.
+    /// What is special about `address`; IPv4 addresses inside of IPv6 ones (mapped, NAT64, SIIT, 6to4) are looked at, too.
+    ///
+    /// Everything that this server calls because somebody named it is asked about here: phones and storage providers.
     pub fn of(address: IpAddr) -> Option<Self> {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::of_v4(v4),
@@ -124,6 +132,7 @@ impl Special {
             [0, ..] => Some(Self::Unspecified),
             [127, ..] => Some(Self::Loopback),
             [169, 254, ..] => Some(Self::LinkLocal),
+            [100, 100, 100, 200] | [168, 63, 129, 16] => Some(Self::Metadata),
             [224..=239, ..] => Some(Self::Multicast),
             [240..=255, ..] => Some(Self::Reserved),
             _ => None,
@@ -142,14 +151,18 @@ impl Special {
             [0, 0, 0, 0, 0, 0, ..] => Some(Self::Reserved),
             [0xff00..=0xffff, ..] => Some(Self::Multicast),
             [0xfe80..=0xfebf, ..] => Some(Self::LinkLocal),
-            [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Self::of_v4(v4(high, low)),
+            [0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Some(Self::Metadata),
+            [0x64, 0xff9b, 1, ..] => Some(Self::Translated),
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+            | [0, 0, 0, 0, 0xffff, 0, high, low]
+            | [0x2002, high, low, ..] => Self::of_v4(v4(high, low)),
             _ => None,
         }
     }
 
     /// Whether trust helps: there are machines behind such an address.
     const fn can_be_allowed(self) -> bool {
-        matches!(self, Self::Loopback | Self::LinkLocal)
+        matches!(self, Self::Loopback | Self::LinkLocal | Self::Metadata | Self::Translated)
     }
 }
 
@@ -406,11 +419,20 @@ mod tests {
             ("[::ffff:127.0.0.1]", Special::Loopback, true),
             ("[64:ff9b::7f00:1]", Special::Loopback, true),
             ("[2002:7f00:1::]", Special::Loopback, true),
+            ("[::ffff:0:127.0.0.1]", Special::Loopback, true),
+            ("[64:ff9b:1::7f00:1]", Special::Translated, true),
+            ("[64:ff9b:1:7f00:0:100::]", Special::Translated, true),
             ("[::7f00:1]", Special::Reserved, false),
             ("169.254.169.254", Special::LinkLocal, true),
             ("[::ffff:169.254.169.254]", Special::LinkLocal, true),
+            ("[::ffff:0:169.254.169.254]", Special::LinkLocal, true),
             ("[fe80::1]", Special::LinkLocal, true),
             ("[febf::1]", Special::LinkLocal, true),
+            ("100.100.100.200", Special::Metadata, true),
+            ("168.63.129.16", Special::Metadata, true),
+            ("[64:ff9b::100.100.100.200]", Special::Metadata, true),
+            ("[fd00:ec2::254]", Special::Metadata, true),
+            ("[fd20:ce::254]", Special::Metadata, true),
             ("224.0.0.1", Special::Multicast, false),
             ("239.255.255.255", Special::Multicast, false),
             ("[ff02::1]", Special::Multicast, false),
