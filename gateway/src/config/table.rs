@@ -250,7 +250,7 @@ config_table! {
         providers: count(16 in 0..=1_000),
         /// Files of a storage provider that a scan looks at.
         scan_files: count(1_000 in 1..=100_000),
-        /// Time a storage provider may take to answer, and between two pieces of a file. Shorter than `admin.request_timeout_ms`.
+        /// Time a storage provider may take to answer, and for each 16 KiB of a file. Shorter than `admin.request_timeout_ms`.
         provider_timeout: ms(10_000 in 100..=120_000),
         /// Authorities that certify storage providers, PEM; empty means those of the system.
         provider_authorities_file: path(),

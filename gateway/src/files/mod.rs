@@ -4,6 +4,7 @@
 //! read as its connection takes it, at the [pace](Pace) that all downloads share.
 
 mod body;
+mod bounded;
 mod folder;
 mod handler;
 mod metrics;

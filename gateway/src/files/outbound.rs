@@ -9,14 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use callboard_core::reach::Special;
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderValue, Request, Response, Uri};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use object_store::ClientOptions;
@@ -29,14 +28,19 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::bounded::Bounded;
 use super::tls_roots;
 use crate::contact::is_own;
 
 /// Most bytes of an answer that is a list: it is read into memory.
 const LIST_BYTES: u64 = 8 << 20;
+
+/// Bytes of an answer that wait for whoever reads it, its head included; one read may add a half to that. Left to itself hyper
+/// gathers some 400 KiB.
+const BUFFER_BYTES: usize = 16 << 10;
 
 /// How providers are asked.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ pub struct Outbound(Arc<Inner>);
 struct Inner {
     /// Providers may be on this machine and on its links.
     allow_local: bool,
-    /// Time to connect and for the head of an answer, and between two pieces of its body.
+    /// Time to connect and for the head of an answer, and for each 16 KiB of its body.
     patience: Duration,
     authorities: Option<PathBuf>,
     tls: OnceCell<Arc<ClientConfig>>,
@@ -79,7 +83,7 @@ pub(super) enum OutboundError {
 }
 
 impl OutboundError {
-    fn into_http(self) -> HttpError {
+    pub(super) fn into_http(self) -> HttpError {
         let kind = match &self {
             Self::Io(_) => HttpErrorKind::Connect,
             Self::Timeout(_) => HttpErrorKind::Timeout,
@@ -94,7 +98,7 @@ impl OutboundError {
 }
 
 impl Outbound {
-    /// `patience` is the time to connect and for the head of an answer, and between two pieces of its body; `authorities` the
+    /// `patience` is the time to connect and for the head of an answer, and for each 16 KiB of its body; `authorities` the
     /// file of those that certify servers, or the system's.
     pub fn new(allow_local: bool, patience: Duration, authorities: Option<PathBuf>) -> Self {
         Self(Arc::new(Inner { allow_local, patience, authorities, tls: OnceCell::new() }))
@@ -183,7 +187,7 @@ impl Outbound {
             // answer this server.
             return Ok(Response::from_parts(head, HttpResponseBody::from(Bytes::new())));
         }
-        let body = Bounded { inner, patience, sleep: Box::pin(sleep(patience)), left: limit, limit };
+        let body = Bounded::new(inner, patience, limit);
         Ok(Response::from_parts(head, HttpResponseBody::new(body)))
     }
 
@@ -219,7 +223,8 @@ async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to a provider broke");
@@ -259,54 +264,6 @@ impl HttpService for Connector {
             request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
         Box::pin(self.outbound.call(request))
-    }
-}
-
-/// A body that must go on coming, and must not be too long.
-struct Bounded {
-    inner: Incoming,
-    patience: Duration,
-    sleep: Pin<Box<Sleep>>,
-    left: u64,
-    limit: u64,
-}
-
-impl Body for Bounded {
-    type Data = Bytes;
-    type Error = HttpError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
-            ready!(self.sleep.as_mut().poll(cx));
-            return Poll::Ready(Some(Err(OutboundError::Timeout(self.patience).into_http())));
-        };
-        let next = Instant::now() + self.patience;
-        self.sleep.as_mut().reset(next);
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                Some(match self.left.checked_sub(bytes) {
-                    Some(left) => {
-                        self.left = left;
-                        Ok(frame)
-                    }
-                    None => Err(OutboundError::TooLong(self.limit).into_http()),
-                })
-            }
-            Some(Err(error)) => Some(Err(OutboundError::Http(error).into_http())),
-            None => None,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 
@@ -356,6 +313,63 @@ mod tests {
             assert!(outbound(false).fault(bad).is_some(), "{bad}");
         }
         assert_eq!(outbound(true).fault("http://127.0.0.1:9000/"), None);
+    }
+
+    /// A provider that answers a request with these pieces, one each so many seconds, and goes on until nobody listens.
+    async fn provider(piece: usize, every: Duration) -> (String, tokio::task::JoinHandle<usize>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/file", listener.local_addr().unwrap());
+        let sending = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+            }
+            let mut sent = 0;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await.unwrap();
+            while stream.write_all(&vec![b'x'; piece]).await.is_ok() {
+                sent += piece;
+                tokio::time::sleep(every).await;
+            }
+            sent
+        });
+        (url, sending)
+    }
+
+    async fn get(outbound: &Outbound, url: &str) -> HttpResponseBody {
+        let request = Request::get(url).body(HttpRequestBody::empty()).unwrap();
+        outbound.call(request).await.unwrap().into_body()
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_drips_is_given_up() {
+        use http_body_util::BodyExt as _;
+        let patience = Duration::from_millis(300);
+        let (url, sending) = provider(1, Duration::from_millis(10)).await;
+        let mut body = get(&Outbound::new(true, patience, None), &url).await;
+        let end = loop {
+            match body.frame().await {
+                Some(Ok(_)) => {}
+                other => break other,
+            }
+        };
+        assert!(end.unwrap().is_err_and(|error| error.kind() == HttpErrorKind::Timeout));
+        drop(body);
+        assert!(sending.await.unwrap() < 16 << 10);
+    }
+
+    #[tokio::test]
+    async fn little_is_gathered_for_a_slow_reader() {
+        use http_body_util::BodyExt as _;
+        let (url, _sending) = provider(1 << 20, Duration::ZERO).await;
+        let mut body = get(&Outbound::new(true, Duration::from_secs(30), None), &url).await;
+        let mut largest = 0;
+        for _ in 0..200 {
+            let frame = body.frame().await.unwrap().unwrap();
+            largest = largest.max(frame.data_ref().map_or(0, Bytes::len));
+        }
+        assert!(largest <= 2 * BUFFER_BYTES, "{largest} bytes in one piece");
     }
 
     #[tokio::test]
