@@ -154,13 +154,12 @@ impl Dispatcher {
         async move {
             let (_place, mut under_way) = (place, due);
             let begun = Instant::now();
-            under_way.outcome = match site {
-                Some(site) => call_at_site(edges.as_deref(), site, target, settings.timeout).await,
-                None => {
-                    let told = settings.service.map(Told::This);
-                    let request = Call { address: target.address, path: &target.path, told };
-                    call(&request, settings.timeout).await.outcome
-                }
+            under_way.outcome = if let Some(site) = site {
+                call_at_site(edges.as_deref(), site, target, settings.timeout).await
+            } else {
+                let told = settings.service.map(Told::This);
+                let request = Call { address: target.address, path: &target.path, told };
+                call(&request, settings.timeout).await.outcome
             };
             if !under_way.outcome.is_no_call() {
                 metrics.seconds.record(begun.elapsed());

@@ -27,14 +27,12 @@ pub(super) async fn run(dispatcher: &Dispatcher) {
 async fn next_probe(dispatcher: &Dispatcher) -> Probe {
     let service = &dispatcher.service;
     loop {
-        match service.reach.next_probe(service.now()) {
-            Some(probe) => return probe,
-            None => {
-                service.reach.scans_changed().await;
-                // It may have changed at once, because addresses were passed over: others have their turn first.
-                yield_now().await;
-            }
+        if let Some(probe) = service.reach.next_probe(service.now()) {
+            return probe;
         }
+        service.reach.scans_changed().await;
+        // It may have changed at once, because addresses were passed over: others have their turn first.
+        yield_now().await;
     }
 }
 
