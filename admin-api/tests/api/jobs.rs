@@ -103,7 +103,7 @@ async fn wrong_jobs_are_refused_and_nothing_is_left_of_them() {
             "software.restrictions.time_zone",
         ),
         (json!({"type": "file-deployment", "filter": {}, "files": []}), "files"),
-        (file(json!({"action": "deploy", "type": "LOGO"})), "files[0].url"),
+        (file(json!({"action": "deploy", "type": "LOGO"})), "files[0].file"),
         (file(json!({"action": "delete", "type": "LOGO"})), "files[0].name"),
         (file(json!({"action": "delete", "type": "LOGO", "name": "../x"})), "files[0].name"),
         (file(json!({"action": "deploy", "type": "", "url": "https://h/a"})), "files[0].type"),
