@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 /// The name in the certificate of the door `edge`, which is not the server's: edges reach it under any address and know it
 /// by its authority.
@@ -115,7 +115,25 @@ impl QuicLimits {
             // Beyond its range only if the configuration were: then there is none.
             .max_idle_timeout(self.idle_timeout.try_into().ok())
             .keep_alive_interval(Some(self.idle_timeout / 3));
+        // Most of what a relayed byte costs is its packet: as few as the way between branch and core lets through, and
+        // acknowledgements for several at once (draft-ietf-quic-ack-frequency).
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(PACKET_BYTES);
         transport
+            .mtu_discovery_config(Some(discovery))
+            .ack_frequency_config(Some(AckFrequencyConfig::default()));
+        transport
+    }
+}
+
+/// Largest UDP payload that is tried: that of Ethernet with jumbo frames and IPv6. What does not come through is found out by
+/// probing (RFC 8899).
+const PACKET_BYTES: u16 = 8_952;
+
+/// An endpoint that takes packets of this size.
+pub(super) fn take_large_packets(config: &mut EndpointConfig) {
+    if let Err(error) = config.max_udp_payload_size(PACKET_BYTES) {
+        tracing::error!(%error, "packets of edges stay small");
     }
 }
 

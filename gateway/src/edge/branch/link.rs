@@ -16,7 +16,7 @@ use super::enrol::{EnrolError, enrol};
 use super::figures::{Figures, LinkOutcome};
 use super::identity::{self, Identity, IdentityError};
 use super::{BranchLimits, Caller, PendingIds, session};
-use crate::edge::quic::{Close, SERVER_NAME};
+use crate::edge::quic::{Close, SERVER_NAME, take_large_packets};
 use crate::listen::{Door, Shutdown, bind_udp};
 
 /// A connection that lasted this long was a good one: the next attempt comes soon.
@@ -56,7 +56,9 @@ pub(super) async fn connect(
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     };
     let socket = bind_udp(Door::EDGE, SocketAddr::new(any, 0), limits.socket_bytes)?.into_socket();
-    let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?;
+    let mut endpoint = EndpointConfig::default();
+    take_large_packets(&mut endpoint);
+    let endpoint = Endpoint::new(endpoint, None, socket, Arc::new(TokioRuntime))?;
     let connecting = endpoint.connect_with(config, address, SERVER_NAME)?;
     let connected = timeout(limits.connect_timeout, connecting).await;
     Ok((endpoint, connected.map_err(|_| ConnectError::Timeout(limits.connect_timeout))??))

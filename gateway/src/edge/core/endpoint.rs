@@ -8,6 +8,8 @@ use aws_lc_rs::hmac;
 use callboard_core::secret::Vault;
 use quinn::{ConnectionId, ConnectionIdGenerator, EndpointConfig};
 
+use crate::edge::quic::take_large_packets;
+
 /// Bytes of a connection id.
 const ID_BYTES: usize = 8;
 
@@ -15,6 +17,7 @@ const ID_BYTES: usize = 8;
 pub(super) fn config(vault: &Vault) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(reset_key(vault)));
     config.cid_generator(|| Box::new(RandomIds));
+    take_large_packets(&mut config);
     config
 }
 
