@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::extract::{Id, IfMatch, Params, etag};
-use crate::paging::Page;
+use crate::paging::{Page, read_cursor};
 use crate::problem::Problem;
 use crate::state::State;
 use model::{File, FileKind, FileSummary};
@@ -62,25 +62,16 @@ async fn list_files(
     Params(query): Params<ListQuery>,
 ) -> Result<axum::Json<Page<FileSummary>>, Problem> {
     let limit = state.page_size(query.limit)?;
-    let after: Option<FileId> = query
-        .cursor
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|_| Problem::parameter("cursor", "`next` of the page before"))?;
+    let after: Option<FileId> = read_cursor(query.cursor.as_deref())?;
     let kind = query.kind.map(Into::into);
     let text = query.name.map(|name| name.to_ascii_lowercase());
     let fits = |file: &Arc<FileRecord>| {
         let named = |text: &String| file.name.as_str().to_ascii_lowercase().contains(text.as_str());
-        after.is_none_or(|after| file.id > after)
-            && kind.is_none_or(|kind| file.kind == kind)
-            && text.as_ref().is_none_or(named)
+        kind.is_none_or(|kind| file.kind == kind) && text.as_ref().is_none_or(named)
     };
-    let mut rest = state.service().files.all().into_iter().filter(fits);
-    let page: Vec<_> = rest.by_ref().take(limit).collect();
-    let more = rest.next().is_some();
-    let next = page.last().filter(|_| more).map(|file| file.id.to_string());
-    let items = page.iter().map(|file| FileSummary::of(file, state.service())).collect();
-    Ok(axum::Json(Page { items, next }))
+    let files = state.service().files.all().into_iter().filter(fits);
+    let show = |file: &Arc<FileRecord>| FileSummary::of(file, state.service());
+    Ok(axum::Json(Page::after(files, after.as_ref(), limit, |file| file.id, show)))
 }
 
 /// Get a file

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::model::{BY, File, FileKind};
 use crate::extract::{Id, IfMatch, Json, Params, SecretText, etag};
-use crate::paging::Page;
+use crate::paging::{Page, PageQuery, read_cursor};
 use crate::problem::Problem;
 use crate::refusal::internal;
 use crate::state::State;
@@ -204,40 +204,26 @@ impl ProviderInput {
     }
 }
 
-/// Which part of the list.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ListQuery {
-    /// Entries on the page; 100 if not given.
-    #[param(minimum = 1)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
 /// List storage providers
 ///
 /// In the order of their ids.
-#[utoipa::path(get, path = "/providers", tag = "files", params(ListQuery),
+#[utoipa::path(get, path = "/providers", tag = "files", params(PageQuery),
     responses((status = 200, description = "A page of providers", body = Page<Provider>)))]
 async fn list_providers(
     FromState(state): FromState<State>,
-    Params(query): Params<ListQuery>,
+    Params(query): Params<PageQuery>,
 ) -> Result<axum::Json<Page<Provider>>, Problem> {
     let limit = state.page_size(query.limit)?;
-    let after: Option<ProviderId> = query
-        .cursor
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|_| Problem::parameter("cursor", "`next` of the page before"))?;
+    let after: Option<ProviderId> = read_cursor(query.cursor.as_deref())?;
     let all = state.service().files.providers();
-    let mut rest = all.iter().filter(|provider| after.is_none_or(|after| provider.id > after));
-    let page: Vec<_> = rest.by_ref().take(limit).collect();
-    let more = rest.next().is_some();
-    let next = page.last().filter(|_| more).map(|provider| provider.id.to_string());
-    let items = page.into_iter().map(|provider| Provider::of(provider, &state)).collect();
-    Ok(axum::Json(Page { items, next }))
+    let page = Page::after(
+        all.iter(),
+        after.as_ref(),
+        limit,
+        |provider| provider.id,
+        |provider| Provider::of(provider, &state),
+    );
+    Ok(axum::Json(page))
 }
 
 /// Make a storage provider

@@ -22,7 +22,7 @@ pub(crate) use model::{TaskState, Times};
 
 use crate::devices::{cursor, next};
 use crate::extract::{Id, IfMatch, Json, Params, etag};
-use crate::paging::Page;
+use crate::paging::{Page, read_cursor};
 use crate::problem::Problem;
 use crate::state::{State, Wanted};
 use input::JobInput;
@@ -65,8 +65,7 @@ async fn list_jobs(
     Params(query): Params<ListQuery>,
 ) -> Result<axum::Json<Page<Job>>, Problem> {
     let limit = state.page_size(query.limit)?;
-    let wrong = |_| Problem::parameter("cursor", "`next` of the page before");
-    let after: Option<JobId> = query.cursor.map(|text| text.parse()).transpose().map_err(wrong)?;
+    let after: Option<JobId> = read_cursor(query.cursor.as_deref())?;
     let service = state.service();
     let book = service.jobs.book();
     let mut jobs: Vec<_> = book.iter().collect();

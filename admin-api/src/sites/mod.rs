@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::extract::{Id, IfMatch, Json, Params, etag};
-use crate::paging::Page;
+use crate::paging::{Page, PageQuery, read_cursor};
 use crate::problem::Problem;
 use crate::state::State;
 use model::{Site, SiteWithToken};
@@ -30,18 +30,6 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(renew_site_token))
 }
 
-/// Which part of the list.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ListQuery {
-    /// Entries on the page; 100 if not given.
-    #[param(minimum = 1)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
 /// A site to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,25 +41,23 @@ struct SiteInput {
 /// List sites
 ///
 /// In the order of their ids.
-#[utoipa::path(get, path = "/sites", tag = "sites", params(ListQuery),
+#[utoipa::path(get, path = "/sites", tag = "sites", params(PageQuery),
     responses((status = 200, description = "A page of sites", body = Page<Site>)))]
 async fn list_sites(
     FromState(state): FromState<State>,
-    Params(query): Params<ListQuery>,
+    Params(query): Params<PageQuery>,
 ) -> Result<axum::Json<Page<Site>>, Problem> {
     let limit = state.page_size(query.limit)?;
-    let after: Option<SiteId> = query
-        .cursor
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|_| Problem::parameter("cursor", "`next` of the page before"))?;
+    let after: Option<SiteId> = read_cursor(query.cursor.as_deref())?;
     let all = state.service().sites.registry.all();
-    let mut rest = all.iter().filter(|site| after.is_none_or(|after| site.id > after));
-    let page: Vec<_> = rest.by_ref().take(limit).collect();
-    let more = rest.next().is_some();
-    let next = page.last().filter(|_| more).map(|site| site.id.to_string());
-    let items = page.into_iter().map(|site| Site::of(site, state.service())).collect();
-    Ok(axum::Json(Page { items, next }))
+    let page = Page::after(
+        all.iter(),
+        after.as_ref(),
+        limit,
+        |site| site.id,
+        |site| Site::of(site, state.service()),
+    );
+    Ok(axum::Json(page))
 }
 
 /// Make a site

@@ -12,12 +12,11 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use callboard_core::policy::{self, TemplateId};
 use http::header::LOCATION;
-use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::extract::{Id, IfMatch, Json, Params, etag};
-use crate::paging::Page;
+use crate::paging::{Page, PageQuery, read_cursor};
 use crate::problem::Problem;
 use crate::state::State;
 use input::TemplateInput;
@@ -31,40 +30,26 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(dry_run::routes())
 }
 
-/// Which part of the list.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ListQuery {
-    /// Entries on the page; 100 if not given.
-    #[param(minimum = 1)]
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
 /// List templates
 ///
 /// In the order of their ids, without their items.
-#[utoipa::path(get, path = "/templates", tag = "templates", params(ListQuery),
+#[utoipa::path(get, path = "/templates", tag = "templates", params(PageQuery),
     responses((status = 200, description = "A page of templates", body = Page<TemplateSummary>)))]
 async fn list_templates(
     FromState(state): FromState<State>,
-    Params(query): Params<ListQuery>,
+    Params(query): Params<PageQuery>,
 ) -> Result<axum::Json<Page<TemplateSummary>>, Problem> {
     let limit = state.page_size(query.limit)?;
-    let after: Option<TemplateId> = query
-        .cursor
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|_| Problem::parameter("cursor", "`next` of the page before"))?;
+    let after: Option<TemplateId> = read_cursor(query.cursor.as_deref())?;
     let all = state.service().templates.all();
-    let mut rest = all.iter().filter(|template| after.is_none_or(|after| template.id > after));
-    let page: Vec<_> = rest.by_ref().take(limit).collect();
-    let more = rest.next().is_some();
-    let next = page.last().filter(|_| more).map(|template| template.id.to_string());
-    let items = page.into_iter().map(|template| TemplateSummary::of(template)).collect();
-    Ok(axum::Json(Page { items, next }))
+    let page = Page::after(
+        all.iter(),
+        after.as_ref(),
+        limit,
+        |template| template.id,
+        |template| TemplateSummary::of(template),
+    );
+    Ok(axum::Json(page))
 }
 
 /// Make a template
