@@ -133,7 +133,7 @@ impl Flow {
                 }
             }
             Awaiting::ReadItems(reading) => {
-                self.fail_numbered(ctx, reading.task, "refused by the phone", events);
+                self.end_numbered(ctx, reading.task, Err("refused by the phone".to_owned()), events);
             }
             Awaiting::Tan(_) => {
                 return self.check_tan(ctx, &ItemSet::default(), events);
@@ -156,7 +156,7 @@ impl Flow {
                 self.next_batch(Purpose::Policy, writing.rest, 0, ctx, events)
             }
             Purpose::Task(task) => {
-                self.fail_numbered(ctx, task, "refused by the phone", events);
+                self.end_numbered(ctx, task, Err("refused by the phone".to_owned()), events);
                 self.proceed(ctx, events)
             }
             Purpose::Bootstrap { .. } => {
@@ -228,18 +228,13 @@ impl Flow {
         match reading.answer.items.build(ctx.limits.device_items) {
             Ok(answer) => {
                 self.merge(ctx, answer.iter().filter(|entry| entry.status.is_none()), events);
-                match self.unread(ctx, task, &answer) {
-                    0 => {
-                        let text = counted(answer.len(), "item", "items");
-                        self.finish_numbered(ctx, task, &text, events);
-                    }
-                    unread => {
-                        let text = counted(unread, "item", "items") + " not read";
-                        self.fail_numbered(ctx, task, &text, events);
-                    }
-                }
+                let result = match self.unread(ctx, task, &answer) {
+                    0 => Ok(counted(answer.len(), "item", "items")),
+                    unread => Err(counted(unread, "item", "items") + " not read"),
+                };
+                self.end_numbered(ctx, task, result, events);
             }
-            Err(error) => self.fail_numbered(ctx, task, &error.to_string(), events),
+            Err(error) => self.end_numbered(ctx, task, Err(error.to_string()), events),
         }
         self.proceed(ctx, events)
     }
@@ -316,12 +311,12 @@ impl Flow {
                 applied.refused += refused_here;
                 applied.written += batch.len() - refused_here;
             }
-            Purpose::Task(task) if rest.is_empty() && refused == 0 => {
-                self.finish_numbered(ctx, task, "", events);
-            }
             Purpose::Task(task) if rest.is_empty() => {
-                let reason = counted(refused, "item", "items") + " refused";
-                self.fail_numbered(ctx, task, &reason, events);
+                let result = match refused {
+                    0 => Ok(String::new()),
+                    refused => Err(counted(refused, "item", "items") + " refused"),
+                };
+                self.end_numbered(ctx, task, result, events);
             }
             _ => {}
         }

@@ -418,27 +418,19 @@ impl Flow {
         self.end_task(ctx, task, TaskOutcome::Failed, reason, events);
     }
 
-    pub(super) fn finish_numbered(
+    /// End a task by its number, with what came of it in words.
+    pub(super) fn end_numbered(
         &mut self,
         ctx: &Context<'_>,
         id: TaskId,
-        reason: &str,
+        result: Result<String, String>,
         events: &mut Vec<EventDraft>,
     ) {
-        if let Some(task) = self.base.clone().tasks.iter().find(|task| task.id == id) {
-            self.finish_task(ctx, task, reason, events);
-        }
-    }
-
-    pub(super) fn fail_numbered(
-        &mut self,
-        ctx: &Context<'_>,
-        id: TaskId,
-        reason: &str,
-        events: &mut Vec<EventDraft>,
-    ) {
-        if let Some(task) = self.base.clone().tasks.iter().find(|task| task.id == id) {
-            self.fail_task(ctx, task, reason, events);
+        let base = self.base.clone();
+        let Some(task) = base.tasks.iter().find(|task| task.id == id) else { return };
+        match result {
+            Ok(text) => self.finish_task(ctx, task, &text, events),
+            Err(text) => self.fail_task(ctx, task, &text, events),
         }
     }
 }
