@@ -12,5 +12,7 @@ pub mod listen;
 pub mod node;
 pub mod phones;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod wpi;

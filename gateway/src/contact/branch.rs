@@ -99,18 +99,10 @@ const fn told_of(outcome: &CallOutcome) -> Told {
 mod tests {
     use std::time::Duration;
 
-    use callboard_core::time::Timestamp;
     use tokio::net::TcpListener;
 
     use super::*;
-
-    struct Still;
-
-    impl Clock for Still {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_millis(1_000_000)
-        }
-    }
+    use crate::testing::Still;
 
     fn caller(concurrency: usize, allow: &[&str]) -> EdgeCaller {
         let settings = ContactSettings {
@@ -126,7 +118,7 @@ mod tests {
             allow: allow.iter().map(|network| network.parse().unwrap()).collect(),
             is_own: |_| Some(false),
         };
-        EdgeCaller::new(settings, guard, Addresses::new(Duration::from_mins(1)), Arc::new(Still))
+        EdgeCaller::new(settings, guard, Addresses::new(Duration::from_mins(1)), Arc::new(Still::default()))
     }
 
     #[tokio::test]

@@ -7,19 +7,15 @@ use std::time::Duration;
 
 use callboard_codecs::contact::{MAX_HEAD_BYTES, PATH, ServiceAddress};
 use callboard_core::device::DeviceId;
-use callboard_core::dialogue::wpi::Need;
-use callboard_core::pki::Series;
 use callboard_core::reach::CallOutcome;
-use callboard_core::secret::{KEY_LEN, Vault};
-use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
-use callboard_core::store::MemoryStore;
-use callboard_core::time::{Clock, Random, Timestamp};
+use callboard_core::service::{Service, Settings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::metrics::ContactMetrics;
 use super::{Call, ContactSettings, Dispatcher, Reply, Told, call};
+use crate::testing::surroundings;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -119,38 +115,7 @@ async fn a_silent_one_is_not_waited_for() {
     assert_eq!(reply, CallOutcome::TimedOut.into());
 }
 
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_767_225_600_000)
-    }
-}
-
-impl Random for Still {
-    fn next_u128(&self) -> u128 {
-        0x0D3C_55F1_A2B8_4C77_90E1_F203_6475_869A
-    }
-}
-
-impl CredentialSource for Still {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
-        false
-    }
-
-    fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
-        Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
-    }
-}
-
 fn dispatcher(rate_per_second: usize) -> Dispatcher {
-    let around = Surroundings {
-        store: Arc::new(MemoryStore::default()),
-        vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
-        clock: Arc::new(Still),
-        random: Arc::new(Still),
-        credentials: Arc::new(Still),
-    };
     let mut settings = Settings::default();
     settings.reach.enabled = true;
     let contact = ContactSettings {
@@ -163,7 +128,7 @@ fn dispatcher(rate_per_second: usize) -> Dispatcher {
         port: 18_443,
     };
     Dispatcher {
-        service: Arc::new(Service::new(around, settings)),
+        service: Arc::new(Service::new(surroundings(), settings)),
         metrics: Arc::new(ContactMetrics::new()),
         settings: Arc::new(contact),
         edges: None,

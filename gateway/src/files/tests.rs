@@ -1,20 +1,14 @@
 //! Files behind a real door, and what becomes of slow and broken peers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use callboard_core::device::DeviceId;
-use callboard_core::dialogue::wpi::Need;
 use callboard_core::file::{
     BrokenPieces, FileBounds, FileKind, FileRecord, FileStorage as _, Pieces, StorageError, Upload,
 };
-use callboard_core::pki::Series;
-use callboard_core::secret::{KEY_LEN, Vault};
-use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
-use callboard_core::store::MemoryStore;
-use callboard_core::time::{Clock, Random, Timestamp};
+use callboard_core::service::{Service, Settings};
 use http::{Request, Response};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,30 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::{FileBody, FileHandler, FileLimits, Outbound, Pace, Storage, StorageSettings};
 use crate::listen::{ConnInfo, Door, Handler, Limits, RequestBody, Shutdown, bind, serve};
-
-struct Still(std::sync::atomic::AtomicU64);
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_767_225_600_000)
-    }
-}
-
-impl Random for Still {
-    fn next_u128(&self) -> u128 {
-        u128::from(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) + 0xf00d
-    }
-}
-
-impl CredentialSource for Still {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
-        false
-    }
-
-    fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
-        Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
-    }
-}
+use crate::testing::surroundings;
 
 /// A service with files in a folder of its own.
 struct Rig {
@@ -57,16 +28,9 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let still = Arc::new(Still(0.into()));
-        let around = Surroundings {
-            store: Arc::new(MemoryStore::default()),
-            vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
-            clock: still.clone(),
-            random: still.clone(),
-            credentials: still,
-        };
         let bounds = FileBounds { files: 4, file_bytes: 1_000_000, total_bytes: 1_500_000, providers: 1 };
-        let service = Arc::new(Service::new(around, Settings { files: bounds, ..Settings::default() }));
+        let service =
+            Arc::new(Service::new(surroundings(), Settings { files: bounds, ..Settings::default() }));
         let dir = tempfile::tempdir().unwrap();
         let storage = Arc::new(Storage::open(service.clone(), settings(&dir, 0), true).unwrap());
         Self { dir, service, storage }

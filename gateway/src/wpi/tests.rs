@@ -1,19 +1,12 @@
 //! The handler behind a real door: what a dialogue leaves in the log.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use callboard_codecs::wpi::{Action, Dialect, Limits, parse_phone_message};
-use callboard_core::device::DeviceId;
-use callboard_core::dialogue::wpi::{Need, Reply};
+use callboard_core::dialogue::wpi::Reply;
 use callboard_core::item::ItemWrite;
-use callboard_core::pki::Series;
-use callboard_core::secret::{KEY_LEN, Vault};
-use callboard_core::service::{
-    CredentialSource, IssueError, Issuing, Outcome, Service, Settings, Surroundings, WpiResponse,
-};
-use callboard_core::store::MemoryStore;
-use callboard_core::time::{Clock, Random, Timestamp};
+use callboard_core::service::{Outcome, Service, Settings, WpiResponse};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -21,6 +14,7 @@ use tokio::net::TcpStream;
 use super::{LargeBodies, Mode, WpiHandler, WpiLimits};
 use crate::listen::{self, Door, Shutdown, bind, serve};
 use crate::telemetry::sink::Sink;
+use crate::testing::surroundings;
 
 const OPENING: &str = r#"<WorkpointMessage><Message nonce="AA01" maxItems="-1">
 <ReasonForContact>start-up</ReasonForContact><ItemList><Item name="mac-addr">00:1a:e8:0a:0b:0c</Item>
@@ -29,30 +23,6 @@ const OPENING: &str = r#"<WorkpointMessage><Message nonce="AA01" maxItems="-1">
 const ANSWER: &str = r#"<WorkpointMessage><Message nonce="AA02" maxItems="-1" fragment="final">
 <ReasonForContact action="ReadAllItems" status="accepted">reply-to</ReasonForContact>
 <ItemList><Item name="hostname">desk</Item></ItemList></Message></WorkpointMessage>"#;
-
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(1_767_225_600_000)
-    }
-}
-
-impl Random for Still {
-    fn next_u128(&self) -> u128 {
-        0x0D3C_55F1_A2B8_4C77_90E1_F203_6475_869A
-    }
-}
-
-impl CredentialSource for Still {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
-        false
-    }
-
-    fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
-        Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
-    }
-}
 
 fn handler() -> WpiHandler {
     handler_with(Arc::new(LargeBodies::new(1 << 20)))
@@ -63,13 +33,6 @@ fn handler_with(large_bodies: Arc<LargeBodies>) -> WpiHandler {
 }
 
 fn handler_that(large_bodies: Arc<LargeBodies>, close_after_clean_up: bool) -> WpiHandler {
-    let around = Surroundings {
-        store: Arc::new(MemoryStore::default()),
-        vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
-        clock: Arc::new(Still),
-        random: Arc::new(Still),
-        credentials: Arc::new(Still),
-    };
     let mut settings = Settings::default();
     settings.fleet.devices = 10;
     let limits = WpiLimits {
@@ -79,7 +42,7 @@ fn handler_that(large_bodies: Arc<LargeBodies>, close_after_clean_up: bool) -> W
         paths: vec!["/DeploymentService/LoginService".to_owned()],
         close_after_clean_up,
     };
-    WpiHandler::new(Arc::new(Service::new(around, settings)), Mode::Default, limits)
+    WpiHandler::new(Arc::new(Service::new(surroundings(), settings)), Mode::Default, limits)
 }
 
 async fn post(address: SocketAddr, cookie: &str, body: &str) -> String {
