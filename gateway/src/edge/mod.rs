@@ -9,6 +9,7 @@ pub mod branch;
 mod control;
 pub mod core;
 mod quic;
+mod runtime;
 #[cfg(test)]
 mod tests;
 

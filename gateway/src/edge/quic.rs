@@ -128,7 +128,7 @@ impl QuicLimits {
 
 /// Largest UDP payload that is tried: that of Ethernet with jumbo frames and IPv6. What does not come through is found out by
 /// probing (RFC 8899).
-const PACKET_BYTES: u16 = 8_952;
+pub(super) const PACKET_BYTES: u16 = 8_952;
 
 /// An endpoint that takes packets of this size.
 pub(super) fn take_large_packets(config: &mut EndpointConfig) {

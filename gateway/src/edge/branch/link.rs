@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use callboard_core::site::SiteToken;
 use jiff::Timestamp;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,6 +17,7 @@ use super::figures::{Figures, LinkOutcome};
 use super::identity::{self, Identity, IdentityError};
 use super::{BranchLimits, Caller, PendingIds, session};
 use crate::edge::quic::{Close, SERVER_NAME, take_large_packets};
+use crate::edge::runtime::LastInLine;
 use crate::listen::{Door, Shutdown, bind_udp};
 
 /// A connection that lasted this long was a good one: the next attempt comes soon.
@@ -58,7 +59,7 @@ pub(super) async fn connect(
     let socket = bind_udp(Door::EDGE, SocketAddr::new(any, 0), limits.socket_bytes)?.into_socket();
     let mut endpoint = EndpointConfig::default();
     take_large_packets(&mut endpoint);
-    let endpoint = Endpoint::new(endpoint, None, socket, Arc::new(TokioRuntime))?;
+    let endpoint = Endpoint::new(endpoint, None, socket, Arc::new(LastInLine))?;
     let connecting = endpoint.connect_with(config, address, SERVER_NAME)?;
     let connected = timeout(limits.connect_timeout, connecting).await;
     Ok((endpoint, connected.map_err(|_| ConnectError::Timeout(limits.connect_timeout))??))

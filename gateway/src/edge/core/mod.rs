@@ -24,7 +24,7 @@ use callboard_core::pki::{Authority, SITE_UNIT, inspect};
 use callboard_core::service::Service;
 use callboard_core::site::SiteId;
 use parking_lot::Mutex;
-use quinn::{Connection, Endpoint, Incoming, TokioRuntime};
+use quinn::{Connection, Endpoint, Incoming};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -32,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use super::QuicLimits;
 use super::quic::Close;
+use crate::edge::runtime::LastInLine;
 use crate::listen::{BoundUdp, Door, Injector, Shutdown};
 use crate::tls::TlsError;
 
@@ -133,7 +134,7 @@ impl EdgeDoor {
             endpoint::config(service.vault()),
             Some(config),
             bound.into_socket(),
-            Arc::new(TokioRuntime),
+            Arc::new(LastInLine),
         )?;
         let hub = Arc::new(Hub {
             service,
