@@ -16,7 +16,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
-use crate::serve::{raise_file_limit, runtime, wait};
+use crate::serve::{edge_runtime, raise_file_limit, wait};
 
 /// Longest file or text with a token, in bytes.
 const TOKEN_BYTES: u64 = 4_096;
@@ -63,7 +63,7 @@ fn serve(config: &Config, args: &EdgeArgs) -> anyhow::Result<()> {
     let token = token(args)?;
     raise_file_limit(config.limits.connections);
     let metrics = telemetry::install_metrics()?;
-    runtime(config)?.block_on(async {
+    edge_runtime(config)?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
         let shutdown = Shutdown::new();

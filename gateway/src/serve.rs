@@ -88,6 +88,20 @@ pub(crate) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
     if config.node.worker_threads > 0 {
         runtime.worker_threads(config.node.worker_threads);
     }
+    start(runtime)
+}
+
+/// The same for an edge: all that its phones send goes through one connection, which one thread at a time can work on.
+/// More threads would wake each other for each packet.
+pub(crate) fn edge_runtime(config: &Config) -> anyhow::Result<Runtime> {
+    if config.node.worker_threads > 1 {
+        runtime(config)
+    } else {
+        start(tokio::runtime::Builder::new_current_thread())
+    }
+}
+
+fn start(mut runtime: tokio::runtime::Builder) -> anyhow::Result<Runtime> {
     runtime.enable_all().thread_name("callboard").build().context("cannot start the runtime")
 }
 

@@ -31,7 +31,7 @@ config_table! {
 
     /// The node itself.
     node: Node {
-        /// Threads that serve connections; 0 means one per core.
+        /// Threads that serve connections; 0 means one per core, and one in all for an edge.
         worker_threads: count(0 in 0..=256),
         /// Name shown in the node's status; empty means the host name.
         name: text("" as rules::HOST_LABEL),
