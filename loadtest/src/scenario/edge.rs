@@ -26,13 +26,11 @@ pub(super) async fn run(args: &EdgeArgs) -> anyhow::Result<Report> {
     let common = with_room(&args.common, args.edges);
     let world = Arc::new(World::new(common.seed));
     let mut report = Report::default();
-    let (mut ratios, mut rates) = (Vec::new(), Vec::new());
+    let mut pairs = Vec::new();
     for _ in 0..args.pairs {
         // A new server each time: both find the same conditions.
         let direct = boots(&common, &world, 0, &mut report).await?;
-        let through = boots(&common, &world, args.edges, &mut report).await?;
-        ratios.push(through / direct);
-        rates.push(through);
+        pairs.push((direct, boots(&common, &world, args.edges, &mut report).await?));
     }
     let mut held = hold(&common, &world, args).await?;
     held.errors += report.errors;
@@ -43,11 +41,32 @@ pub(super) async fn run(args: &EdgeArgs) -> anyhow::Result<Report> {
     for (kind, count) in report.errors_by_kind {
         *held.errors_by_kind.entry(kind).or_default() += count;
     }
-    held.operations_per_second = median(rates);
     held.set("edges", args.edges);
-    held.set("edge_ratios", ratios.clone());
-    held.set("edge_ratio", median(ratios));
+    compare(&pairs, &mut held);
     Ok(held)
+}
+
+/// What as many dialogues cost.
+struct Boots {
+    per_second: f64,
+    /// CPU time of the server, microseconds per dialogue.
+    core: Option<f64>,
+    /// The same of all edges together.
+    edges: Option<f64>,
+}
+
+/// The figures of the pairs: without edges, and through them.
+fn compare(pairs: &[(Boots, Boots)], report: &mut Report) {
+    let ratios: Vec<_> =
+        pairs.iter().map(|(direct, through)| through.per_second / direct.per_second).collect();
+    let middle =
+        |figure: fn(&(Boots, Boots)) -> Option<f64>| median(pairs.iter().filter_map(figure).collect());
+    report.operations_per_second = middle(|(_, through)| Some(through.per_second));
+    report.set("direct_cpu_us_per_operation", middle(|(direct, _)| direct.core));
+    report.set("core_cpu_us_per_operation", middle(|(_, through)| through.core));
+    report.set("edge_cpu_us_per_operation", middle(|(_, through)| through.edges));
+    report.set("edge_ratios", ratios.clone());
+    report.set("edge_ratio", median(ratios));
 }
 
 /// The settings that so many phones behind few edges need.
@@ -116,14 +135,23 @@ impl Behind {
     }
 }
 
-/// Lets all phones boot at a new server, through so many edges, and compares them; dialogues per second.
-async fn boots(common: &Common, world: &Arc<World>, edges: u32, report: &mut Report) -> anyhow::Result<f64> {
+/// Lets all phones boot at a new server, through so many edges, and compares them.
+async fn boots(
+    common: &Common,
+    world: &Arc<World>,
+    edges: u32,
+    report: &mut Report,
+) -> anyhow::Result<Boots> {
     let place = Place::new(None)?;
     let service = Service::open(common, &place).await?;
     create_templates(service.admin()).await?;
     let behind = Behind::start(common, &place, &service, edges).await?;
     let ledger = Arc::new(Ledger::new(common.phones));
+    let core = service.pid().context("a server of our own")?;
+    let before = (procfs::cpu(core)?, procfs::cpu_of(&behind.pids())?);
     let driven = drive_parts(common, world, &service, &behind, &ledger).await?;
+    let after = (procfs::cpu(core)?, procfs::cpu_of(&behind.pids())?);
+    let booted = driven.tally.done;
     let mut run = Report::new("edge", u64::from(common.phones), driven.tally, driven.time);
     rest("rest", SHORT_REST).await;
     verify(common, service.admin(), world, &ledger, &mut run).await?;
@@ -137,7 +165,11 @@ async fn boots(common: &Common, world: &Arc<World>, edges: u32, report: &mut Rep
     for (kind, count) in run.errors_by_kind {
         *report.errors_by_kind.entry(kind).or_default() += count;
     }
-    run.operations_per_second.filter(|rate| *rate > 0.0).context("no phone booted")
+    Ok(Boots {
+        per_second: run.operations_per_second.filter(|rate| *rate > 0.0).context("no phone booted")?,
+        core: per_operation(after.0.saturating_sub(before.0), booted),
+        edges: per_operation(after.1.saturating_sub(before.1), booted).filter(|_| edges > 0),
+    })
 }
 
 /// All parts at the same time; each has its share of the dialogues under way.
@@ -209,9 +241,12 @@ async fn hold(common: &Common, world: &Arc<World>, args: &EdgeArgs) -> anyhow::R
     report.set("core_open_files", procfs::open_files(core)?);
     report.set("core_bytes_per_relay", after.0.now.saturating_sub(before.0).checked_div(open));
     report.set("edge_bytes_per_relay", after.1.saturating_sub(before.1).checked_div(open));
+    for holder in &mut holders {
+        holder.talk_again().await?;
+    }
     let mut held = 0;
     for holder in holders {
-        held += holder.talk_again(&mut report).await?;
+        held += holder.end(&mut report).await?;
     }
     report.set("connections_held", held);
     behind.stop(&mut report).await;

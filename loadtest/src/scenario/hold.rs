@@ -63,9 +63,13 @@ impl Holder {
         self.line(report, "connections_opened").await
     }
 
-    /// See that the connections are still good: how many are.
-    pub(super) async fn talk_again(mut self, report: &mut Report) -> anyhow::Result<u64> {
-        self.go_on.write_all(b"\n").await?;
+    /// Let it see that its connections are still good.
+    pub(super) async fn talk_again(&mut self) -> anyhow::Result<()> {
+        Ok(self.go_on.write_all(b"\n").await?)
+    }
+
+    /// Wait until it has, and ended: how many are.
+    pub(super) async fn end(mut self, report: &mut Report) -> anyhow::Result<u64> {
         let held = self.line(report, "connections_held").await?;
         while self.said.next_line().await?.is_some() {}
         self.child.wait().await?;
