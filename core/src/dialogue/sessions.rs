@@ -22,10 +22,11 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::wpi::{Arrival, Door, Flow, Reply};
 use crate::device::DeviceId;
+use crate::site::SiteId;
 use crate::time::{Random, Timestamp};
 use answered::{Answered, Memory};
 pub use cookie::Cookie;
-use sources::{Origin, Sources, network};
+use sources::{Origin, Sources};
 
 const SHARDS: usize = 64;
 
@@ -34,7 +35,7 @@ const SHARDS: usize = 64;
 pub struct SessionLimits {
     /// Open flows.
     pub flows: usize,
-    /// Open flows of one sender's address, or of one IPv6 network.
+    /// Open flows of one sender's address, or of one IPv6 network; of each site they are others.
     pub flows_per_source: usize,
     /// Leading bits that tell IPv6 networks apart.
     pub ipv6_prefix: u32,
@@ -165,10 +166,10 @@ impl Sessions {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Whether the sender's address, or its network, has as many open flows as it may.
-    pub fn is_full(&self, source: IpAddr) -> bool {
-        let network = network(source, self.limits.ipv6_prefix);
-        self.source(network).crowd(network) >= self.limits.flows_per_source
+    /// Whether the sender's address, or its network, has as many open flows as it may: at one site, or directly.
+    pub fn is_full(&self, site: Option<SiteId>, source: IpAddr) -> bool {
+        let network = Origin { site, address: source }.network(self.limits.ipv6_prefix);
+        self.source(network.address).crowd(network) >= self.limits.flows_per_source
     }
 
     /// Whether waiting flows keep more bytes than new ones may add to.
@@ -274,16 +275,16 @@ impl Sessions {
 
     fn count_in(&self, origin: Origin, cookie: Cookie) {
         self.source(origin.address).add(origin, cookie);
-        let network = network(origin.address, self.limits.ipv6_prefix);
-        self.source(network).join(network);
+        let network = origin.network(self.limits.ipv6_prefix);
+        self.source(network.address).join(network);
         self.open.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count_out(&self, origin: Origin, cookie: Cookie) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.source(origin.address).remove(origin, cookie);
-        let network = network(origin.address, self.limits.ipv6_prefix);
-        self.source(network).leave(network);
+        let network = origin.network(self.limits.ipv6_prefix);
+        self.source(network.address).leave(network);
     }
 
     /// Find and check out the flow that a message belongs to (WPI reference, section 1.5).

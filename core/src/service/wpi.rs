@@ -417,7 +417,7 @@ impl Service {
             if self.sessions.open() >= self.sessions.limit() || self.sessions.is_heavy() {
                 return Some(OverloadCause::Flows);
             }
-            if !request.sender.is_exempt() && self.sessions.is_full(request.source) {
+            if !request.sender.is_exempt() && self.sessions.is_full(request.sender.site(), request.source) {
                 return Some(OverloadCause::Source);
             }
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callboard_core::site::SiteId;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
@@ -16,8 +17,8 @@ const BURST: Duration = Duration::from_millis(50);
 /// Who a download is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Payer {
-    /// All connections of one source together.
-    Source(Source),
+    /// All connections of one source together, at one site or directly: branches use the same private networks.
+    Source(Source, Option<SiteId>),
     /// One connection, where a source stands for many phones by right.
     Connection(u64),
 }
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     fn source(number: u32) -> Payer {
-        Payer::Source(Source::of(std::net::Ipv4Addr::from(number).into(), 64))
+        Payer::Source(Source::of(std::net::Ipv4Addr::from(number).into(), 64), None)
     }
 
     /// Downloads of `bytes` each in pieces of `piece`; gives who was done when.

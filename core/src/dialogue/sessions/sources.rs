@@ -20,6 +20,18 @@ impl Origin {
     pub(super) const fn of(arrival: &Arrival) -> Self {
         Self { site: arrival.site, address: arrival.source }
     }
+
+    /// Whom it is counted with.
+    pub(super) fn network(self, prefix: u32) -> Self {
+        let address = match self.address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128 - prefix.min(128)).unwrap_or(0);
+                Ipv6Addr::from_bits(v6.to_bits() & mask).into()
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        };
+        Self { address, ..self }
+    }
 }
 
 /// Flows by where they came from. Of several flows of one origin none can be told, so they need no list: their
@@ -28,19 +40,8 @@ impl Origin {
 pub(super) struct Sources {
     flows: HashMap<Origin, Flows, RandomState>,
     /// Open flows of IPv4 addresses and IPv6 networks, by their first addresses: who has one address of a network has them
-    /// all. A bound, so it does not matter through whom they came.
-    crowds: HashMap<IpAddr, u32, RandomState>,
-}
-
-/// Whom an address is counted with.
-pub(super) fn network(source: IpAddr, prefix: u32) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - prefix.min(128)).unwrap_or(0);
-            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
+    /// all. By site too: what the edge of one says fills no bound of another.
+    crowds: HashMap<Origin, u32, RandomState>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,12 +74,12 @@ impl Sources {
     }
 
     /// One more flow of a network.
-    pub(super) fn join(&mut self, network: IpAddr) {
+    pub(super) fn join(&mut self, network: Origin) {
         *self.crowds.entry(network).or_default() += 1;
     }
 
     /// One flow less of a network.
-    pub(super) fn leave(&mut self, network: IpAddr) {
+    pub(super) fn leave(&mut self, network: Origin) {
         let Some(number) = self.crowds.get_mut(&network) else { return };
         *number -= 1;
         if *number == 0 {
@@ -87,7 +88,7 @@ impl Sources {
     }
 
     /// Flows of a network.
-    pub(super) fn crowd(&self, network: IpAddr) -> usize {
+    pub(super) fn crowd(&self, network: Origin) -> usize {
         self.crowds.get(&network).map_or(0, |number| *number as usize)
     }
 

@@ -155,12 +155,13 @@ fn branches_with_the_same_addresses_do_not_meet() {
         };
         assert_eq!(found, expected, "{arrival:?}");
     }
-    // What an edge names does not lift the bound of an address.
+    // What the edge of one site says fills no bound of another.
     let bounded = Sessions::new(SessionLimits { flows_per_source: 2, ..limits() });
     open(&bounded, 1, &one, at(0));
-    assert!(!bounded.is_full(one.source));
-    open(&bounded, 2, &two, at(0));
-    assert!(bounded.is_full(one.source));
+    assert!(!bounded.is_full(one.site, one.source));
+    open(&bounded, 2, &one, at(0));
+    assert!(bounded.is_full(one.site, one.source));
+    assert!(!bounded.is_full(two.site, two.source) && !bounded.is_full(None, direct.source));
     bounded.sweep(at(100_000));
     assert!(bounded.is_empty());
 }
