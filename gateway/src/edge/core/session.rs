@@ -23,8 +23,11 @@ const GATHER: Duration = Duration::from_millis(50);
 /// Calls that wait to be written to one edge.
 const CALLS_WAITING: usize = 64;
 
-/// Calls of one edge that are not answered yet; beyond it further ones are not written.
+/// Calls of one edge that are not answered yet; one more is not written, and its caller told at once.
 const CALLS_OPEN: usize = 1_024;
+
+/// Time from one renewal of an edge's certificate to the next: each is a signature and a write, and one is enough.
+const RENEWAL_SPACING: Duration = Duration::from_mins(1);
 
 /// Longest text about its software that is kept of an edge.
 const SOFTWARE_CHARS: usize = 64;
@@ -101,6 +104,8 @@ struct Control {
     /// The version that the edge holds or is being told.
     held: Option<u64>,
     versions: watch::Receiver<u64>,
+    /// When its certificate was renewed last.
+    renewed: Option<Instant>,
     /// Calls that the edge makes now.
     open: HashMap<u64, oneshot::Sender<(CallOutcome, u16)>>,
 }
@@ -133,6 +138,7 @@ impl Control {
             software,
             held,
             versions: hub.service.reach.members.watch(site),
+            renewed: None,
             open: HashMap::new(),
         })
     }
@@ -164,7 +170,7 @@ impl Control {
                     next_set = Instant::now() + GATHER;
                     sent
                 }
-                Some(call) = calls.recv(), if self.open.len() < CALLS_OPEN => self.call(call).await,
+                Some(call) = calls.recv() => self.call(call).await,
             };
             if let Err(error) = done {
                 return error;
@@ -194,19 +200,31 @@ impl Control {
     }
 
     async fn renew(&mut self, hub: &Hub, site: SiteId, request: &[u8]) -> Result<(), ControlError> {
+        if self.renewed.is_some_and(|last| last.elapsed() < RENEWAL_SPACING) {
+            return self.refuse_renewal("the certificate was renewed a moment ago").await;
+        }
         let until = hub.service.now().plus(hub.limits.certificate_lifetime);
         match hub.service.renew_site(&hub.authority, (site, &self.serial), request, until).await {
-            Ok(certificate) => self.writer.write(&Frame::Certificate { certificate: &certificate }).await,
+            Ok(certificate) => {
+                self.renewed = Some(Instant::now());
+                self.writer.write(&Frame::Certificate { certificate: &certificate }).await
+            }
             Err(error) => {
                 tracing::warn!(%site, %error, "the certificate of an edge is not renewed");
-                let text = "the certificate is not renewed now";
-                self.writer.write(&Frame::Refused { cause: RefusalCause::Later, text }).await
+                self.refuse_renewal("the certificate is not renewed now").await
             }
         }
     }
 
+    async fn refuse_renewal(&mut self, text: &str) -> Result<(), ControlError> {
+        self.writer.write(&Frame::Refused { cause: RefusalCause::Later, text }).await
+    }
+
     async fn call(&mut self, wanted: calls::Wanted) -> Result<(), ControlError> {
         self.open.retain(|_, waiting| !waiting.is_closed());
+        if self.open.len() >= CALLS_OPEN {
+            return Ok(());
+        }
         let target = wanted.target.as_frame();
         self.writer.write(&Frame::Call { call: wanted.call, target }).await?;
         self.open.insert(wanted.call, wanted.done);
