@@ -1,6 +1,7 @@
 //! What tasks have to do with secure mode: a job chooses it, and what it chose goes with its task.
 
 use super::{Device, SecureMode, Security, Task, TaskOutcome, TaskState, TaskType};
+use crate::secret::Sealed;
 use crate::time::Timestamp;
 
 impl Task {
@@ -16,6 +17,14 @@ fn has_chosen(task: &Task, security: &Security) -> bool {
 }
 
 impl Device {
+    /// Choose a mode. Tasks that are under way to an earlier choice come to nothing: what was chosen for them is not any more.
+    pub fn choose_secure_mode(&mut self, mode: SecureMode, at: Timestamp, pin: Option<Sealed>) {
+        self.security = std::mem::take(&mut self.security).chosen(mode, at, pin);
+        for task in self.tasks.iter_mut().filter(|task| task.is_running() && task.is_about_secure_mode()) {
+            task.end(at, TaskOutcome::Cancelled, "another mode was chosen");
+        }
+    }
+
     /// Tasks that wait for a secure mode are done when the device is in it.
     pub(super) fn settle_secure_mode(&mut self, at: Timestamp) {
         let mode = self.security.mode;
@@ -57,10 +66,10 @@ impl Device {
     }
 
     /// Whether a task that was not handed out in any message could still be cancelled: one about secure mode whose phone has
-    /// not taken a step.
+    /// not taken a step, or that is under way to a mode which is not the chosen one.
     pub fn may_cancel(&self, task: &Task) -> bool {
-        task.is_pending()
-            || (task.is_about_secure_mode() && has_chosen(task, &self.security) && !self.security.sent)
+        let is_under_way = task.is_about_secure_mode() && task.is_running();
+        task.is_pending() || (is_under_way && !(has_chosen(task, &self.security) && self.security.sent))
     }
 
     /// The phone does not do a factory reset that it was told to do: it keeps its certificate.

@@ -142,7 +142,7 @@ impl Service {
             SecureModeRequest::Off | SecureModeRequest::NoPin => None,
         };
         let pin = pin.map(|pin| self.around.vault.seal(pin)).transpose()?;
-        let now = self.now();
+        let (now, known) = (self.now(), self.fleet.get(id));
         let device = self
             .change_device(id, expected, move |device| {
                 let mode = match wish {
@@ -155,10 +155,13 @@ impl Service {
                     SecureModeRequest::DefaultPin => SecureMode::EnablingDefaultPin,
                     SecureModeRequest::IndividualPin(_) => SecureMode::EnablingIndividualPin,
                 };
-                device.security = std::mem::take(&mut device.security).chosen(mode, now, pin);
+                device.choose_secure_mode(mode, now, pin);
                 Ok(())
             })
             .await?;
+        if let Some(known) = known {
+            self.tell_ended(&known, &device);
+        }
         self.admin_event(Some(id), format!("secure mode {}", device.security.mode.as_str()));
         Ok(device)
     }

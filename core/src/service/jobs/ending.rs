@@ -212,7 +212,7 @@ impl Service {
     }
 
     /// Tell of the tasks that are over now and were not.
-    pub(super) fn tell_ended(&self, old: &Device, new: &Device) {
+    pub(in crate::service) fn tell_ended(&self, old: &Device, new: &Device) {
         for task in &new.tasks {
             let TaskState::Ended { outcome, reason, .. } = &task.state else { continue };
             let was_ended = old.tasks.iter().any(|old| old.id == task.id && old.state.is_ended());

@@ -304,7 +304,7 @@ fn begin_secure_mode(
     if mode == wanted {
         return task.end(now, TaskOutcome::Successful, format!("{} already", wanted.as_str()));
     }
-    device.security = std::mem::take(&mut device.security).chosen(chosen, now, pin);
+    device.choose_secure_mode(chosen, now, pin);
     if chosen == wanted {
         return task.end(now, TaskOutcome::Successful, "");
     }
