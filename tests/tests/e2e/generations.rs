@@ -110,7 +110,7 @@ async fn items_are_written_as_each_generation_can_read_them() {
         assert_eq!(handset.call(Solicited).await, ["WriteItems cfu-ext-activated=true"]);
     }
     job.ended("failed", &[("successful", 1), ("failed", 3)]).await;
-    let mut expected = alike(3, "failed", "1 item refused");
+    let mut expected = alike(3, "failed", "1 item refused: cfu-ext-activated (unknown item)");
     expected.extend(alike(1, "successful", ""));
     assert_eq!(job.outcomes().await, expected);
     nothing_is_left(&mut handsets).await;

@@ -6,6 +6,7 @@ use callboard_codecs::wpi::{Action, Fragment, PhoneMessage, Reason, ReplyStatus}
 
 use super::flow::{Awaiting, Collecting, Flow, Purpose, Reading, Writing};
 use super::open::identity;
+use super::tasks::shortened;
 use super::{Arrival, Context, Next, Reply, Step};
 use crate::device::{Refusal, SecureMode, SecurityChange, TaskType, Written};
 use crate::event::{EventDraft, EventKind};
@@ -314,7 +315,7 @@ impl Flow {
             Purpose::Task(task) if rest.is_empty() => {
                 let result = match refused {
                     0 => Ok(String::new()),
-                    refused => Err(counted(refused, "item", "items") + " refused"),
+                    refused => Err(self.refused_items(refused)),
                 };
                 self.end_numbered(ctx, task, result, events);
             }
@@ -378,6 +379,19 @@ impl Flow {
         refused.len()
     }
 
+    /// The last so many items that were refused, the first of them by name.
+    fn refused_items(&self, count: usize) -> String {
+        let all = &self.learned.update.refused;
+        let last = &all[all.len().saturating_sub(count)..];
+        let names: Vec<_> = last
+            .iter()
+            .take(NAMED)
+            .map(|item| format!("{} ({})", item.key, shortened(&item.status)))
+            .collect();
+        let more = if count > NAMED { ", ..." } else { "" };
+        format!("{} refused: {}{more}", counted(count, "item", "items"), names.join(", "))
+    }
+
     fn refuse(&mut self, ctx: &Context<'_>, item: &ItemWrite, status: &str) {
         self.learned.update.refused.push(Refusal {
             key: item.key.clone(),
@@ -387,6 +401,9 @@ impl Flow {
         });
     }
 }
+
+/// Refused items that the reason of a task names.
+const NAMED: usize = 5;
 
 /// Why the phone ends a flow, as far as it says.
 pub(crate) fn clean_up_reason(message: &PhoneMessage<'_>) -> String {

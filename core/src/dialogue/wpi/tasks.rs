@@ -466,7 +466,7 @@ fn said(next: Option<Next>) -> Start {
     next.map_or_else(|| Start::Done(String::new()), Start::Say)
 }
 
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
