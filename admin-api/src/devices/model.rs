@@ -268,7 +268,7 @@ impl Device {
             summary: DeviceSummary::of(device, service),
             template_faults: device.faults.iter().map(ItemFault::of).collect(),
             refused: device.refused.iter().map(refused).collect(),
-            tasks: device.tasks.iter().map(Task::of).collect(),
+            tasks: device.tasks.iter().map(|task| Task::of(task, service)).collect(),
         }
     }
 }

@@ -77,7 +77,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn of(task: &device::Task) -> Self {
+    pub(super) fn of(task: &device::Task, service: &Service) -> Self {
         let items = match &task.work {
             Work::Own(TaskKind::ReadItems(keys)) => keys.iter().map(TaskItem::of).collect(),
             Work::Own(TaskKind::WriteItems(writes)) => writes.iter().map(|w| TaskItem::of(&w.key)).collect(),
@@ -88,7 +88,7 @@ impl Task {
             id: task.id.0,
             r#type: TaskType::of(task.task_type),
             job: task.job().map(|job| job.to_string()),
-            state: TaskState::of_own(task),
+            state: TaskState::in_book(task, &service.jobs.book(), service.now()),
             created: text(task.created),
             started: times.started,
             ended: times.ended,
@@ -187,7 +187,8 @@ async fn list_tasks(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,
 ) -> Result<axum::Json<Page<Task>>, Problem> {
-    let items = state.device(&id)?.tasks.iter().map(Task::of).collect();
+    let device = state.device(&id)?;
+    let items = device.tasks.iter().map(|task| Task::of(task, state.service())).collect();
     Ok(axum::Json(Page { items, next: None }))
 }
 
@@ -214,7 +215,7 @@ async fn add_task(
     };
     let (device, number) = state.service().add_task(&id, wish).await?;
     let location = format!("/api/v1/devices/{}/tasks/{number}", path_segment(&id.to_string()));
-    let task = Task { warnings: wish_warnings, ..find(&device, number)? };
+    let task = Task { warnings: wish_warnings, ..find(&device, number, state.service())? };
     Ok((StatusCode::CREATED, [(LOCATION, location)], axum::Json(task)))
 }
 
@@ -229,7 +230,7 @@ async fn get_task(
     Id((id, number)): Id<(DeviceId, TaskId)>,
 ) -> Result<axum::Json<Task>, Problem> {
     let device = state.device(&id)?;
-    find(&device, number).map(axum::Json)
+    find(&device, number, state.service()).map(axum::Json)
 }
 
 /// Take a task away
@@ -245,12 +246,13 @@ async fn remove_task(
     Id((id, number)): Id<(DeviceId, TaskId)>,
 ) -> Result<StatusCode, Problem> {
     let device = state.device(&id)?;
-    find(&device, number)?;
+    find(&device, number, state.service())?;
     state.service().remove_task(&id, number).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn find(device: &device::Device, number: TaskId) -> Result<Task, Problem> {
+fn find(device: &device::Device, number: TaskId, service: &Service) -> Result<Task, Problem> {
     let task = device.tasks.iter().find(|task| task.id == number);
-    task.map(Task::of).ok_or_else(|| Problem::not_found(format!("{} has no task {number}", device.id)))
+    task.map(|task| Task::of(task, service))
+        .ok_or_else(|| Problem::not_found(format!("{} has no task {number}", device.id)))
 }

@@ -3,6 +3,7 @@
 mod input;
 mod model;
 mod progress;
+mod work;
 
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ async fn create_job(
 ) -> Result<impl IntoResponse, Problem> {
     let job = body.submit(&state).await?;
     let location = format!("/api/v1/jobs/{}", job.id);
-    let body = axum::Json(Job::of(&job, state.service()));
+    let body = axum::Json(Job::whole(&job, state.service()));
     Ok((StatusCode::CREATED, [(LOCATION, location)], etag(job.revision), body))
 }
 
@@ -115,7 +116,7 @@ async fn get_job(
     Id(id): Id<JobId>,
 ) -> Result<impl IntoResponse, Problem> {
     let job = state.job(id)?;
-    Ok((etag(job.revision), axum::Json(Job::of(&job, state.service()))))
+    Ok((etag(job.revision), axum::Json(Job::whole(&job, state.service()))))
 }
 
 /// Cancel a job
@@ -136,7 +137,7 @@ async fn cancel_job(
     let old = state.job(id)?;
     let expected = revision.expected(old.revision)?;
     let job = state.service().cancel_job(id, expected).await?;
-    Ok((etag(job.revision), axum::Json(Job::of(&job, state.service()))))
+    Ok((etag(job.revision), axum::Json(Job::whole(&job, state.service()))))
 }
 
 /// Forget a job

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::TaskType;
+use super::work::Work;
 use crate::time::text;
 
 /// How far a job is.
@@ -66,7 +67,7 @@ pub(crate) enum TaskState {
 
 impl TaskState {
     /// The state of a task that stands alone.
-    pub(crate) const fn of_own(task: &device::Task) -> Self {
+    const fn of_own(task: &device::Task) -> Self {
         match &task.state {
             device::TaskState::Pending => Self::Created,
             device::TaskState::Running { .. } => Self::Running,
@@ -77,6 +78,12 @@ impl TaskState {
                 TaskOutcome::Cancelled => Self::Cancelled,
             },
         }
+    }
+
+    /// The state of any task.
+    pub(crate) fn in_book(task: &device::Task, jobs: &job::JobBook, now: Timestamp) -> Self {
+        let job = task.job().and_then(|id| jobs.get(id));
+        job.map_or_else(|| Self::of_own(task), |job| Self::of(task, job, now))
     }
 
     /// The state of a job's task.
@@ -155,6 +162,8 @@ pub(super) struct Job {
     /// When it begins, if that was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<Schedule>,
+    /// Seconds that its tasks may wait for their phones from its beginning; 0 is for ever.
+    wait_seconds: u32,
     /// When its tasks no longer wait for their phones; null is never.
     #[schema(format = DateTime)]
     closes: Option<String>,
@@ -175,6 +184,9 @@ pub(super) struct Job {
     /// With `software-deployment`: the version that phones shall have.
     #[serde(skip_serializing_if = "Option::is_none")]
     software_version: Option<String>,
+    /// What it does in detail; not in lists and not in progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work: Option<Work>,
 }
 
 impl Job {
@@ -198,6 +210,7 @@ impl Job {
                 at: text(schedule.at),
                 time_zone: schedule.time_zone.to_string(),
             }),
+            wait_seconds: job.wait_seconds,
             closes: job.closes().map(text),
             running_seconds: job.running_seconds,
             cancelled: job.cancelled.map(text),
@@ -205,7 +218,13 @@ impl Job {
             execution_seconds: until.since(job.begins()).as_secs(),
             progress: Progress::of(job, &counts),
             software_version,
+            work: None,
         }
+    }
+
+    /// With what it does in detail.
+    pub(super) fn whole(job: &job::Job, service: &Service) -> Self {
+        Self { work: Some(Work::of(&job.kind)), ..Self::of(job, service) }
     }
 
     pub(super) fn is(&self, state: Option<JobState>, task_type: Option<TaskType>) -> bool {
