@@ -55,10 +55,13 @@ pub enum SiteError {
 /// Why an edge gets no certificate.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EnrolError {
-    /// The token names no site, is not the latest of its site, has ended, or was used. Which of them is for the log only:
-    /// whoever guesses learns nothing.
+    /// The token names no site, or is not the latest of its site. Which of them is for the log only: whoever guesses learns
+    /// nothing.
     #[error("the token is not good: {0}")]
     Token(&'static str),
+    /// The token was good and is not any more: whoever has it knew it.
+    #[error("the token is not good any more: {0}")]
+    Spent(&'static str),
     /// The certificate that it has does not entitle it to another one.
     #[error("the certificate is not renewed: {0}")]
     Certificate(&'static str),
@@ -70,8 +73,12 @@ pub enum EnrolError {
 /// Counts site records that cannot be read.
 const UNREADABLE_RECORDS: &str = "callboard_site_unreadable_records";
 
+/// Counts sites that an edge enrolled for.
+const ENROLLED: &str = "callboard_edge_sites_enrolled";
+
 /// Describe the metrics of this module.
 pub fn describe_metrics() {
+    describe_gauge!(ENROLLED, Unit::Count, "Sites that an edge has enrolled for");
     describe_gauge!(
         UNREADABLE_RECORDS,
         Unit::Count,
@@ -126,6 +133,7 @@ impl Registry {
             .extend(scan.damaged_list.into_iter().map(|record| format!("{}: {}", record.key, record.reason)));
         #[allow(clippy::cast_precision_loss)] // at most a few thousand
         gauge!(UNREADABLE_RECORDS).set(unreadable.len() as f64);
+        count(&sites);
         Ok((sites.len(), unreadable))
     }
 
@@ -192,6 +200,7 @@ impl Registry {
         let site = known(&sites, id, expected)?;
         let ticket = self.store.submit(vec![Write::delete(Table::Site, id.to_string())])?;
         sites.remove(&id);
+        count(&sites);
         Ok((Arc::new(site), ticket))
     }
 
@@ -283,8 +292,14 @@ impl Registry {
         let ticket = self.store.submit(vec![write])?;
         let site = Arc::new(site);
         sites.insert(site.id, site.clone());
+        count(sites);
         Ok((site, ticket))
     }
+}
+
+#[allow(clippy::cast_precision_loss)] // far below 2^52
+fn count(sites: &BTreeMap<SiteId, Arc<Site>>) {
+    gauge!(ENROLLED).set(sites.values().filter(|site| site.certificate.is_some()).count() as f64);
 }
 
 fn known(sites: &BTreeMap<SiteId, Arc<Site>>, id: SiteId, expected: Option<u64>) -> Result<Site, SiteError> {
@@ -311,10 +326,10 @@ fn usable(enrolment: &Enrolment, token: &SiteToken, now: Timestamp) -> Result<()
         return Err(EnrolError::Token("it is not the latest token of its site"));
     }
     if enrolment.used.is_some() {
-        return Err(EnrolError::Token("it was used"));
+        return Err(EnrolError::Spent("it was used"));
     }
     if now >= enrolment.expires {
-        return Err(EnrolError::Token("it has ended"));
+        return Err(EnrolError::Spent("it has ended"));
     }
     Ok(())
 }

@@ -249,6 +249,9 @@ async fn a_token_is_good_once_and_stays_out_of_logs() {
     assert!(ended.err.contains("the core refuses the enrolment"), "{}", ended.err);
     let labels = [("outcome", "token")];
     assert_eq!(server.metrics().count("callboard_edge_connections_total", &labels).await, 1);
+    let events = server.admin().get("/events?kind=site-refused").await;
+    let text = events["items"][0]["text"].as_str().unwrap();
+    assert!(text.ends_with(&format!("came with the token of site {id}: it was used")), "{text}");
     // The one that used it starts again with its certificate, although the file is still there.
     let edge = edge.kill().await.start().await;
     edge.connected(true).await;
@@ -261,6 +264,22 @@ async fn a_token_is_good_once_and_stays_out_of_logs() {
     );
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(server.admin().get(&format!("/sites/{id}")).await["state"], "connected");
+}
+
+#[tokio::test]
+async fn an_edge_begins_with_the_core_that_enrolled_it() {
+    let server = Server::new().await;
+    let (_, token) = site(&server, "Hamburg").await;
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let cores = [silent.local_addr().unwrap(), server.door("edge")];
+    let edge = EdgeLaunch::new(&cores).token(&token).start().await;
+    edge.connected(true).await;
+    // Each attempt has a socket of its own: one, to enrol, came to the core that does not answer.
+    let mut callers = std::collections::BTreeSet::new();
+    while let Ok((_, caller)) = silent.try_recv_from(&mut [0; 2_048]) {
+        callers.insert(caller);
+    }
+    assert_eq!(callers.len(), 1, "{callers:?}");
 }
 
 #[tokio::test]

@@ -39,11 +39,11 @@ fn a_token_enrols_once() {
         assert!(matches!(registry.check_token(&wrong, NOW), Err(EnrolError::Token(_))));
         assert!(matches!(registry.enrol(&wrong, certificate("0f"), NOW), Err(EnrolError::Token(_))));
     }
-    assert!(matches!(registry.check_token(&one, NOW.plus(DAY)), Err(EnrolError::Token("it has ended"))));
+    assert!(matches!(registry.check_token(&one, NOW.plus(DAY)), Err(EnrolError::Spent("it has ended"))));
     assert!(!registry.admits(id, "0a"));
     drop(registry.enrol(&one, certificate("0a"), NOW).unwrap());
     assert!(registry.admits(id, "0a") && !registry.admits(id, "0b") && !registry.admits(id, ""));
-    assert!(matches!(registry.enrol(&one, certificate("0b"), NOW), Err(EnrolError::Token("it was used"))));
+    assert!(matches!(registry.enrol(&one, certificate("0b"), NOW), Err(EnrolError::Spent("it was used"))));
     assert!(!registry.admits(id, "0b"));
 
     // A new token: the old certificate is good until it is used, then no more.

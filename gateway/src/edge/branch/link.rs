@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -75,6 +77,8 @@ pub(super) async fn resolve(core: &str) -> Result<Vec<SocketAddr>, ConnectError>
 /// What all parts of the edge share.
 pub(super) struct Link {
     pub(super) cores: Vec<String>,
+    /// The place in `cores` of the one that is tried first: that which gave the certificate.
+    pub(super) first: AtomicUsize,
     pub(super) data: PathBuf,
     pub(super) limits: BranchLimits,
     pub(super) figures: Arc<Figures>,
@@ -95,9 +99,13 @@ impl Link {
     pub(super) async fn enrol(&self, token: &SiteToken, shutdown: &Shutdown) -> Result<(), EnrolError> {
         let mut pause = self.limits.retry.0;
         loop {
-            for core in &self.cores {
+            for (at, core) in self.cores.iter().enumerate() {
                 match self.enrol_at(core, token).await {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        self.first.store(at, Relaxed);
+                        self.trouble.store(Arc::new("not connected yet".to_owned()));
+                        return Ok(());
+                    }
                     Err(error) if error.is_passing() => {
                         tracing::warn!(core, %error, "not enrolled yet");
                         self.trouble.store(Arc::new(format!("not enrolled: {error}")));
@@ -140,7 +148,7 @@ impl Link {
     /// Keeps a connection to one of the cores until the shutdown is stopped.
     pub(super) async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let mut pause = self.limits.retry.0;
-        let mut at = 0;
+        let mut at = self.first.load(Relaxed);
         loop {
             let began = Instant::now();
             let core = self.cores.get(at % self.cores.len().max(1)).cloned().unwrap_or_default();

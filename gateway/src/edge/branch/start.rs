@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -125,6 +126,7 @@ pub async fn start(
     let branch_limits = config.branch_limits();
     let link = Arc::new(Link {
         cores,
+        first: AtomicUsize::new(0),
         data,
         limits: branch_limits,
         figures: Arc::new(Figures::new()),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use callboard_codecs::edge::{RelayDoor, Report};
@@ -24,6 +25,7 @@ impl Relays {
     pub(in crate::edge) fn alone(limits: BranchLimits) -> Self {
         let link = Link {
             cores: Vec::new(),
+            first: AtomicUsize::new(0),
             data: std::path::PathBuf::new(),
             limits,
             figures: Arc::new(Figures::new()),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use callboard_codecs::edge::{Frame, RefusalCause};
+use callboard_core::event::{EventDraft, EventKind};
 use callboard_core::pki::PkiError;
 use callboard_core::service::CertifyError;
 use callboard_core::site::{EnrolError, SiteToken};
@@ -86,8 +87,15 @@ async fn certify(
     certified.map_err(|error| {
         // Which site it was for is not secret, which token is. Strangers may bring this about as often as they like.
         tracing::debug!(%address, site = %token.site, %error, "an edge is not enrolled");
+        if let CertifyError::Enrol(EnrolError::Spent(reason)) = &error {
+            // Only who knew the token can bring this about: the edge once more, or somebody who has stolen it.
+            let text = format!("{address} came with the token of site {}: {reason}", token.site);
+            hub.service.record(EventDraft::node(EventKind::SiteRefused, text));
+        }
         match error {
-            CertifyError::Enrol(EnrolError::Token(_) | EnrolError::Certificate(_)) => not_good(),
+            CertifyError::Enrol(EnrolError::Token(_) | EnrolError::Spent(_) | EnrolError::Certificate(_)) => {
+                not_good()
+            }
             CertifyError::Enrol(EnrolError::Site(_)) => {
                 (RefusalCause::Later, "the server cannot store it now".to_owned())
             }
