@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use callboard::config::Config;
 use callboard::contact::EdgeCaller;
-use callboard::edge::branch::{self, BranchParts};
+use callboard::edge::branch::{self, BranchError, BranchParts};
 use callboard::listen::Shutdown;
 use callboard::telemetry;
 use callboard_core::site::SiteToken;
@@ -81,13 +81,22 @@ fn serve(config: &Config, args: &EdgeArgs) -> anyhow::Result<()> {
             ready_file: args.ready_file.clone(),
             caller: Arc::new(EdgeCaller::of(config)),
         };
-        let branch = branch::start(config, parts, &metrics, shutdown).await?;
+        let branch = match branch::start(config, parts, &metrics, shutdown).await {
+            Err(error @ BranchError::NoCertificate(_)) => bail!("{}{error}", lost(args)),
+            started => started?,
+        };
         let hurry = async {
             let _ = watch.await;
         };
         branch.run(hurry).await;
         Ok(())
     })
+}
+
+/// Says that the file with the token is not there.
+fn lost(args: &EdgeArgs) -> String {
+    let lost = args.token_file.as_ref().filter(|path| !path.exists());
+    lost.map(|path| format!("{}: no such file; ", path.display())).unwrap_or_default()
 }
 
 /// The token that was given. Never on the command line, where all users of the machine could read it.
