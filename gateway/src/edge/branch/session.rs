@@ -9,6 +9,7 @@ use callboard_core::pki::SiteRequest;
 use jiff::Timestamp;
 use quinn::Connection;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::identity::Identity;
@@ -104,7 +105,7 @@ impl Talk {
                 }
             }
             Frame::Certificate { certificate } => {
-                self.renewed(link, certificate);
+                self.renewed(link, certificate).await;
                 return Ok(());
             }
             Frame::Refused { text, .. } => {
@@ -152,17 +153,23 @@ impl Talk {
     }
 
     /// The new certificate: stored, and shown from the next connection on.
-    fn renewed(&mut self, link: &Link, certificate: &[u8]) {
+    async fn renewed(&mut self, link: &Link, certificate: &[u8]) {
         let (Some(made), Some(own)) = (self.renewal.take(), link.identity.load_full()) else {
             return tracing::warn!("a certificate came that nobody asked for");
         };
-        let renewed = Identity::new(certificate.to_vec(), own.authority().to_vec(), made.key)
-            .and_then(|new| new.store(&link.data).map(|()| new));
-        match renewed {
-            Ok(new) => {
+        let (certificate, authority, data) =
+            (certificate.to_vec(), own.authority().to_vec(), link.data.clone());
+        // The disk may take its time, and an edge has one thread.
+        let renewed = spawn_blocking(move || {
+            let new = Identity::new(certificate, authority, made.key)?;
+            new.store(&data).map(|()| new)
+        });
+        match renewed.await {
+            Ok(Ok(new)) => {
                 tracing::info!(ends = %new.not_after, "certificate renewed");
                 link.take(new);
             }
+            Ok(Err(error)) => tracing::error!(%error, "the new certificate is not used, the old one stays"),
             Err(error) => tracing::error!(%error, "the new certificate is not used, the old one stays"),
         }
     }

@@ -26,7 +26,7 @@ const CALLS_WAITING: usize = 64;
 /// Calls of one edge that are not answered yet; one more is not written, and its caller told at once.
 const CALLS_OPEN: usize = 1_024;
 
-/// Time from one renewal of an edge's certificate to the next: each is a signature and a write, and one is enough.
+/// Time from one renewal on a connection to the next: each is a signature and a write, and one is enough.
 const RENEWAL_SPACING: Duration = Duration::from_mins(1);
 
 /// Longest text about its software that is kept of an edge.
@@ -104,7 +104,7 @@ struct Control {
     /// The version that the edge holds or is being told.
     held: Option<u64>,
     versions: watch::Receiver<u64>,
-    /// When its certificate was renewed last.
+    /// When it asked for a renewal last.
     renewed: Option<Instant>,
     /// Calls that the edge makes now.
     open: HashMap<u64, oneshot::Sender<(CallOutcome, u16)>>,
@@ -201,14 +201,12 @@ impl Control {
 
     async fn renew(&mut self, hub: &Hub, site: SiteId, request: &[u8]) -> Result<(), ControlError> {
         if self.renewed.is_some_and(|last| last.elapsed() < RENEWAL_SPACING) {
-            return self.refuse_renewal("the certificate was renewed a moment ago").await;
+            return self.refuse_renewal("a renewal was asked for a moment ago").await;
         }
+        self.renewed = Some(Instant::now());
         let until = hub.service.now().plus(hub.limits.certificate_lifetime);
         match hub.service.renew_site(&hub.authority, (site, &self.serial), request, until).await {
-            Ok(certificate) => {
-                self.renewed = Some(Instant::now());
-                self.writer.write(&Frame::Certificate { certificate: &certificate }).await
-            }
+            Ok(certificate) => self.writer.write(&Frame::Certificate { certificate: &certificate }).await,
             Err(error) => {
                 tracing::warn!(%site, %error, "the certificate of an edge is not renewed");
                 self.refuse_renewal("the certificate is not renewed now").await
@@ -223,6 +221,8 @@ impl Control {
     async fn call(&mut self, wanted: calls::Wanted) -> Result<(), ControlError> {
         self.open.retain(|_, waiting| !waiting.is_closed());
         if self.open.len() >= CALLS_OPEN {
+            // If its caller has gone, nobody is left to tell.
+            let _ = wanted.done.send((CallOutcome::NotCalled, 0));
             return Ok(());
         }
         let target = wanted.target.as_frame();
