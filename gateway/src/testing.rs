@@ -1,6 +1,5 @@
 //! Surroundings of a service for tests: time that stands still, numbers that count up, and nobody who makes credentials.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -9,6 +8,7 @@ use callboard_core::dialogue::wpi::Need;
 use callboard_core::pki::Series;
 use callboard_core::secret::{KEY_LEN, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Surroundings};
+use callboard_core::site::Origin;
 use callboard_core::store::MemoryStore;
 use callboard_core::time::{Clock, Random, Timestamp};
 
@@ -29,11 +29,11 @@ impl Random for Still {
 }
 
 impl CredentialSource for Still {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
+    fn is_busy(&self, _: &DeviceId, _: Origin) -> bool {
         false
     }
 
-    fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
+    fn issue(&self, _: Need, _: Series, _: Origin, _: Timestamp) -> Issuing<'_> {
         Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,7 @@ use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateKind};
 use callboard_core::reach::ReachSettings;
 use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
+use callboard_core::site::Origin;
 use callboard_core::store::MemoryStore;
 use callboard_core::time::{Clock, Random, Timestamp};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -56,11 +57,11 @@ impl Random for Counter {
 struct NoCredentials;
 
 impl CredentialSource for NoCredentials {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
+    fn is_busy(&self, _: &DeviceId, _: Origin) -> bool {
         false
     }
 
-    fn issue(&self, _: Need, _: Series, _: IpAddr, _: Timestamp) -> Issuing<'_> {
+    fn issue(&self, _: Need, _: Series, _: Origin, _: Timestamp) -> Issuing<'_> {
         Box::pin(async { Err(IssueError::Failed("none here".into())) })
     }
 }

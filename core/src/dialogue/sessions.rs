@@ -22,11 +22,11 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::wpi::{Arrival, Door, Flow, Reply};
 use crate::device::DeviceId;
-use crate::site::SiteId;
+use crate::site::Origin;
 use crate::time::{Random, Timestamp};
 use answered::{Answered, Memory};
 pub use cookie::Cookie;
-use sources::{Origin, Sources};
+use sources::Sources;
 
 const SHARDS: usize = 64;
 
@@ -167,8 +167,8 @@ impl Sessions {
     }
 
     /// Whether the sender's address, or its network, has as many open flows as it may: at one site, or directly.
-    pub fn is_full(&self, site: Option<SiteId>, source: IpAddr) -> bool {
-        let network = Origin { site, address: source }.network(self.limits.ipv6_prefix);
+    pub fn is_full(&self, origin: Origin) -> bool {
+        let network = origin.network(self.limits.ipv6_prefix);
         self.source(network.address).crowd(network) >= self.limits.flows_per_source
     }
 
@@ -247,7 +247,7 @@ impl Sessions {
         let number = random.next_u128() & !(SHARDS as u128 - 1) | self.shard_of(device) as u128;
         let cookie = Cookie::from_u128(number);
         // The address first: who ends the flow finds it there.
-        let origin = Origin::of(arrival);
+        let origin = arrival.origin();
         self.count_in(origin, cookie);
         let slot = Slot::CheckedOut(now);
         let entry = Entry { cookie, origin, door: arrival.door.clone(), slot, bytes: 0 };
@@ -301,7 +301,7 @@ impl Sessions {
         }
         let cookie = match hints.device {
             Some(device) => self.shard(device).flows.get(device).map(|entry| entry.cookie),
-            None if !hints.has_cookie => self.source(arrival.source).only(Origin::of(arrival)),
+            None if !hints.has_cookie => self.source(arrival.source).only(arrival.origin()),
             None => None,
         };
         cookie.map_or(Found::None, |cookie| self.take(cookie, hints.device, arrival, now))

@@ -13,7 +13,6 @@ mod wpi;
 
 use std::fmt;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ use crate::policy::{Policy, Registry, TemplateBounds};
 use crate::reach::polling::Polling;
 use crate::reach::{Reach, ReachSettings};
 use crate::secret::{Secret, Vault};
-use crate::site::{SiteSettings, Sites};
+use crate::site::{Origin, SiteSettings, Sites};
 use crate::store::Store;
 use crate::time::{Clock, Random, Timestamp};
 use files::JobFiles;
@@ -50,13 +49,13 @@ pub type Issuing<'a> = Pin<Box<dyn Future<Output = Result<Credentials, IssueErro
 
 /// Makes credentials. Takes its time, so it promises them.
 pub trait CredentialSource: Send + Sync + 'static {
-    /// Whether [`CredentialSource::issue`] would refuse a start-up of `device` from `source` now: so that it ends no
+    /// Whether [`CredentialSource::issue`] would refuse a start-up of `device` from `origin` now: so that it ends no
     /// flow of that device in vain.
-    fn is_busy(&self, device: &DeviceId, source: IpAddr) -> bool;
+    fn is_busy(&self, device: &DeviceId, origin: Origin) -> bool;
 
-    /// Make credentials for a device whose message came from `source`, with a certificate of `series`. If the promise is
+    /// Make credentials for a device whose message came from `origin`, with a certificate of `series`. If the promise is
     /// dropped nobody gets them.
-    fn issue(&self, need: Need, series: Series, source: IpAddr, now: Timestamp) -> Issuing<'_>;
+    fn issue(&self, need: Need, series: Series, origin: Origin, now: Timestamp) -> Issuing<'_>;
 }
 
 /// Why credentials were not made.

@@ -18,7 +18,7 @@ use crate::dialogue::wpi::{Arrival, Credentials, Door, Flow, Learned, Next, Repl
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::FleetError;
 use crate::pki::Series;
-use crate::site::SiteId;
+use crate::site::{Origin, SiteId};
 use crate::store::SubmitError;
 use crate::time::Timestamp;
 
@@ -63,6 +63,13 @@ pub struct WpiRequest<'a> {
     pub sender: &'a dyn Sender,
     /// Whoever opens a flow shall come later, and why. Over the budget of its source so shall whoever is in no open flow.
     pub shed: Option<OverloadCause>,
+}
+
+impl WpiRequest<'_> {
+    /// Where it came from.
+    pub fn origin(&self) -> Origin {
+        Origin { site: self.sender.site(), address: self.source }
+    }
 }
 
 /// What to answer.
@@ -175,7 +182,7 @@ impl Service {
         self.tell(&mut step);
         let Next::Need(need) = step.next else { return Ok(step) };
         let series = series.unwrap_or_else(|| self.new_series());
-        let made = match self.around.credentials.issue(need, series, arrival.source, now).await {
+        let made = match self.around.credentials.issue(need, series, arrival.origin(), now).await {
             Err(IssueError::Failed(reason)) => Err(reason),
             Err(IssueError::Later) if step.flow.renews() => {
                 let policy = self.templates.policy();
@@ -407,7 +414,7 @@ impl Service {
         }
         // Before a flow begins: it would end one that may still come to its end.
         if *request.door == Door::Default && self.is_enabling(device) {
-            let busy = self.around.credentials.is_busy(device, request.source);
+            let busy = self.around.credentials.is_busy(device, request.origin());
             if busy {
                 return Some(OverloadCause::Credentials);
             }
@@ -417,7 +424,7 @@ impl Service {
             if self.sessions.open() >= self.sessions.limit() || self.sessions.is_heavy() {
                 return Some(OverloadCause::Flows);
             }
-            if !request.sender.is_exempt() && self.sessions.is_full(request.sender.site(), request.source) {
+            if !request.sender.is_exempt() && self.sessions.is_full(request.origin()) {
                 return Some(OverloadCause::Source);
             }
         }

@@ -11,6 +11,7 @@ mod registry;
 mod token;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -32,6 +33,15 @@ pub const MAX_NAME_CHARS: usize = 128;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SiteId(u64);
+
+/// Where something came from: the sender's address, and the site whose edge named it. Branches use the same private networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The site whose edge relayed it; `None` if it came by itself.
+    pub site: Option<SiteId>,
+    /// The sender's address.
+    pub address: IpAddr,
+}
 
 /// A text that is no site's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

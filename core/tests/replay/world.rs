@@ -1,7 +1,6 @@
 //! A world that a test controls: time, numbers, credentials and the store do what they are told.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -16,6 +15,7 @@ use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{
     CredentialSource, IssueError, Issuing, Sender, Service, Settings, Surroundings,
 };
+use callboard_core::site::Origin;
 use callboard_core::store::{MemoryStore, Table};
 use callboard_core::time::{Clock, Random, Timestamp};
 
@@ -125,11 +125,11 @@ impl PaperCredentials {
 }
 
 impl CredentialSource for PaperCredentials {
-    fn is_busy(&self, _: &DeviceId, _: IpAddr) -> bool {
+    fn is_busy(&self, _: &DeviceId, _: Origin) -> bool {
         self.busy.load(Ordering::Relaxed)
     }
 
-    fn issue(&self, need: Need, series: Series, _: IpAddr, now: Timestamp) -> Issuing<'_> {
+    fn issue(&self, need: Need, series: Series, _: Origin, now: Timestamp) -> Issuing<'_> {
         Box::pin(std::future::poll_fn(move |_| {
             if self.held.load(Ordering::Relaxed) {
                 return Poll::Pending;

@@ -123,7 +123,7 @@ config_table! {
     flow: Flow {
         /// Open flows; a phone beyond is told "later".
         flows: count(100_000 in 1..=10_000_000),
-        /// Open flows of one sender's address; a phone beyond is told "later".
+        /// Open flows of one sender's address, of each site by itself; a phone beyond is told "later".
         flows_per_source: count(2_000 in 1..=10_000_000),
         /// Memory for what phones sent in flows that are open. Beyond it a phone that opens one is told "later"; beyond twice as much those inside are too.
         flow_bytes: bytes(536_870_912 in 1_048_576..=68_719_476_736),
@@ -179,7 +179,7 @@ config_table! {
         interval_item: text("dcmp-poll-interval" as rules::ITEM_NAME),
         /// Whether the door speaks TLS, with the certificates of `listen.wpi`. Desk phones poll over plain HTTP only.
         tls: choice(Switch::Off),
-        /// Time between two polls of one device from one address; what comes earlier counts as early, and is told of waiting work all the same. 0: any.
+        /// Time between two polls of one device from one address; what comes earlier counts as early, except for a device with waiting work, which is told of it all the same. 0: any.
         poll_spacing: seconds(5 in 0..=3_600),
         /// Polls remembered for `poll_spacing_s`, eight bytes each; rounded up to a power of two.
         recent_polls: count(65_536 in 1_024..=16_777_216),

@@ -5,11 +5,11 @@
 //! them. What was made is never given out twice instead: the key of a phone would be in the hands of whoever asked.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_core::device::DeviceId;
+use callboard_core::site::{Origin, SiteId};
 use foldhash::fast::RandomState;
 use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
@@ -39,6 +39,9 @@ pub struct LineLimits {
     pub exempt_networks: Vec<Network>,
 }
 
+/// A source, and the site whose edge names it.
+type Charged = (Source, Option<SiteId>);
+
 /// Devices remembered for the time of a window. With more of them at once, others wait until one is forgotten.
 const REMEMBERED: usize = 65_536;
 
@@ -56,7 +59,7 @@ struct State {
     /// Devices that wait or whose credentials are being made.
     inside: usize,
     /// Of those, by the source of their messages; exempt ones are not counted.
-    by_source: HashMap<Source, usize, RandomState>,
+    by_source: HashMap<Charged, usize, RandomState>,
 }
 
 /// What was made for a device since a time.
@@ -65,7 +68,7 @@ struct Account {
     since: Instant,
     inside: bool,
     /// By source, all exempt ones together; at most `per_device` of them.
-    made: Vec<(Option<Source>, usize)>,
+    made: Vec<(Option<Charged>, usize)>,
 }
 
 impl Account {
@@ -73,7 +76,7 @@ impl Account {
         Self { since, inside: false, made: Vec::new() }
     }
 
-    fn of(&self, source: Option<Source>) -> usize {
+    fn of(&self, source: Option<Charged>) -> usize {
         self.made.iter().find(|(known, _)| *known == source).map_or(0, |(_, count)| *count)
     }
 
@@ -81,7 +84,7 @@ impl Account {
         self.made.iter().map(|(_, count)| count).sum()
     }
 
-    fn count(&mut self, source: Option<Source>) {
+    fn count(&mut self, source: Option<Charged>) {
         match self.made.iter_mut().find(|(known, _)| *known == source) {
             Some((_, count)) => *count += 1,
             None => self.made.push((source, 1)),
@@ -95,18 +98,19 @@ impl Line {
         Self { permits, state: Mutex::default(), limits, inside: gauge!("callboard_credentials_waiting") }
     }
 
-    /// Whether [`Line::enter`] would turn away this device's message from this address.
-    pub(super) fn is_closed(&self, device: &DeviceId, address: IpAddr) -> bool {
-        self.refuses(&self.state.lock(), device, self.source(address), Instant::now())
+    /// Whether [`Line::enter`] would turn away this device's message from there.
+    pub(super) fn is_closed(&self, device: &DeviceId, origin: Origin) -> bool {
+        self.refuses(&self.state.lock(), device, self.charged(origin), Instant::now())
     }
 
-    /// Whom a message from this address is charged to; nobody if its network is exempt.
-    fn source(&self, address: IpAddr) -> Option<Source> {
-        let is_exempt = self.limits.exempt_networks.iter().any(|network| network.contains(address));
-        (!is_exempt).then(|| Source::of(address, self.limits.ipv6_prefix))
+    /// Whom a message is charged to; nobody if its network is exempt, which no edge can say of its phones.
+    fn charged(&self, Origin { site, address }: Origin) -> Option<Charged> {
+        let contains = |network: &Network| network.contains(address);
+        let is_exempt = site.is_none() && self.limits.exempt_networks.iter().any(contains);
+        (!is_exempt).then(|| (Source::of(address, self.limits.ipv6_prefix), site))
     }
 
-    fn refuses(&self, state: &State, device: &DeviceId, source: Option<Source>, now: Instant) -> bool {
+    fn refuses(&self, state: &State, device: &DeviceId, source: Option<Charged>, now: Instant) -> bool {
         let LineLimits { at_once, waiting, .. } = self.limits;
         let held = source.and_then(|source| state.by_source.get(&source)).copied().unwrap_or(0);
         state.inside >= at_once.saturating_add(waiting)
@@ -114,7 +118,7 @@ impl Line {
             || state.accounts.get(device).is_some_and(|account| self.is_spent(account, source, now))
     }
 
-    fn is_spent(&self, account: &Account, source: Option<Source>, now: Instant) -> bool {
+    fn is_spent(&self, account: &Account, source: Option<Charged>, now: Instant) -> bool {
         let limits = &self.limits;
         let of_source = source.is_some() && account.of(source) >= limits.per_source;
         let spent = account.all() >= limits.per_device || of_source;
@@ -122,8 +126,8 @@ impl Line {
     }
 
     /// Stand in line. `None` if the line is closed for this device, or the wait is too long.
-    pub(super) async fn enter(self: &Arc<Self>, device: &DeviceId, address: IpAddr) -> Option<Turn> {
-        let source = self.source(address);
+    pub(super) async fn enter(self: &Arc<Self>, device: &DeviceId, origin: Origin) -> Option<Turn> {
+        let source = self.charged(origin);
         let place = self.take_place(device, source)?;
         let waiting = timeout(self.limits.wait, self.permits.clone().acquire_owned());
         let permit = waiting.await.ok()?.ok()?;
@@ -131,8 +135,8 @@ impl Line {
     }
 
     /// Take a turn if it comes at once: for a renewal, which neither waits nor goes before one who waits.
-    pub(super) fn enter_if_idle(self: &Arc<Self>, device: &DeviceId, address: IpAddr) -> Option<Turn> {
-        let place = self.take_place(device, self.source(address))?;
+    pub(super) fn enter_if_idle(self: &Arc<Self>, device: &DeviceId, origin: Origin) -> Option<Turn> {
+        let place = self.take_place(device, self.charged(origin))?;
         // Whoever waits for a permit gets the next one before this does.
         let permit = self.permits.clone().try_acquire_owned().ok()?;
         Some(Self::turn(permit, place))
@@ -146,7 +150,7 @@ impl Line {
     }
 
     /// Asks and takes under one lock: who asks at the same time must not find the same place free.
-    fn take_place(self: &Arc<Self>, device: &DeviceId, source: Option<Source>) -> Option<Place> {
+    fn take_place(self: &Arc<Self>, device: &DeviceId, source: Option<Charged>) -> Option<Place> {
         let now = Instant::now();
         let mut state = self.state.lock();
         if self.refuses(&state, device, source, now) {
@@ -178,7 +182,7 @@ impl Line {
 struct Place {
     line: Arc<Line>,
     device: DeviceId,
-    source: Option<Source>,
+    source: Option<Charged>,
 }
 
 impl Drop for Place {
@@ -211,9 +215,15 @@ pub(super) struct Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
-    const PHONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const PHONE: Origin = Origin { site: None, address: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)) };
+
+    fn direct(address: &str) -> Origin {
+        Origin { site: None, address: address.parse().unwrap() }
+    }
 
     fn limits() -> LineLimits {
         LineLimits {
@@ -297,8 +307,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_source_spends_its_own_share_and_time_gives_it_back() {
         let line = line();
-        let (liar, third) = ("2001:db8::66".parse().unwrap(), "192.0.2.67".parse().unwrap());
-        let same = "2001:db8::67".parse().unwrap();
+        let (liar, third) = (direct("2001:db8::66"), direct("192.0.2.67"));
+        let same = direct("2001:db8::67");
         for _ in 0..2 {
             assert!(line.enter(&device(1), liar).await.is_some());
         }
@@ -312,10 +322,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_the_edge_of_a_site_says_spends_the_share_of_that_site() {
+        let exempt_networks = vec!["192.0.2.0/24".parse().unwrap()];
+        let line = Arc::new(Line::new(LineLimits { exempt_networks, ..limits() }));
+        let inside = Origin { site: Some(SiteId::from_u64(1)), ..PHONE };
+        for _ in 0..2 {
+            assert!(line.enter(&device(1), inside).await.is_some());
+        }
+        assert!(line.is_closed(&device(1), inside), "no edge makes its phones exempt");
+        for origin in [PHONE, Origin { site: Some(SiteId::from_u64(2)), ..PHONE }] {
+            assert!(!line.is_closed(&device(1), origin));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_source_holds_a_quarter_of_the_waiting_places() {
         let exempt_networks = vec!["198.51.100.0/24".parse().unwrap()];
         let line = Arc::new(Line::new(LineLimits { waiting: 8, exempt_networks, ..limits() }));
-        let enter = |number: u32, address: IpAddr| {
+        let enter = |number: u32, address: Origin| {
             let line = line.clone();
             Box::pin(async move { line.enter(&device(number), address).await })
         };
@@ -323,7 +347,7 @@ mod tests {
         let mut waiting: Vec<_> = (1..=2).map(|number| enter(number, PHONE)).collect();
         assert!(waiting.iter_mut().all(|phone| futures_now(phone).is_none()), "they wait");
         assert!(line.is_closed(&device(3), PHONE) && line.enter(&device(3), PHONE).await.is_none());
-        let proxy = "198.51.100.7".parse().unwrap();
+        let proxy = direct("198.51.100.7");
         let mut behind: Vec<_> = (10..=15).map(|number| enter(number, proxy)).collect();
         assert!(behind.iter_mut().all(|phone| futures_now(phone).is_none()), "an exempt one takes the rest");
         assert!(line.is_closed(&device(16), proxy), "nine in all");

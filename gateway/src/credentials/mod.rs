@@ -2,7 +2,6 @@
 
 mod line;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use callboard_core::pki::{
 };
 use callboard_core::secret::Secret;
 use callboard_core::service::{CredentialSource, IssueError, Issuing};
+use callboard_core::site::Origin;
 use callboard_core::time::Timestamp;
 use metrics::{
     Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -107,17 +107,17 @@ impl std::fmt::Debug for Issuer {
 }
 
 impl CredentialSource for Issuer {
-    fn is_busy(&self, device: &DeviceId, source: IpAddr) -> bool {
-        self.line.is_closed(device, source)
+    fn is_busy(&self, device: &DeviceId, origin: Origin) -> bool {
+        self.line.is_closed(device, origin)
     }
 
-    fn issue(&self, need: Need, series: Series, source: IpAddr, now: Timestamp) -> Issuing<'_> {
+    fn issue(&self, need: Need, series: Series, origin: Origin, now: Timestamp) -> Issuing<'_> {
         Box::pin(async move {
             let began = Instant::now();
             let turn = if need.renews {
-                self.line.enter_if_idle(&need.device, source)
+                self.line.enter_if_idle(&need.device, origin)
             } else {
-                self.line.enter(&need.device, source).await
+                self.line.enter(&need.device, origin).await
             };
             let turn = turn.ok_or(IssueError::Later)?;
             let (authority, settings, packer) =
@@ -177,7 +177,7 @@ mod tests {
     use crate::config::Config;
     use callboard_core::pki::AuthorityParams;
 
-    const PHONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const PHONE: Origin = Origin { site: None, address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) };
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn issuer() -> Issuer {

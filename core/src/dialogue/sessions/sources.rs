@@ -6,21 +6,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use foldhash::fast::RandomState;
 
 use super::Cookie;
-use crate::dialogue::wpi::Arrival;
-use crate::site::SiteId;
-
-/// Where a flow came from: the sender's address, and the site whose edge named it. Branches use the same private networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
-    pub(super) site: Option<SiteId>,
-    pub(super) address: IpAddr,
-}
+use crate::site::Origin;
 
 impl Origin {
-    pub(super) const fn of(arrival: &Arrival) -> Self {
-        Self { site: arrival.site, address: arrival.source }
-    }
-
     /// Whom it is counted with.
     pub(super) fn network(self, prefix: u32) -> Self {
         let address = match self.address.to_canonical() {

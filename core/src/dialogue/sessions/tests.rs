@@ -158,10 +158,10 @@ fn branches_with_the_same_addresses_do_not_meet() {
     // What the edge of one site says fills no bound of another.
     let bounded = Sessions::new(SessionLimits { flows_per_source: 2, ..limits() });
     open(&bounded, 1, &one, at(0));
-    assert!(!bounded.is_full(one.site, one.source));
+    assert!(!bounded.is_full(one.origin()));
     open(&bounded, 2, &one, at(0));
-    assert!(bounded.is_full(one.site, one.source));
-    assert!(!bounded.is_full(two.site, two.source) && !bounded.is_full(None, direct.source));
+    assert!(bounded.is_full(one.origin()));
+    assert!(!bounded.is_full(two.origin()) && !bounded.is_full(direct.origin()));
     bounded.sweep(at(100_000));
     assert!(bounded.is_empty());
 }

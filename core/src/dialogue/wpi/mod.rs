@@ -24,7 +24,7 @@ use crate::job::JobBook;
 use crate::policy::Policy;
 use crate::reach::polling::Polling;
 use crate::secret::{Secret, Vault};
-use crate::site::SiteId;
+use crate::site::{Origin, SiteId};
 use crate::time::Timestamp;
 
 pub(crate) use advance::clean_up_reason;
@@ -61,6 +61,13 @@ pub struct Arrival {
     pub door: Door,
     /// A fingerprint of the whole body, to recognise retransmissions.
     pub digest: u64,
+}
+
+impl Arrival {
+    /// Where it came from.
+    pub const fn origin(&self) -> Origin {
+        Origin { site: self.site, address: self.source }
+    }
 }
 
 /// Bounds on one flow.
