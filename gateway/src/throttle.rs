@@ -58,7 +58,7 @@ impl<H: Handler<Body = Body>> Handler for Throttled<H> {
             // Behind a reverse proxy one guesser would shut out the administrator.
             return self.inner.call(conn, request).await;
         }
-        let source = Source::of(conn.peer.ip(), self.ipv6_prefix);
+        let source = Source::of(conn.origin(), self.ipv6_prefix);
         if let Some(left) = self.guesses.lock().banned(source, Instant::now()) {
             self.refused.increment(1);
             return refusal(left);
@@ -123,6 +123,8 @@ mod tests {
     use callboard::listen::{Door, Limits, Shutdown, bind, serve};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    use callboard_core::site::Origin;
+
     use super::*;
 
     const WRONG_TOKENS: usize = 20;
@@ -132,7 +134,7 @@ mod tests {
         Bounds { wrong_tokens: WRONG_TOKENS, window: WINDOW, sources: SOURCES, ipv6_prefix: 64 };
 
     fn source(text: &str) -> Source {
-        Source::of(text.parse().unwrap(), 64)
+        Source::of(Origin { site: None, address: text.parse().unwrap() }, 64)
     }
 
     #[test]
@@ -155,7 +157,7 @@ mod tests {
         let (mut guesses, now) = (Guesses::new(BOUNDS), Instant::now());
         for number in 0..u32::try_from(SOURCES).unwrap() + 10 {
             let at = now + Duration::from_millis(u64::from(number));
-            guesses.wrong(Source::of(std::net::Ipv4Addr::from(number).into(), 64), at);
+            guesses.wrong(source(&std::net::Ipv4Addr::from(number).to_string()), at);
         }
         assert_eq!(guesses.by_source.len(), SOURCES);
         assert!(!guesses.by_source.contains_key(&source("0.0.0.0")), "the oldest is forgotten first");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_core::device::DeviceId;
-use callboard_core::site::{Origin, SiteId};
+use callboard_core::site::Origin;
 use foldhash::fast::RandomState;
 use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
@@ -39,9 +39,6 @@ pub struct LineLimits {
     pub exempt_networks: Vec<Network>,
 }
 
-/// A source, and the site whose edge names it.
-type Charged = (Source, Option<SiteId>);
-
 /// Devices remembered for the time of a window. With more of them at once, others wait until one is forgotten.
 const REMEMBERED: usize = 65_536;
 
@@ -59,7 +56,7 @@ struct State {
     /// Devices that wait or whose credentials are being made.
     inside: usize,
     /// Of those, by the source of their messages; exempt ones are not counted.
-    by_source: HashMap<Charged, usize, RandomState>,
+    by_source: HashMap<Source, usize, RandomState>,
 }
 
 /// What was made for a device since a time.
@@ -68,7 +65,7 @@ struct Account {
     since: Instant,
     inside: bool,
     /// By source, all exempt ones together; at most `per_device` of them.
-    made: Vec<(Option<Charged>, usize)>,
+    made: Vec<(Option<Source>, usize)>,
 }
 
 impl Account {
@@ -76,7 +73,7 @@ impl Account {
         Self { since, inside: false, made: Vec::new() }
     }
 
-    fn of(&self, source: Option<Charged>) -> usize {
+    fn of(&self, source: Option<Source>) -> usize {
         self.made.iter().find(|(known, _)| *known == source).map_or(0, |(_, count)| *count)
     }
 
@@ -84,7 +81,7 @@ impl Account {
         self.made.iter().map(|(_, count)| count).sum()
     }
 
-    fn count(&mut self, source: Option<Charged>) {
+    fn count(&mut self, source: Option<Source>) {
         match self.made.iter_mut().find(|(known, _)| *known == source) {
             Some((_, count)) => *count += 1,
             None => self.made.push((source, 1)),
@@ -103,14 +100,12 @@ impl Line {
         self.refuses(&self.state.lock(), device, self.charged(origin), Instant::now())
     }
 
-    /// Whom a message is charged to; nobody if its network is exempt, which no edge can say of its phones.
-    fn charged(&self, Origin { site, address }: Origin) -> Option<Charged> {
-        let contains = |network: &Network| network.contains(address);
-        let is_exempt = site.is_none() && self.limits.exempt_networks.iter().any(contains);
-        (!is_exempt).then(|| (Source::of(address, self.limits.ipv6_prefix), site))
+    /// Whom a message is charged to; nobody if its network is exempt.
+    fn charged(&self, origin: Origin) -> Option<Source> {
+        Source::bounded(origin, self.limits.ipv6_prefix, &self.limits.exempt_networks)
     }
 
-    fn refuses(&self, state: &State, device: &DeviceId, source: Option<Charged>, now: Instant) -> bool {
+    fn refuses(&self, state: &State, device: &DeviceId, source: Option<Source>, now: Instant) -> bool {
         let LineLimits { at_once, waiting, .. } = self.limits;
         let held = source.and_then(|source| state.by_source.get(&source)).copied().unwrap_or(0);
         state.inside >= at_once.saturating_add(waiting)
@@ -118,7 +113,7 @@ impl Line {
             || state.accounts.get(device).is_some_and(|account| self.is_spent(account, source, now))
     }
 
-    fn is_spent(&self, account: &Account, source: Option<Charged>, now: Instant) -> bool {
+    fn is_spent(&self, account: &Account, source: Option<Source>, now: Instant) -> bool {
         let limits = &self.limits;
         let of_source = source.is_some() && account.of(source) >= limits.per_source;
         let spent = account.all() >= limits.per_device || of_source;
@@ -150,7 +145,7 @@ impl Line {
     }
 
     /// Asks and takes under one lock: who asks at the same time must not find the same place free.
-    fn take_place(self: &Arc<Self>, device: &DeviceId, source: Option<Charged>) -> Option<Place> {
+    fn take_place(self: &Arc<Self>, device: &DeviceId, source: Option<Source>) -> Option<Place> {
         let now = Instant::now();
         let mut state = self.state.lock();
         if self.refuses(&state, device, source, now) {
@@ -182,7 +177,7 @@ impl Line {
 struct Place {
     line: Arc<Line>,
     device: DeviceId,
-    source: Option<Charged>,
+    source: Option<Source>,
 }
 
 impl Drop for Place {
@@ -216,6 +211,8 @@ pub(super) struct Turn {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+
+    use callboard_core::site::SiteId;
 
     use super::*;
 

@@ -138,7 +138,7 @@ impl FileHandler {
         let payer = if conn.is_exempt() {
             Payer::Connection(conn.id)
         } else {
-            Payer::Source(Source::of(conn.peer.ip(), self.ipv6_prefix), conn.site)
+            Payer::Source(Source::of(conn.origin(), self.ipv6_prefix))
         };
         let (Some(share), Ok(place)) = (self.pace.join(payer), Arc::clone(&self.places).try_acquire_owned())
         else {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_core::site::SiteId;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
@@ -17,8 +16,8 @@ const BURST: Duration = Duration::from_millis(50);
 /// Who a download is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Payer {
-    /// All connections of one source together, at one site or directly: branches use the same private networks.
-    Source(Source, Option<SiteId>),
+    /// All connections of one source together.
+    Source(Source),
     /// One connection, where a source stands for many phones by right.
     Connection(u64),
 }
@@ -119,12 +118,14 @@ impl Drop for Share {
 
 #[cfg(test)]
 mod tests {
+    use callboard_core::site::Origin;
     use tokio::task::JoinSet;
 
     use super::*;
 
     fn source(number: u32) -> Payer {
-        Payer::Source(Source::of(std::net::Ipv4Addr::from(number).into(), 64), None)
+        let address = std::net::Ipv4Addr::from(number).into();
+        Payer::Source(Source::of(Origin { site: None, address }, 64))
     }
 
     /// Downloads of `bytes` each in pieces of `piece`; gives who was done when.

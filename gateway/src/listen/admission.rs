@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use callboard_core::site::SiteId;
+use callboard_core::site::{Origin, SiteId};
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -70,15 +70,7 @@ impl Account {
     }
 }
 
-/// Whom a connection is charged to: its source, and the site whose edge names that. Branches use the same private networks,
-/// and one edge must not use up what phones of another one have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Payer {
-    source: Source,
-    site: Option<SiteId>,
-}
-
-type Shard = Mutex<HashMap<Payer, Account, RandomState>>;
+type Shard = Mutex<HashMap<Source, Account, RandomState>>;
 
 /// The accounts of one door.
 pub(super) struct Admission {
@@ -99,7 +91,7 @@ pub(super) struct Admission {
 pub(super) struct Place {
     admission: Arc<Admission>,
     /// The account it is charged to; none for networks without bounds.
-    payer: Option<Payer>,
+    payer: Option<Source>,
     shed: bool,
 }
 
@@ -160,13 +152,11 @@ impl Admission {
     /// closed at once.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr, site: Option<SiteId>) -> Option<Place> {
         let now = self.now();
-        // What an edge says about an address bounds nobody but its own phones: it lifts no bound.
-        let may_be_exempt = site.is_none();
-        if may_be_exempt && self.limits.exempt_networks.iter().any(|network| network.contains(address)) {
+        let Limits { ipv6_prefix, exempt_networks, .. } = &*self.limits;
+        let Some(payer) = Source::bounded(Origin { site, address }, *ipv6_prefix, exempt_networks) else {
             // An account that holds nothing is under every bound of a source.
             return self.decide(&mut Account::default(), None, now);
-        }
-        let payer = Payer { source: Source::of(address, self.limits.ipv6_prefix), site };
+        };
         let mut shard = self.shard(payer).lock();
         if !shard.contains_key(&payer) && shard.len() >= self.limits.sources.div_ceil(SHARDS) {
             shard.retain(|_, account| !account.is_spent(now));
@@ -178,7 +168,7 @@ impl Admission {
         self.decide(shard.entry(payer).or_default(), Some(payer), now)
     }
 
-    fn decide(self: &Arc<Self>, account: &mut Account, payer: Option<Payer>, now: u64) -> Option<Place> {
+    fn decide(self: &Arc<Self>, account: &mut Account, payer: Option<Source>, now: u64) -> Option<Place> {
         let shed = match self.why_not(account, now) {
             None => {
                 account.served += 1;
@@ -230,7 +220,7 @@ impl Admission {
         }
     }
 
-    fn shard(&self, payer: Payer) -> &Shard {
+    fn shard(&self, payer: Source) -> &Shard {
         // Keyed: nobody can choose addresses so that one shard is full and the others are empty.
         #[allow(clippy::cast_possible_truncation)] // SHARDS is small
         let shard = (self.hasher.hash_one(payer) % SHARDS as u64) as usize;

@@ -26,7 +26,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use callboard_core::site::SiteId;
+use callboard_core::site::{Origin, SiteId};
 use parking_lot::Mutex;
 
 use crate::tls::ClientCertificate;
@@ -108,6 +108,11 @@ pub struct ConnInfo {
 }
 
 impl ConnInfo {
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
+        Origin { site: self.site, address: self.peer.ip() }
+    }
+
     /// Whoever begins something new is to get the protocol's own "later", and why.
     pub fn shed(&self) -> Option<Shed> {
         if self.place.is_shed() {

@@ -6,16 +6,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use foldhash::fast::RandomState;
 
 use super::Cookie;
+use crate::network::mask;
 use crate::site::Origin;
 
 impl Origin {
     /// Whom it is counted with.
     pub(super) fn network(self, prefix: u32) -> Self {
         let address = match self.address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let mask = u128::MAX.checked_shl(128 - prefix.min(128)).unwrap_or(0);
-                Ipv6Addr::from_bits(v6.to_bits() & mask).into()
-            }
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & mask(prefix)).into(),
             v4 @ IpAddr::V4(_) => v4,
         };
         Self { address, ..self }

@@ -75,7 +75,7 @@ async fn accounts_are_bounded_and_forgotten() {
     let limits = Limits { sources: 2 * SHARDS, ..Limits::default() };
     let admission = admission(limits);
     let mut places = Vec::new();
-    let payer = |address| Payer { source: Source::of(address, 64), site: None };
+    let payer = |address| Source::of(Origin { site: None, address }, 64);
     let shard = |address: &IpAddr| std::ptr::from_ref(admission.shard(payer(*address)));
     // All in one shard, which has room for two.
     let first = address(0);
