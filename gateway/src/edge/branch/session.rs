@@ -164,12 +164,14 @@ impl Talk {
             let new = Identity::new(certificate, authority, made.key)?;
             new.store(&data).map(|()| new)
         });
-        match renewed.await {
-            Ok(Ok(new)) => {
+        let text = |error: &dyn std::error::Error| error.to_string();
+        let renewed =
+            renewed.await.map_err(|error| text(&error)).and_then(|new| new.map_err(|error| text(&error)));
+        match renewed {
+            Ok(new) => {
                 tracing::info!(ends = %new.not_after, "certificate renewed");
                 link.take(new);
             }
-            Ok(Err(error)) => tracing::error!(%error, "the new certificate is not used, the old one stays"),
             Err(error) => tracing::error!(%error, "the new certificate is not used, the old one stays"),
         }
     }
