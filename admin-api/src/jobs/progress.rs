@@ -59,12 +59,16 @@ async fn follow(state: &State, id: JobId, frames: &mpsc::Sender<Result<Frame, In
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = None;
-    while let Some(job) = state.service().jobs.get(id) {
+    let service = state.service();
+    loop {
         ticks.tick().await;
-        let now = (job.revision, state.service().job_counts(&job));
+        let Some(job) = service.jobs.get(id) else { return };
+        let counts = service.job_counts(&job);
+        // The state changes by time too: when a later job becomes active.
+        let now = (job.revision, counts, job.state(&counts, service.now()));
         if told != Some(now) {
             told = Some(now);
-            let data = serde_json::to_string(&Job::of(&job, state.service())).unwrap_or_default();
+            let data = serde_json::to_string(&Job::of(&job, service)).unwrap_or_default();
             if frames.send(Ok(Frame::default().event("job").data(data))).await.is_err() {
                 return;
             }
