@@ -9,7 +9,7 @@ use callboard_tests::server::{Launch, Server};
 use callboard_tests::tls::Client;
 use callboard_tests::until;
 use callboard_tests::wire::{Response, Wire};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -200,8 +200,8 @@ async fn what_is_too_large_or_encoded_leaves_nothing() {
     assert_eq!(upload(&admin, "name=a&kind=logo", "", &vec![7; 200_000], true).await.status, 201);
 }
 
-/// A web server with one file, which knows ranges and lists of `WebDAV` (RFC 4918) as far as they are asked here. With another
-/// answer to everything if there is one.
+/// A web server with one file, which knows ranges and lists, those of `WebDAV` (RFC 4918) and those of S3, as far as they are asked
+/// here. With another answer to everything if there is one.
 async fn web_server(file: Vec<u8>, always: Option<String>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -222,7 +222,11 @@ async fn serve_one(mut stream: TcpStream, file: &[u8], always: Option<String>) {
     let head = String::from_utf8(head).unwrap().to_lowercase();
     let line = head.lines().next().unwrap().to_owned();
     let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="));
-    let authorised = head.contains("authorization: basic dtpjb3jyzwn0lwhvcnnl");
+    let signed = "authorization: aws4-hmac-sha256 credential=access/";
+    let authorised = head.contains("authorization: basic dtpjb3jyzwn0lwhvcnnl")
+        || head
+            .lines()
+            .any(|line| line.starts_with(signed) && line.contains("/eu-central-1/s3/aws4_request"));
     let meta = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nETag: \"v1\"\r\n";
     let (head, body) = if let Some(always) = always {
         (always, Vec::new())
@@ -248,6 +252,18 @@ async fn serve_one(mut stream: TcpStream, file: &[u8], always: Option<String>) {
             list.concat()
         );
         ("HTTP/1.1 207 Multi-Status\r\n".to_owned(), xml.into_bytes())
+    } else if line.contains("list-type=2") {
+        // Two pages.
+        let is_second = line.contains("continuation-token=more");
+        let (key, size) = if is_second { ("os60.img", file.len()) } else { ("a b", 1) };
+        let token = if is_second { "" } else { "<NextContinuationToken>more</NextContinuationToken>" };
+        let xml = format!(
+            "<ListBucketResult><Name>phones</Name><IsTruncated>{}</IsTruncated>{token}<Contents><Key>{key}</Key>\
+             <LastModified>1994-11-06T08:49:37.000Z</LastModified><ETag>\"v1\"</ETag><Size>{size}</Size></Contents>\
+             </ListBucketResult>",
+            !is_second
+        );
+        ("HTTP/1.1 200 OK\r\n".to_owned(), xml.into_bytes())
     } else if !line.contains(" /phones/os60.img ") {
         ("HTTP/1.1 404 Not Found\r\n".to_owned(), Vec::new())
     } else if let Some((first, last)) = range.and_then(|range| range.split_once('-')) {
@@ -268,13 +284,26 @@ async fn serve_one(mut stream: TcpStream, file: &[u8], always: Option<String>) {
 }
 
 #[tokio::test]
-async fn a_providers_file_reaches_the_phone_through_this_server() {
+async fn a_file_of_a_web_server_reaches_the_phone_through_this_server() {
+    let own = json!({ "type": "http", "username": "u", "password": "correct-horse" });
+    reaches_the_phone("/phones/", own).await;
+}
+
+#[tokio::test]
+async fn a_file_of_a_bucket_reaches_the_phone_through_this_server() {
+    let own = json!({ "type": "s3", "bucket": "phones", "region": "eu-central-1", "access_key": "access",
+                      "secret": "correct-horse" });
+    reaches_the_phone("", own).await;
+}
+
+/// Scans a provider under `folder` of a web server, registers its file and lets a phone fetch it.
+async fn reaches_the_phone(folder: &str, mut body: Value) {
     let image = image(300_000);
     let provider = web_server(image.clone(), None).await;
     let server = Launch::new().set("files.allow_local_providers", "on").start().await;
     let admin = server.admin();
-    let body = json!({ "name": "web", "type": "http", "url": format!("http://{provider}/phones/"),
-                       "username": "u", "password": "correct-horse" });
+    body["name"] = json!("provider");
+    body["url"] = json!(format!("http://{provider}{folder}"));
     let made = admin.post("/providers", &body).await;
     let at = format!("/providers/{}", made["id"].as_str().unwrap());
     let scan = json(&admin.request("POST", &format!("{at}/scan"), "", "").await, 200);
