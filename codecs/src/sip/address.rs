@@ -99,10 +99,10 @@ fn display_name(start: &[u8]) -> Parsed<'_, Option<&[u8]>> {
 /// `<`, a URI, `>`.
 fn bracketed(start: &[u8]) -> Parsed<'_, &[u8]> {
     let Some(inner) = start.strip_prefix(b"<") else { return fail(start) };
-    let Some(end) = memchr(b'>', inner) else { return fail(start) };
-    let (uri, rest) = inner.split_at(end);
-    check_uri(uri)?;
-    Ok((rest.get(1..).unwrap_or_default(), uri))
+    match memchr(b'>', inner).map(|end| inner.split_at(end)) {
+        Some((uri, rest)) if may_be_uri(uri) => Ok((rest.get(1..).unwrap_or_default(), uri)),
+        _ => fail(inner),
+    }
 }
 
 /// A URI that ends where white space or a separator is. One with a question mark would have to stand in `<` and `>`
@@ -111,16 +111,12 @@ fn addr_spec(start: &[u8]) -> Parsed<'_, &[u8]> {
     let is_end = |byte: &u8| !lex::is(*byte, URIC) || b";,?".contains(byte);
     let end = start.iter().position(is_end).unwrap_or(start.len());
     let (uri, rest) = start.split_at(end);
-    check_uri(uri)?;
-    Ok((rest, uri))
+    if may_be_uri(uri) { Ok((rest, uri)) } else { fail(start) }
 }
 
-/// What must hold for a URI of any scheme.
-fn check_uri(text: &[u8]) -> Parsed<'_, ()> {
-    match uri::scheme(text) {
-        Ok((_, rest)) if !rest.is_empty() && lex::all(rest, URIC) => Ok((&[], ())),
-        _ => fail(text),
-    }
+/// Whether this has what URIs of any scheme have.
+fn may_be_uri(text: &[u8]) -> bool {
+    uri::scheme(text).is_ok_and(|(_, rest)| !rest.is_empty() && lex::all(rest, URIC))
 }
 
 /// One value of a Contact.

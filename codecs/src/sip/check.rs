@@ -222,3 +222,104 @@ impl<'a> Headers<'a> {
         Ok((Via::read(topmost).map_err(malformed)?, others == 0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sip::{Index, Limits, Message, parse};
+
+    use super::*;
+
+    const REGISTER: &str = "REGISTER sip:example.com SIP/2.0\r\n\
+        Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\n\
+        Max-Forwards: 70\r\n\
+        From: <sip:a@example.com>;tag=1\r\n\
+        To: <sip:a@example.com>\r\n\
+        Call-ID: 1@h\r\n\
+        CSeq: 1 REGISTER\r\n\r\n";
+
+    /// What is wrong with the request, and whether it can be answered.
+    fn fault(text: &str, strictness: Strictness) -> (Option<Fault>, bool) {
+        match parse(text.as_bytes(), &mut Index::new(), &Limits::default()) {
+            Ok(Message::Request(request)) => {
+                (request.check(strictness).err().map(|refusal| refusal.fault), request.is_answerable())
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn changed(from: &str, to: &str) -> Option<Fault> {
+        assert!(REGISTER.contains(from), "{from}");
+        fault(&REGISTER.replacen(from, to, 1), Strictness::OldClients).0
+    }
+
+    #[test]
+    fn what_is_mandatory_must_be_there_once() {
+        assert_eq!(fault(REGISTER, Strictness::Current), (None, true));
+        assert_eq!(changed("Max-Forwards: 70\r\n", ""), None);
+        for (line, name) in [
+            ("From: <sip:a@example.com>;tag=1\r\n", HeaderName::From),
+            ("To: <sip:a@example.com>\r\n", HeaderName::To),
+            ("Call-ID: 1@h\r\n", HeaderName::CallId),
+            ("CSeq: 1 REGISTER\r\n", HeaderName::CSeq),
+        ] {
+            assert_eq!(changed(line, ""), Some(Fault::Missing(name)));
+            assert_eq!(changed(line, &line.repeat(2)), Some(Fault::Repeated(name)));
+        }
+        assert_eq!(
+            changed("Max-Forwards: 70\r\n", "Expires: 1\r\nExpires: 1\r\n"),
+            Some(Fault::Repeated(HeaderName::Expires))
+        );
+    }
+
+    #[test]
+    fn nothing_is_answered_without_a_via_nor_to_an_ack() {
+        let without = REGISTER.replace("Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\n", "");
+        assert_eq!(fault(&without, Strictness::OldClients), (Some(Fault::Missing(HeaderName::Via)), false));
+        let ack = REGISTER.replace("REGISTER", "ACK");
+        assert_eq!(fault(&ack, Strictness::OldClients), (None, false));
+    }
+
+    #[test]
+    fn values_must_follow_their_grammar() {
+        let value = |header, part, at| Some(Fault::Value { header, cause: Malformed::new(part, at) });
+        for (from, to, expected) in [
+            ("70", "256", value(HeaderName::MaxForwards, Part::Number, 0)),
+            ("70", "", value(HeaderName::MaxForwards, Part::Number, 0)),
+            ("1@h", "", value(HeaderName::CallId, Part::CallId, 0)),
+            ("1@h", "a b", value(HeaderName::CallId, Part::CallId, 1)),
+            ("1 REGISTER", "2147483648 REGISTER", value(HeaderName::CSeq, Part::CSeq, 0)),
+            ("1 REGISTER", "1 register", Some(Fault::MethodMismatch)),
+            ("To: <sip", "To: <", value(HeaderName::To, Part::Address, 1)),
+            ("UDP h", "UDP", value(HeaderName::Via, Part::Via, 11)),
+            ("sip:example.com", "sip:example.com:", Some(Fault::RequestUri(Malformed::new(Part::Port, 16)))),
+            ("sip:example.com", "sip:example.com?a=b", Some(Fault::RequestUriHeaders)),
+        ] {
+            assert_eq!(changed(from, to), expected, "{to}");
+        }
+    }
+
+    #[test]
+    fn vias_are_counted() {
+        let vias = |count: usize| {
+            changed("UDP h;", &format!("UDP h;a{},", ",SIP/2.0/UDP i".repeat(count)).replace(",,", ","))
+        };
+        assert_eq!(vias(68), None);
+        let too_many = Fault::Value { header: HeaderName::Via, cause: Malformed::new(Part::TooMany, 0) };
+        assert_eq!(vias(70), Some(too_many));
+        assert_eq!((too_many.status(), too_many.reason()), (400, "Too Many Vias"));
+    }
+
+    #[test]
+    fn old_clients_and_groups_may_leave_out_what_they_do() {
+        let no_tag = REGISTER.replace(";tag=1", "");
+        let no_branch = REGISTER.replace(";branch=z9hG4bK1", ";branch=1");
+        let neither = no_tag.replace(";branch=z9hG4bK1", "");
+        let judge = |text: &str| {
+            [Strictness::Current, Strictness::OldClients, Strictness::Multicast]
+                .map(|strictness| fault(text, strictness).0)
+        };
+        assert_eq!(judge(&no_tag), [Some(Fault::NoFromTag), Some(Fault::NoFromTag), None]);
+        assert_eq!(judge(&no_branch), [Some(Fault::NoBranch), None, None]);
+        assert_eq!(judge(&neither), [Some(Fault::NoBranch), None, None]);
+    }
+}

@@ -209,3 +209,93 @@ impl Datagram {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits { message_bytes: 200, line_bytes: 50, ..Limits::default() }
+    }
+
+    fn first(side: Side, bytes: &[u8]) -> Result<Frame, BadStream> {
+        Framer::new(side, limits()).next(bytes)
+    }
+
+    #[test]
+    fn messages_end_by_their_length() {
+        for (text, expected) in [
+            ("A b SIP/2.0\r\n\r\n", Ok(Frame::Message(15))),
+            ("\r\nA b SIP/2.0\r\n\r\nB", Ok(Frame::Message(17))),
+            ("A b SIP/2.0\nl: 3\n\nxyz", Ok(Frame::Message(21))),
+            ("A b SIP/2.0\r\nCONTENT-LENGTH\t:\r\n 3\r\n\r\nxyzB", Ok(Frame::Message(40))),
+            ("A b SIP/2.0\r\nl: 3\r\n\r\nxy", Ok(Frame::More)),
+            ("A b SIP/2.0\r\nl: 3\r\nl: 3\r\n\r\nxyz", Ok(Frame::Message(30))),
+            ("A b SIP/2.0\r\nl: 3\r\nl: 4\r\n", Ok(Frame::More)),
+            ("A b SIP/2.0\r\nl: 3\r\nl: 4\r\n\r\n", Err(BadStream::ContentLength)),
+            ("A b SIP/2.0\r\nl: -3\r\nx", Err(BadStream::ContentLength)),
+            ("A b SIP/2.0\r\nl: 177\r\n\r\n", Ok(Frame::More)),
+            ("A b SIP/2.0\r\nl: 178\r\n\r\n", Err(BadStream::TooLong)),
+            ("A b SIP/2.0\r\nl: 99999999999999999999\r\n\r\n", Err(BadStream::TooLong)),
+            ("\x16\x03\x01", Err(BadStream::NotSip)),
+            ("\rA", Err(BadStream::NotSip)),
+            ("", Ok(Frame::More)),
+        ] {
+            assert_eq!(first(Side::Server, text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn line_ends_between_messages_are_keep_alives() {
+        for (text, server, client) in [
+            ("\r\n\r\n", Frame::Ping(4), Frame::Pong(2)),
+            ("\r\n\r", Frame::More, Frame::Pong(2)),
+            ("\r\n", Frame::More, Frame::Pong(2)),
+            ("\n\n", Frame::Ping(2), Frame::Pong(1)),
+            ("\r", Frame::More, Frame::More),
+        ] {
+            assert_eq!(first(Side::Server, text.as_bytes()), Ok(server), "{text:?}");
+            assert_eq!(first(Side::Client, text.as_bytes()), Ok(client), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_and_messages_have_bounds() {
+        let line = |length: usize| format!("A b SIP/2.0\r\na: {}\r\n\r\n", "x".repeat(length));
+        assert_eq!(first(Side::Server, line(45).as_bytes()), Ok(Frame::Message(65)));
+        assert_eq!(first(Side::Server, line(46).as_bytes()), Err(BadStream::TooLong));
+        assert_eq!(first(Side::Server, &[b'x'; 51]), Ok(Frame::More));
+        assert_eq!(first(Side::Server, &[b'x'; 52]), Err(BadStream::TooLong));
+        let head = "a: b\r\n".repeat(33);
+        assert_eq!(first(Side::Server, &head.as_bytes()[..198]), Ok(Frame::More));
+        assert_eq!(first(Side::Server, format!("{head}x").as_bytes()).err(), None);
+        assert_eq!(first(Side::Server, format!("{head}xy").as_bytes()), Err(BadStream::TooLong));
+    }
+
+    /// Bytes that come one by one are looked at once each, with a second look at line ends.
+    #[test]
+    fn progress_is_remembered() {
+        let text = format!("A b SIP/2.0\r\na: {}", "x".repeat(40));
+        let mut framer = Framer::new(Side::Server, limits());
+        for end in 1..=text.len() {
+            assert_eq!(framer.next(&text.as_bytes()[..end]), Ok(Frame::More));
+            assert!(framer.scanned + 1 >= end || text.as_bytes()[framer.scanned] == b'\n');
+        }
+    }
+
+    #[test]
+    fn datagrams_are_told_apart() {
+        let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[0; 12]].concat();
+        for (bytes, expected) in [
+            (&stun[..], Datagram::Stun),
+            (&stun[..19], Datagram::Sip),
+            (b"", Datagram::KeepAlive),
+            (b"\r\n\r\n", Datagram::KeepAlive),
+            (&[0; 4], Datagram::KeepAlive),
+            (&[0; 5], Datagram::Sip),
+            (b"\r\nOPTIONS", Datagram::Sip),
+        ] {
+            assert_eq!(Datagram::classify(bytes), expected, "{bytes:?}");
+        }
+    }
+}

@@ -243,3 +243,108 @@ pub(super) fn field(bytes: &[u8], start: usize, end: usize) -> Option<Entry> {
     let value_end = value + lex::trim(raw).len();
     Some(Entry { name: HeaderName::recognise(name), start, name_end: start + length, value, value_end })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\n";
+
+    /// What is wrong with a request, and its body.
+    fn request(text: &str) -> Result<(Option<Fault>, Vec<u8>), BadMessage> {
+        match parse(text.as_bytes(), &mut Index::new(), &Limits::default())? {
+            Message::Request(request) => Ok((request.fault, request.body.to_vec())),
+            Message::Response(_) => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn a_body_ends_by_its_length() {
+        for (rest, fault, body) in [
+            ("\r\nbody", None, "body"),
+            ("l: 2\r\n\r\nbody", None, "bo"),
+            ("Content-Length :\r\n 4\r\n\r\nbody", None, "body"),
+            ("l: 5\r\n\r\nbody", Some(Fault::ShortBody), "body"),
+            ("l: 99999999999999999999\r\n\r\n", Some(Fault::ShortBody), ""),
+            ("l: -1\r\n\r\nbody", Some(Fault::ContentLength), "body"),
+            ("l:\r\n\r\nbody", Some(Fault::ContentLength), "body"),
+            ("", Some(Fault::NoEnd), ""),
+            ("Subject: x", Some(Fault::NoEnd), ""),
+            ("no field\r\n\r\nb", Some(Fault::HeaderLine { at: HEAD.len() }), "b"),
+            (": x\r\n\r\n", Some(Fault::HeaderLine { at: HEAD.len() }), ""),
+            ("a\r\n : x\r\n\r\n", Some(Fault::HeaderLine { at: HEAD.len() }), ""),
+            ("Subject: bare\n\nbody", None, "body"),
+        ] {
+            assert_eq!(request(&format!("{HEAD}{rest}")), Ok((fault, body.as_bytes().to_vec())), "{rest:?}");
+        }
+    }
+
+    #[test]
+    fn first_lines_say_what_a_message_is() {
+        for (line, fault) in [
+            ("\r\n\r\nOPTIONS sip:h SIP/2.0", None),
+            ("OPTIONS sip:h sip/2.0", None),
+            ("OPTIONS sip:h SIP/02.00", None),
+            ("OPTIONS sip:h SIP/3.0", Some(Fault::Version)),
+            ("OPTIONS  sip:h SIP/2.0", Some(Fault::StartLine)),
+            ("OPTIONS sip:h\tSIP/2.0", Some(Fault::StartLine)),
+            ("OPTIONS sip:h SIP/2.0 ", Some(Fault::StartLine)),
+            ("OPTIONS sip:\u{e4} SIP/2.0", Some(Fault::StartLine)),
+        ] {
+            assert_eq!(request(&format!("{line}\r\n\r\n")), Ok((fault, Vec::new())), "{line:?}");
+        }
+        for line in [
+            "OPTIONS",
+            "OPTIONS sip:h",
+            "GET / HTTP/1.1",
+            "O<S sip:h SIP/2.0",
+            "OPTIONS sip:h SIP/2",
+            " x y SIP/2.0",
+        ] {
+            assert_eq!(request(&format!("{line}\r\n\r\n")), Err(BadMessage::StartLine), "{line:?}");
+        }
+        assert_eq!(request("OPTIONS sip:h SIP/2.0"), Err(BadMessage::StartLine));
+        assert_eq!(request("\r\n\n"), Err(BadMessage::Empty));
+    }
+
+    #[test]
+    fn status_lines_have_three_digits() {
+        let read = |text: &str| match parse(text.as_bytes(), &mut Index::new(), &Limits::default()) {
+            Ok(Message::Response(response)) => Some((response.status, response.reason.to_vec())),
+            _ => None,
+        };
+        assert_eq!(read("SIP/2.0 200 OK\r\n\r\n"), Some((200, b"OK".to_vec())));
+        assert_eq!(read("SIP/2.0 699\r\n\r\n"), Some((699, Vec::new())));
+        for bad in
+            ["SIP/2.0 99 x", "SIP/2.0 700 x", "SIP/2.0 0200 OK", "SIP/2.0 20x", "SIP/2.0", "SIP/x 200 OK"]
+        {
+            assert_eq!(read(&format!("{bad}\r\n\r\n")), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        let text = format!("{HEAD}Subject: {}\r\n x\r\n\r\n", "y".repeat(20));
+        let with = |limits: Limits| parse(text.as_bytes(), &mut Index::new(), &limits).map(|_| ()).err();
+        let all = Limits::default();
+        let field = text.len() - HEAD.len() - 2;
+        assert_eq!(with(Limits { message_bytes: text.len(), headers: 2, line_bytes: field, ..all }), None);
+        assert_eq!(with(Limits { message_bytes: text.len() - 1, ..all }), Some(BadMessage::TooLong));
+        assert_eq!(with(Limits { headers: 1, ..all }), Some(BadMessage::TooManyHeaders));
+        let at = HEAD.len();
+        assert_eq!(with(Limits { line_bytes: field - 1, ..all }), Some(BadMessage::LineTooLong { at }));
+        assert_eq!(with(Limits { line_bytes: 24, ..all }), Some(BadMessage::LineTooLong { at }));
+        assert_eq!(with(Limits { line_bytes: 10, ..all }), Some(BadMessage::LineTooLong { at: 0 }));
+    }
+
+    #[test]
+    fn an_index_forgets_the_message_before() {
+        let mut index = Index::new();
+        let two = format!("{HEAD}{}\r\n", "Via: SIP/2.0/UDP i\r\nSubject: x\r\n");
+        assert!(parse(two.as_bytes(), &mut index, &Limits::default()).is_ok());
+        assert_eq!((index.entries.len(), index.repeated), (3, HeaderName::Via.bit()));
+        let one = format!("{HEAD}\r\n");
+        assert!(parse(one.as_bytes(), &mut index, &Limits::default()).is_ok());
+        assert_eq!((index.entries.len(), index.repeated, index.seen), (1, 0, HeaderName::Via.bit()));
+    }
+}

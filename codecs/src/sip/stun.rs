@@ -123,3 +123,79 @@ impl BindingRequest {
 fn word(bytes: &[u8]) -> Option<u16> {
     bytes.try_into().ok().map(u16::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The transaction of the examples of RFC 5769.
+    const TRANSACTION: [u8; 12] = [0xB7, 0xE7, 0xA7, 0x01, 0xBC, 0x34, 0xD6, 0x86, 0xFA, 0x87, 0xDF, 0xAE];
+
+    fn request(attributes: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(attributes.len()).unwrap().to_be_bytes();
+        [&BINDING_REQUEST, &length, &MAGIC_COOKIE[..], &TRANSACTION, attributes].concat()
+    }
+
+    fn answer(attributes: &[u8], source: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        BindingRequest::read(&request(attributes)).unwrap().write_answer(source.parse().unwrap(), &mut out);
+        out
+    }
+
+    /// The attribute of the sample response in RFC 5769, section 2.2.
+    #[test]
+    fn an_ipv4_address_is_disguised_as_in_the_rfc() {
+        let attribute = [0x00, 0x20, 0x00, 0x08, 0x00, 0x01, 0xA1, 0x47, 0xE1, 0x12, 0xA6, 0x43];
+        let expected = [&[0x01, 0x01, 0x00, 0x0C][..], &MAGIC_COOKIE, &TRANSACTION, &attribute].concat();
+        assert_eq!(answer(&[], "192.0.2.1:32853"), expected);
+        assert_eq!(answer(&[], "[::ffff:192.0.2.1]:32853"), expected);
+    }
+
+    /// The attribute of the sample response in RFC 5769, section 2.3.
+    #[test]
+    fn an_ipv6_address_is_disguised_as_in_the_rfc() {
+        let attribute = [
+            0x00, 0x20, 0x00, 0x14, 0x00, 0x02, 0xA1, 0x47, 0x01, 0x13, 0xA9, 0xFA, 0xA5, 0xD3, 0xF1, 0x79,
+            0xBC, 0x25, 0xF4, 0xB5, 0xBE, 0xD2, 0xB9, 0xD9,
+        ];
+        let out = answer(&[], "[2001:db8:1234:5678:11:2233:4455:6677]:32853");
+        assert_eq!(out, [&[0x01, 0x01, 0x00, 0x18][..], &MAGIC_COOKIE, &TRANSACTION, &attribute].concat());
+    }
+
+    /// The attributes of the sample request in RFC 5769, section 2.1: it is for ICE, whose PRIORITY has to be understood.
+    #[test]
+    fn what_has_to_be_understood_and_is_not_is_reported() {
+        let software = [&[0x80, 0x22, 0x00, 0x10][..], b"STUN test client"].concat();
+        let username = [&[0x00, 0x06, 0x00, 0x09][..], b"evtj:h6vY   "].concat();
+        let priority = [0x00, 0x24, 0x00, 0x04, 0x6E, 0x00, 0x01, 0xFF];
+        assert_eq!(answer(&[&software[..], &username].concat(), "192.0.2.1:1")[..2], BINDING_SUCCESS);
+        let out = answer(&[&software[..], &priority, &username].concat(), "192.0.2.1:1");
+        let attributes =
+            [&[0, 9, 0, 24, 0, 0, 4, 20][..], b"Unknown attribute(s)", &[0, 10, 0, 2, 0, 0x24, 0, 0]]
+                .concat();
+        assert_eq!(out, [&[0x01, 0x11, 0x00, 0x24][..], &MAGIC_COOKIE, &TRANSACTION, &attributes].concat());
+        let many: Vec<u8> =
+            (0x4000..0x4020_u16).flat_map(|kind| [kind.to_be_bytes(), [0, 0]].concat()).collect();
+        assert_eq!(answer(&many, "192.0.2.1:1").len(), 20 + 28 + 4 + 2 * MAX_REPORTED);
+    }
+
+    #[test]
+    fn what_is_no_binding_request_is_dropped() {
+        let good = request(&[]);
+        let mut success = good.clone();
+        success[0] = 1;
+        let mut long = good.clone();
+        long[3] = 4;
+        for bad in [
+            &good[..19],
+            &success,
+            &long,
+            &request(&[0, 6, 0, 9, 1]),
+            &request(&[0, 6]),
+            b"REGISTER sip:h SIP/2.0",
+        ] {
+            assert_eq!(BindingRequest::read(bad), Err(BadStun), "{bad:?}");
+        }
+        assert!(BindingRequest::read(&good).is_ok());
+    }
+}

@@ -158,3 +158,76 @@ impl<'a> TelUri<'a> {
         Ok(Self { number, params })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> Option<(Part, usize)> {
+        Uri::read(text.as_bytes()).err().map(|error| (error.part, error.at))
+    }
+
+    #[test]
+    fn a_sip_uri_has_its_parts() {
+        let text =
+            b"SIPS:alice;day=tuesday:sec%20ret@[2001:db8::1]:5061;transport=tcp;lr;ob;x=%3B?Subject=a%20b&x=";
+        let Ok(Uri::Sip(uri)) = Uri::read(text) else { panic!() };
+        assert_eq!((uri.secure, uri.port), (true, Some(5061)));
+        assert_eq!((uri.user, uri.password), (Some(&b"alice;day=tuesday"[..]), Some(&b"sec%20ret"[..])));
+        assert_eq!(uri.params.transport(), Some(&b"tcp"[..]));
+        assert!(uri.params.is_loose_router() && uri.params.is_outbound() && !uri.params.is_gruu());
+        let headers: Vec<_> = uri.headers.iter().map(|header| (header.name, header.value)).collect();
+        assert_eq!(headers, [(&b"Subject"[..], Some(&b"a%20b"[..])), (&b"x"[..], Some(&b""[..]))]);
+    }
+
+    #[test]
+    fn other_schemes_are_known_as_such() {
+        let Ok(Uri::Tel(tel)) = Uri::read(b"tel:+1-201-555-0123;phone-context=example.com") else { panic!() };
+        assert_eq!(tel.number, b"+1-201-555-0123");
+        assert!(tel.params.get("Phone-Context").is_some());
+        let other = Uri::read(b"soap.beep://192.0.2.103:3002");
+        assert_eq!(other, Ok(Uri::Other(OtherUri { scheme: b"soap.beep", rest: b"//192.0.2.103:3002" })));
+    }
+
+    #[test]
+    fn what_is_no_uri_is_found() {
+        for (text, part, at) in [
+            ("", Part::Uri, 0),
+            ("alice", Part::Uri, 5),
+            ("1sip:h", Part::Uri, 4),
+            ("sip:", Part::Host, 4),
+            ("sip:@h", Part::UserInfo, 4),
+            ("sip:a b@h", Part::UserInfo, 4),
+            ("sip:a%4@h", Part::UserInfo, 4),
+            ("sip:a:b%g0@h", Part::UserInfo, 5),
+            ("sip:a:b:c@h", Part::UserInfo, 5),
+            ("sip:a@b@h", Part::UriParameter, 7),
+            ("sip:2001:db8::10", Part::Host, 4),
+            ("sip:h:", Part::Port, 6),
+            ("sip:h:65536", Part::Port, 6),
+            ("sip:h:1x", Part::UriParameter, 7),
+            ("sip:h;", Part::UriParameter, 5),
+            ("sip:h;;lr", Part::UriParameter, 5),
+            ("sip:h;a=b=c", Part::UriParameter, 5),
+            ("sip:h?", Part::UriHeader, 5),
+            ("sip:h?a", Part::UriHeader, 5),
+            ("sip:h?a=b&&c=d", Part::UriHeader, 5),
+            ("tel:", Part::Uri, 4),
+            ("tel:+", Part::Uri, 4),
+            ("isbn:", Part::Uri, 5),
+            ("isbn:1 2", Part::Uri, 5),
+        ] {
+            assert_eq!(fault(text), Some((part, at)), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_have_a_bound() {
+        let params = |count: usize| format!("sip:h{}", ";a".repeat(count));
+        assert_eq!(fault(&params(MAX_URI_PARTS)), None);
+        assert_eq!(fault(&params(MAX_URI_PARTS + 1)), Some((Part::UriParameter, 5)));
+        let headers = |count: usize| format!("sip:h?a={}", "&a=".repeat(count - 1));
+        assert_eq!(fault(&headers(MAX_URI_PARTS)), None);
+        assert_eq!(fault(&headers(MAX_URI_PARTS + 1)), Some((Part::UriHeader, 5)));
+    }
+}
