@@ -73,9 +73,10 @@ pub(super) fn host(input: &[u8]) -> Parsed<'_, Host<'_>> {
     if let Some(address) = ipv4(name) {
         return Ok((rest, Host::V4(address)));
     }
+    let mut labels = dotless(name).rsplit(|byte| *byte == b'.');
     // A name's last label is no number, or a broken address would be taken for a name.
-    let last = dotless(name).rsplit(|byte| *byte == b'.').next().unwrap_or_default();
-    if last.iter().all(u8::is_ascii_digit) {
+    let is_number = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
+    if labels.next().is_none_or(is_number) || labels.any(<[u8]>::is_empty) {
         return fail(input);
     }
     Ok((rest, Host::Name(name)))
@@ -154,6 +155,9 @@ mod tests {
             ("192.0.2.256", None),
             ("192.0.2", None),
             ("1234", None),
+            ("a..", None),
+            (".a", None),
+            ("a..b", None),
             ("[0000:0000:0000:0000:0000:ffff:255.255.255.255]", Some(("[::ffff:255.255.255.255]", 0))),
             ("[2001:db8:::10]", None),
             ("[2001:db8::1:::192.0.2.1]", None),

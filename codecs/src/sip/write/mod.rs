@@ -253,3 +253,97 @@ impl<'o> MessageWriter<'o> {
         self.put(&[method.as_bytes()]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(add: impl FnOnce(MessageWriter<'_>) -> MessageWriter<'_>) -> Result<String, BadText> {
+        let mut out = Vec::new();
+        let result = add(MessageWriter::new(&mut out)).finish();
+        result.map(|_| String::from_utf8(out).unwrap().replace("Content-Length: 0\r\n\r\n", ""))
+    }
+
+    #[test]
+    fn header_fields_have_their_forms() {
+        let challenge = ChallengeValue {
+            realm: "example.com",
+            nonce: "abc",
+            opaque: None,
+            algorithm: "SHA-256",
+            qop: "auth",
+            stale: true,
+        };
+        let all = written(|writer| {
+            let contact = ContactValue { uri: b"sip:a@h", params: b";q=0.5", expires: Some(60) };
+            writer
+                .contact(&contact)
+                .number(HeaderName::MinExpires, 60)
+                .list(HeaderName::Allow, ["REGISTER", "OPTIONS"])
+                .list(HeaderName::Unsupported, [b"gruu"])
+                .list(HeaderName::Supported, [""; 0])
+                .challenge(HeaderName::WwwAuthenticate, &challenge)
+                .challenge(
+                    HeaderName::ProxyAuthenticate,
+                    &ChallengeValue { opaque: Some(""), qop: "", stale: false, ..challenge },
+                )
+        });
+        let expected = "Contact: <sip:a@h>;q=0.5;expires=60\r\nMin-Expires: 60\r\nAllow: REGISTER, OPTIONS\r\n\
+            Unsupported: gruu\r\nSupported: \r\n\
+            WWW-Authenticate: Digest realm=\"example.com\", nonce=\"abc\", algorithm=SHA-256, qop=\"auth\", stale=true\r\n\
+            Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"abc\", opaque=\"\", algorithm=SHA-256\r\n";
+        assert_eq!(all.as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn nothing_can_be_smuggled_in() {
+        let contact = ContactValue { uri: b"sip:a@h", params: b"", expires: None };
+        let challenge = ChallengeValue {
+            realm: "r",
+            nonce: "n",
+            opaque: None,
+            algorithm: "MD5",
+            qop: "auth",
+            stale: false,
+        };
+        let value = |name| Err(BadText::Value(name));
+        let date = HeaderName::Date;
+        for (result, expected) in [
+            (written(|writer| writer.header(date, b"a\r\nb: c")), value(date)),
+            (written(|writer| writer.header(date, b"a\0")), value(date)),
+            (written(|writer| writer.header(HeaderName::Other, b"a")), Err(BadText::Name)),
+            (written(|writer| writer.header(HeaderName::ContentLength, b"1")), Err(BadText::Name)),
+            (written(|writer| writer.other("l", b"1")), Err(BadText::Name)),
+            (written(|writer| writer.other("x y", b"1")), Err(BadText::Name)),
+            (written(|writer| writer.other("X-A", b"1\n")), value(HeaderName::Other)),
+            (written(|writer| writer.list(HeaderName::Allow, ["A, B"])), value(HeaderName::Allow)),
+            (written(|writer| writer.list(HeaderName::Allow, [""])), value(HeaderName::Allow)),
+            (
+                written(|writer| writer.contact(&ContactValue { uri: b"sip:a>", ..contact })),
+                value(HeaderName::Contact),
+            ),
+            (
+                written(|writer| writer.contact(&ContactValue { params: b"q=1", ..contact })),
+                value(HeaderName::Contact),
+            ),
+            (
+                written(|writer| writer.contact(&ContactValue { params: b";\r", ..contact })),
+                value(HeaderName::Contact),
+            ),
+            (
+                written(|writer| writer.challenge(date, &ChallengeValue { realm: "a\"b", ..challenge })),
+                value(date),
+            ),
+            (
+                written(|writer| writer.challenge(date, &ChallengeValue { nonce: "a\\", ..challenge })),
+                value(date),
+            ),
+            (
+                written(|writer| writer.challenge(date, &ChallengeValue { algorithm: "", ..challenge })),
+                value(date),
+            ),
+        ] {
+            assert_eq!(result, expected);
+        }
+    }
+}

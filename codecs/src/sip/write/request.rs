@@ -79,3 +79,69 @@ impl<'o> MessageWriter<'o> {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::ContactValue;
+
+    const HEAD: RequestHead<'static> = RequestHead {
+        method: Method::Notify,
+        uri: b"sip:a@192.0.2.1:5062;transport=tcp",
+        via: ViaHead {
+            transport: Transport::Tcp,
+            sent_by: b"[2001:db8::1]:5060",
+            branch: b"z9hG4bK7",
+            rport: true,
+        },
+        routes: &[b"<sip:edge;lr>", b"<sip:core;lr>"],
+        max_forwards: 70,
+        from: b"<sip:server@example.com>;tag=1",
+        to: b"<sip:a@example.com>",
+        call_id: b"5@example.com",
+        cseq: 3,
+    };
+
+    #[test]
+    fn a_request_is_written_in_order() {
+        let mut out = Vec::new();
+        let contact = ContactValue {
+            uri: b"sip:server@example.com",
+            params: b";+sip.instance=\"<urn:x>\"",
+            expires: None,
+        };
+        let writer = MessageWriter::request(&mut out, &HEAD)
+            .contact(&contact)
+            .header(HeaderName::Event, b"check-sync");
+        let length = writer.other("X-Fleet", b"1").finish_with("text/plain", b"body").unwrap();
+        let expected = "NOTIFY sip:a@192.0.2.1:5062;transport=tcp SIP/2.0\r\n\
+            Via: SIP/2.0/TCP [2001:db8::1]:5060;branch=z9hG4bK7;rport\r\nRoute: <sip:edge;lr>\r\nRoute: <sip:core;lr>\r\n\
+            Max-Forwards: 70\r\nFrom: <sip:server@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\nCall-ID: 5@example.com\r\n\
+            CSeq: 3 NOTIFY\r\nContact: <sip:server@example.com>;+sip.instance=\"<urn:x>\"\r\nEvent: check-sync\r\nX-Fleet: 1\r\n\
+            Content-Type: text/plain\r\nContent-Length: 4\r\n\r\nbody";
+        assert_eq!(str::from_utf8(&out), Ok(expected));
+        assert_eq!(length, out.len());
+    }
+
+    #[test]
+    fn what_would_break_the_request_is_refused() {
+        let via = HEAD.via;
+        for (head, bad) in [
+            (RequestHead { method: Method::Other(b"NO WAY"), ..HEAD }, BadText::Method),
+            (RequestHead { method: Method::Other(b""), ..HEAD }, BadText::Method),
+            (RequestHead { uri: b"sip:a b", ..HEAD }, BadText::Uri),
+            (RequestHead { uri: b"", ..HEAD }, BadText::Uri),
+            (RequestHead { via: ViaHead { sent_by: b"h;x", ..via }, ..HEAD }, BadText::Via),
+            (RequestHead { via: ViaHead { branch: b"a\r\nb: c", ..via }, ..HEAD }, BadText::Via),
+            (RequestHead { routes: &[b"<sip:a>\n"], ..HEAD }, BadText::Value(HeaderName::Route)),
+            (RequestHead { from: b"", ..HEAD }, BadText::Value(HeaderName::From)),
+            (RequestHead { to: b"<sip:a>\r\nx: y", ..HEAD }, BadText::Value(HeaderName::To)),
+            (RequestHead { call_id: b"a b", ..HEAD }, BadText::Value(HeaderName::CallId)),
+            (RequestHead { cseq: 1 << 31, ..HEAD }, BadText::CSeq),
+        ] {
+            let mut out = b"kept".to_vec();
+            assert_eq!(MessageWriter::request(&mut out, &head).finish(), Err(bad));
+            assert_eq!(out, b"kept");
+        }
+    }
+}

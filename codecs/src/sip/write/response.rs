@@ -114,3 +114,106 @@ fn topmost(out: &mut Vec<u8>, value: &[u8], source: SocketAddr) {
     let rest = lex::trim(rest);
     write_unfolded(out, rest);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::{Index, Limits, Message, parse};
+
+    fn request(via: &str, to: &str) -> String {
+        format!(
+            "OPTIONS sip:h SIP/2.0\r\nv: {via}\r\nf: <sip:a@h>\r\n ;tag=1\r\nt: {to}\r\ni: 1\r\nCSeq: 1\r\n\tOPTIONS\r\n\
+             Via: SIP/2.0/TCP old\r\nTimestamp: 54\r\n\r\n"
+        )
+    }
+
+    fn answer(text: &str, reply: &Reply<'_>) -> Result<String, BadText> {
+        let mut index = Index::new();
+        let Ok(Message::Request(request)) = parse(text.as_bytes(), &mut index, &Limits::default()) else {
+            panic!()
+        };
+        let mut out = b"before".to_vec();
+        let written = MessageWriter::response(&mut out, &request, reply).finish();
+        let text = String::from_utf8(out).unwrap().split_off(6);
+        assert_eq!(written.unwrap_or(0), text.len());
+        written.map(|_| text)
+    }
+
+    fn reply(status: u16) -> Reply<'static> {
+        Reply { status, reason: "OK", to_tag: b"9", source: "192.0.2.4:1024".parse().ok() }
+    }
+
+    #[test]
+    fn a_response_takes_over_what_it_has_to() {
+        let expected = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h:5060;branch=z9hG4bK1;received=192.0.2.4\r\nVia: SIP/2.0/TCP old\r\n\
+            From: <sip:a@h> ;tag=1\r\nTo: <sip:b@h>;tag=9\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        let text = request("SIP/2.0/UDP h:5060;branch=z9hG4bK1", "<sip:b@h>");
+        assert_eq!(answer(&text, &reply(200)).as_deref(), Ok(expected));
+        let trying = expected
+            .replace("200", "100")
+            .replace("old\r\n", "old\r\nTimestamp: 54\r\n")
+            .replace(";tag=9", "");
+        assert_eq!(answer(&text, &reply(100)), Ok(trying));
+    }
+
+    #[test]
+    fn the_topmost_via_is_told_where_the_request_came_from() {
+        for (via, expected) in [
+            ("SIP/2.0/UDP h", "SIP/2.0/UDP h;received=192.0.2.4"),
+            ("SIP/2.0/UDP 192.0.2.4:9;branch=x", "SIP/2.0/UDP 192.0.2.4:9;branch=x"),
+            ("SIP/2.0/UDP [::ffff:192.0.2.4]", "SIP/2.0/UDP [::ffff:192.0.2.4]"),
+            ("SIP/2.0/UDP 192.0.2.5;branch=x", "SIP/2.0/UDP 192.0.2.5;branch=x;received=192.0.2.4"),
+            (
+                "SIP/2.0/UDP 192.0.2.4;rport;branch=x",
+                "SIP/2.0/UDP 192.0.2.4;rport=1024;branch=x;received=192.0.2.4",
+            ),
+            ("SIP/2.0/UDP h;rport= ;a=\"b\"", "SIP/2.0/UDP h;rport=1024;a=\"b\";received=192.0.2.4"),
+            ("SIP/2.0/UDP h;rport=7", "SIP/2.0/UDP h;rport=7;received=192.0.2.4"),
+            ("SIP/2.0/UDP h;received=1.2.3.4;x", "SIP/2.0/UDP h;x;received=192.0.2.4"),
+            (
+                "SIP/2.0/UDP h;x , SIP/2.0/UDP i;rport",
+                "SIP/2.0/UDP h;x;received=192.0.2.4, SIP/2.0/UDP i;rport",
+            ),
+            ("SIP/2.0/UDP h\r\n ;x\r\n =y", "SIP/2.0/UDP h;x=y;received=192.0.2.4"),
+            ("SIP/2.0/UDP 192.0.2.15;;,\r\n ;,,", "SIP/2.0/UDP 192.0.2.15;;, ;,,"),
+        ] {
+            let text = answer(&request(via, "<sip:b@h>"), &reply(200)).unwrap();
+            assert_eq!(text.lines().nth(1), Some(format!("Via: {expected}").as_str()));
+        }
+        let mut unknown = reply(200);
+        unknown.source = None;
+        let text = answer(&request("SIP/2.0/UDP h;rport", "<sip:b@h>"), &unknown).unwrap();
+        assert!(text.contains("\r\nVia: SIP/2.0/UDP h;rport\r\n"));
+        unknown.source = "[2001:db8::1]:5062".parse().ok();
+        let text = answer(&request("SIP/2.0/UDP h;rport", "<sip:b@h>"), &unknown).unwrap();
+        assert!(text.contains(";rport=5062;received=2001:db8::1\r\n"));
+    }
+
+    #[test]
+    fn a_to_gets_one_tag() {
+        for (to, expected) in [
+            ("<sip:b@h>;tag=3", "<sip:b@h>;tag=3"),
+            ("sip:b@h ; TAG = 3", "sip:b@h ; TAG = 3"),
+            ("\";tag=\" <sip:b@h;tag=4>", "\";tag=\" <sip:b@h;tag=4>;tag=9"),
+            ("\"open <sip:b@h>", "\"open <sip:b@h>;tag=9"),
+            ("\"open <sip:b@h>; Tag=3", "\"open <sip:b@h>; Tag=3"),
+        ] {
+            let text = answer(&request("SIP/2.0/UDP h", to), &reply(404)).unwrap();
+            assert_eq!(text.lines().nth(4), Some(format!("To: {expected}").as_str()));
+        }
+    }
+
+    #[test]
+    fn what_would_break_the_response_is_refused() {
+        let text = request("SIP/2.0/UDP h", "<sip:b@h>");
+        for (changed, bad) in [
+            (Reply { status: 99, ..reply(200) }, BadText::Status),
+            (Reply { status: 700, ..reply(200) }, BadText::Status),
+            (Reply { reason: "OK\r\nVia: x", ..reply(200) }, BadText::Reason),
+            (Reply { to_tag: b"9\r\nx: y", ..reply(200) }, BadText::Tag),
+            (Reply { to_tag: b"", ..reply(200) }, BadText::Tag),
+        ] {
+            assert_eq!(answer(&text, &changed), Err(bad));
+        }
+    }
+}
