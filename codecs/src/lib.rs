@@ -5,4 +5,5 @@
 pub mod contact;
 pub mod dcmp;
 pub mod edge;
+pub mod sip;
 pub mod wpi;

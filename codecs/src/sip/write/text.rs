@@ -1,0 +1,66 @@
+//! Small texts: numbers, addresses, values without their folds.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use memchr::memchr2;
+
+use crate::sip::lex;
+
+/// Appends a number in decimal.
+pub(in crate::sip) fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    for place in digits.iter_mut().rev() {
+        *place = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        at -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+}
+
+/// Appends what a value displays.
+pub(in crate::sip) fn display(out: &mut Vec<u8>, value: &impl Display) {
+    // Writing into a vector cannot fail.
+    let _ = write!(out, "{value}");
+}
+
+/// Appends a value with each fold as one space, so that it stands on one line whatever it was (RFC 3261, section 7.3.1).
+pub fn write_unfolded(out: &mut Vec<u8>, value: &[u8]) {
+    let mut rest = value;
+    while let Some(at) = memchr2(b'\r', b'\n', rest) {
+        let (before, after) = rest.split_at(at);
+        out.extend_from_slice(before);
+        out.push(b' ');
+        rest = lex::skip_blank(after);
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_decimal() {
+        for number in [0, 9, 10, 5_060, u64::MAX] {
+            let mut out = Vec::new();
+            decimal(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_fold_remains() {
+        for (value, expected) in
+            [("a", "a"), ("a\r\n b", "a b"), ("a;\r\n\t\r\n  b", "a; b"), ("a\rb\n", "a b "), ("\r\n", " ")]
+        {
+            let mut out = Vec::new();
+            write_unfolded(&mut out, value.as_bytes());
+            assert_eq!(out, expected.as_bytes());
+        }
+    }
+}
