@@ -16,6 +16,7 @@ mod copy;
 mod database;
 mod directory;
 mod error;
+pub mod journal;
 mod live;
 mod maintain;
 mod memory;
