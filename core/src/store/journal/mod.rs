@@ -6,22 +6,42 @@
 //! the store: one aggregate is one key, and it is durable when its owner is told so.
 //!
 //! * [`Journal`] is the contract; a key-value store of many nodes can take the place of the embedded one.
-//! * [`MemoryJournal`] keeps the same contract for tests.
+//! * [`FileJournal`] is the embedded journal; [`MemoryJournal`] keeps the same contract for tests.
+//! * [`check`] and [`compact`] work on the directory of a journal that is not running.
 //!
 //! Everything is bounded: the queue in bytes, a record in bytes, the memory of a scan, the wait for shutdown in time.
 
+mod compact;
 mod config;
+mod directory;
+mod file_journal;
+mod files;
 mod frame;
+#[cfg(test)]
+mod kill_tests;
+mod maintain;
 mod memory;
+mod merge;
+mod meter;
+mod opening;
 mod pending;
+mod segment;
+mod shared;
 mod status;
+mod writer;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 pub use config::JournalConfig;
+pub use file_journal::FileJournal;
+pub use maintain::{JournalCheck, JournalCompactReport, check, compact};
 pub use memory::MemoryJournal;
+pub use opening::JournalOpenReport;
 pub use status::{Damage, JournalScan, JournalStats, Stretch};
+
+pub(super) use maintain::{exists, read, remove};
+pub(super) use meter::describe_metrics;
 
 use super::{Health, StoreError, SubmitError, Ticket};
 
