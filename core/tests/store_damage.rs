@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use callboard_core::store::{
-    CommitsFault, MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact,
-    export, import,
+    CommitsFault, Folders, MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check,
+    compact, export, import,
 };
 
 use files::{copy, value_of};
@@ -26,6 +26,12 @@ fn config() -> StoreConfig {
         cache_bytes: 4 << 20,
         ..StoreConfig::default()
     }
+}
+
+/// The folders of an installation whose store is `store`.
+fn folders(store: &Path) -> Folders {
+    let name = store.file_name().unwrap().to_str().unwrap();
+    Folders { store: store.to_owned(), bindings: store.with_file_name(format!("{name}-b")) }
 }
 
 /// What a kill leaves of a store with so many commits of one record each.
@@ -119,12 +125,12 @@ fn what_is_readable_of_a_damaged_store_moves_to_a_new_one() {
     assert!(!report.is_sound(), "{report:?}");
     let before = files(dir.path());
     let mut text = Vec::new();
-    let exported = export(dir.path(), &mut text, None, &mut |_| ()).unwrap();
+    let exported = export(&folders(dir.path()), &mut text, None, &mut |_| ()).unwrap();
     assert_eq!(files(dir.path()), before, "the export changed the store");
     assert_eq!((exported.is_complete(), exported.missing_commits), (false, report.missing_commits));
     assert_eq!(exported.records, RECORDS - exported.missing_commits);
     let new = tempfile::tempdir().unwrap();
-    import(new.path(), &config(), &mut text.as_slice(), &mut |_| ()).unwrap();
+    import(&folders(new.path()), &config(), &mut text.as_slice(), &mut |_| ()).unwrap();
     let (store, _) = SledStore::open(new.path(), &config()).unwrap();
     assert_eq!(count(&store), exported.records);
 }
@@ -142,7 +148,7 @@ fn a_damaged_file_of_commits_is_told_because_it_hides_what_is_missing() {
     assert!(cut, "no place cuts the log off");
     let commits = dir.path().join("records-1/commits");
     let reports = || {
-        let exported = export(dir.path(), &mut Vec::new(), None, &mut |_| ()).unwrap();
+        let exported = export(&folders(dir.path()), &mut Vec::new(), None, &mut |_| ()).unwrap();
         (check(dir.path()).unwrap(), exported)
     };
     fs::write(&commits, "rubbish").unwrap();
@@ -170,7 +176,7 @@ fn an_export_steps_over_a_page_that_cannot_be_read() {
         let dir = tempfile::tempdir().unwrap();
         copy(whole.path(), dir.path());
         flip(dir.path(), percent);
-        let Ok(report) = export(dir.path(), &mut Vec::new(), None, &mut |_| ()) else { continue };
+        let Ok(report) = export(&folders(dir.path()), &mut Vec::new(), None, &mut |_| ()) else { continue };
         assert_eq!(report.is_complete(), report.records == RECORDS, "{percent} %: {report:?}");
         if !report.unreadable.is_empty() {
             let checked = check(dir.path());

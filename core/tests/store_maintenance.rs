@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use callboard_core::store::{
-    MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact, export, import,
+    Folders, MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact,
+    export, import,
 };
 
 const LONG: Duration = Duration::from_mins(1);
@@ -20,6 +21,12 @@ type Contents = BTreeMap<(Table, String), Vec<u8>>;
 
 fn config() -> StoreConfig {
     StoreConfig { min_free_bytes: 0, cache_bytes: 4 << 20, ..StoreConfig::default() }
+}
+
+/// The folders of an installation whose store is `store`.
+fn folders(store: &Path) -> Folders {
+    let name = store.file_name().unwrap().to_str().unwrap();
+    Folders { store: store.to_owned(), bindings: store.with_file_name(format!("{name}-b")) }
 }
 
 fn contents() -> Contents {
@@ -57,13 +64,13 @@ fn read(dir: &Path) -> Contents {
 
 fn exported(dir: &Path) -> String {
     let mut out = Vec::new();
-    export(dir, &mut out, None, &mut |_| ()).unwrap();
+    export(&folders(dir), &mut out, None, &mut |_| ()).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 fn imported(text: &str) -> Result<Contents, MaintenanceError> {
     let dir = tempfile::tempdir().unwrap();
-    import(dir.path(), &config(), &mut text.as_bytes(), &mut |_| ()).map(|report| {
+    import(&folders(dir.path()), &config(), &mut text.as_bytes(), &mut |_| ()).map(|report| {
         let contents = read(dir.path());
         assert_eq!(report.records, contents.len() as u64);
         contents
@@ -77,7 +84,7 @@ fn an_export_imported_is_the_same_store() {
     let mut told = Vec::new();
     let mut out = Vec::new();
     let report = export(
-        dir.path(),
+        &folders(dir.path()),
         &mut out,
         Some(&|table, key, value| (table == Table::Template).then(|| (key.len() + value.len()).into())),
         &mut |records| told.push(records),
@@ -140,14 +147,14 @@ fn an_interrupted_import_leaves_nothing_that_starts() {
     let text = exported(dir.path());
     let (half, _) = text.split_at(text.len() / 2);
     let dir = tempfile::tempdir().unwrap();
-    let outcome = import(dir.path(), &config(), &mut half.as_bytes(), &mut |_| ());
+    let outcome = import(&folders(dir.path()), &config(), &mut half.as_bytes(), &mut |_| ());
     assert!(matches!(outcome, Err(MaintenanceError::Line { .. })));
     let opened = SledStore::open(dir.path(), &config()).map(drop);
     assert!(matches!(opened, Err(OpenError::Unfinished { .. })), "{opened:?}");
     let checked = check(dir.path()).map(drop);
     assert!(matches!(checked, Err(MaintenanceError::Open(OpenError::Unfinished { .. }))), "{checked:?}");
     // Another import starts over, and then the store is one.
-    import(dir.path(), &config(), &mut text.as_bytes(), &mut |_| ()).unwrap();
+    import(&folders(dir.path()), &config(), &mut text.as_bytes(), &mut |_| ()).unwrap();
     assert_eq!(read(dir.path()), contents());
 }
 
@@ -156,7 +163,7 @@ fn only_an_empty_store_is_imported_into() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &contents());
     let text = exported(dir.path());
-    let outcome = import(dir.path(), &config(), &mut text.as_bytes(), &mut |_| ());
+    let outcome = import(&folders(dir.path()), &config(), &mut text.as_bytes(), &mut |_| ());
     assert!(matches!(outcome, Err(MaintenanceError::NotEmpty(_))));
     assert_eq!(read(dir.path()), contents());
 }
@@ -221,7 +228,7 @@ fn a_running_or_missing_store_is_left_alone() {
     assert!(matches!(check(dir.path()), Err(MaintenanceError::Open(OpenError::InUse(_)))));
     assert!(matches!(compact(dir.path(), &mut |_| ()), Err(MaintenanceError::Open(OpenError::InUse(_)))));
     let missing = dir.path().join("missing");
-    let outcome = export(&missing, &mut Vec::new(), None, &mut |_| ());
+    let outcome = export(&folders(&missing), &mut Vec::new(), None, &mut |_| ());
     assert!(matches!(outcome, Err(MaintenanceError::Open(OpenError::Missing(_)))));
     assert!(!missing.exists());
 }
@@ -230,7 +237,7 @@ fn a_running_or_missing_store_is_left_alone() {
 fn a_failed_import_removes_what_it_made() {
     let dir = tempfile::tempdir().unwrap();
     let new = dir.path().join("new");
-    let outcome = import(&new.join("store"), &config(), &mut b"rubbish".as_slice(), &mut |_| ());
+    let outcome = import(&folders(&new.join("store")), &config(), &mut b"rubbish".as_slice(), &mut |_| ());
     assert!(matches!(outcome, Err(MaintenanceError::Line { line: 1, .. })), "{outcome:?}");
     assert!(!new.exists() && dir.path().exists());
 }
@@ -245,12 +252,12 @@ fn an_import_that_does_not_even_open_its_store_leaves_nothing() {
         store.push("x".repeat(200));
     }
     store.push("x".repeat(4_083 - store.as_os_str().len() - 1));
-    let outcome = import(&store, &config(), &mut b"".as_slice(), &mut |_| ());
+    let outcome = import(&folders(&store), &config(), &mut b"".as_slice(), &mut |_| ());
     assert!(matches!(outcome, Err(MaintenanceError::Open(_))), "{outcome:?}");
     assert!(!new.exists() && dir.path().exists());
     // Nor does one that is refused before it makes anything.
     let wrong = StoreConfig { flush_bytes: 0, ..config() };
-    let outcome = import(&new, &wrong, &mut b"".as_slice(), &mut |_| ());
+    let outcome = import(&folders(&new), &wrong, &mut b"".as_slice(), &mut |_| ());
     assert!(matches!(outcome, Err(MaintenanceError::Open(OpenError::Config(_)))), "{outcome:?}");
     assert!(!new.exists());
 }
@@ -274,7 +281,7 @@ fn a_failed_import_leaves_what_it_did_not_make() {
     let (outer, new) = (dir.path().join("outer"), dir.path().join("outer/new"));
     let key = new.join("key");
     let mut input = io::BufReader::new(Meanwhile { text: b"rubbish", key: &key });
-    let outcome = import(&new.join("store"), &config(), &mut input, &mut |_| ());
+    let outcome = import(&folders(&new.join("store")), &config(), &mut input, &mut |_| ());
     assert!(matches!(outcome, Err(MaintenanceError::Line { line: 1, .. })), "{outcome:?}");
     assert_eq!(fs::read(&key).unwrap(), b"sealed under this");
     let left: Vec<_> = fs::read_dir(&outer).unwrap().chain(fs::read_dir(&new).unwrap()).flatten().collect();

@@ -13,7 +13,10 @@ use callboard_core::fleet::FleetLimits;
 use callboard_core::item::Dictionary;
 use callboard_core::job;
 use callboard_core::policy;
-use callboard_core::store::{self, CommitsFault, ExportReport, MaintenanceError, StoreConfig, Table};
+use callboard_core::store::journal::{self, JournalCheck, Stretch};
+use callboard_core::store::{
+    self, CommitsFault, ExportReport, Folders, MaintenanceError, StoreConfig, Table,
+};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -57,18 +60,18 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn store(&self) -> PathBuf {
-        self.data_dir.join("store")
+    fn folders(&self) -> Folders {
+        Folders::of(&self.data_dir)
     }
 }
 
 impl StoreCommand {
     pub(crate) fn run(self) -> ExitCode {
         let done = match self {
-            Self::Check(place) => check(&place.store()),
-            Self::Export { place, to } => export(&place.store(), &to),
+            Self::Check(place) => check(&place.folders()),
+            Self::Export { place, to } => export(&place.folders(), &to),
             Self::Import { place, from } => import(&place, &from),
-            Self::Compact(place) => compact(&place.store()),
+            Self::Compact(place) => compact(&place.folders()),
         };
         done.unwrap_or_else(|error| {
             complain(&format!("callboard: {error:#}"));
@@ -81,11 +84,22 @@ fn is_damage(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(MaintenanceError::Open(error)) if error.is_damage())
 }
 
-fn check(dir: &Path) -> anyhow::Result<ExitCode> {
-    let report = store::check(dir)?;
+fn check(folders: &Folders) -> anyhow::Result<ExitCode> {
+    let (text, sound) = checked(folders)?;
+    say(&text);
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+}
+
+/// What is there, and whether nothing is wrong with it.
+fn checked(folders: &Folders) -> anyhow::Result<(String, bool)> {
+    let report = store::check(&folders.store)?;
+    let bindings = journal::check(&folders.bindings)?;
     let mut text = String::new();
     for table in &report.tables {
         let _ = writeln!(text, "{}: {} records, {} bytes", table.table.name(), table.records, table.bytes);
+    }
+    if let Some(bindings) = &bindings {
+        let _ = writeln!(text, "binding: {} records, {} bytes", bindings.scan.records, bindings.scan.bytes);
     }
     let _ = writeln!(text, "live: {} bytes, on disk: {} bytes", report.live_bytes(), report.size_on_disk);
     for path in report.set_aside.iter().chain(&report.leftovers) {
@@ -105,8 +119,43 @@ fn check(dir: &Path) -> anyhow::Result<ExitCode> {
     if let Some(fault) = report.commits_fault {
         let _ = writeln!(text, "{}", unmarked(fault));
     }
-    say(&text);
-    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+    bindings.iter().for_each(|bindings| tell_bindings(bindings, &mut text));
+    Ok((text, report.is_sound() && bindings.is_none_or(|bindings| bindings.is_sound())))
+}
+
+/// What else is to be said of the journal of bindings.
+fn tell_bindings(check: &JournalCheck, text: &mut String) {
+    let _ = writeln!(text, "bindings on disk: {} bytes", check.size_on_disk);
+    if check.torn_bytes > 0 {
+        let _ = writeln!(
+            text,
+            "bindings: {} bytes at the end were cut short by a crash and never acknowledged; the next start removes them",
+            check.torn_bytes
+        );
+    }
+    for path in &check.leftovers {
+        let _ = writeln!(text, "left by an interrupted run: {}", path.display());
+    }
+    for path in &check.set_aside {
+        let _ = writeln!(text, "kept aside, was damaged when it was compacted: {}", path.display());
+    }
+    for stretch in &check.scan.damage.list {
+        let _ = writeln!(text, "damaged: {}", damaged(stretch));
+    }
+    if !check.is_sound() {
+        let damage = &check.scan.damage;
+        let _ = writeln!(
+            text,
+            "damaged stretches of bindings: {}, with {} records as far as is known",
+            damage.stretches, damage.records
+        );
+    }
+}
+
+fn damaged(stretch: &Stretch) -> String {
+    let Stretch { file, offset, bytes, records, reason } = stretch;
+    let records = records.map_or("unknown number of".to_owned(), |records| records.to_string());
+    format!("{file} at byte {offset}, {bytes} bytes, {records} records: {reason}")
 }
 
 fn progress(what: &'static str) -> impl FnMut(u64) {
@@ -130,11 +179,11 @@ fn unmarked(fault: CommitsFault) -> String {
     )
 }
 
-fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
+fn export(folders: &Folders, to: &Path) -> anyhow::Result<ExitCode> {
     let report = if to == Path::new("-") {
-        export_to(dir, &mut BufWriter::new(io::stdout().lock()))?
+        export_to(folders, &mut BufWriter::new(io::stdout().lock()))?
     } else {
-        export_to_file(dir, to)?
+        export_to_file(folders, to)?
     };
     for record in &report.damage.damaged_list {
         complain(&format!("left out, damaged: {}: {}", record.key, record.reason));
@@ -151,17 +200,20 @@ fn export(dir: &Path, to: &Path) -> anyhow::Result<ExitCode> {
     if let Some(fault) = report.commits_fault {
         complain(&unmarked(fault));
     }
+    for stretch in report.journal.iter().flat_map(|check| &check.scan.damage.list) {
+        complain(&format!("left out, damaged: {}", damaged(stretch)));
+    }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
 }
 
-fn export_to(dir: &Path, out: &mut dyn io::Write) -> anyhow::Result<ExportReport> {
+fn export_to(folders: &Folders, out: &mut dyn io::Write) -> anyhow::Result<ExportReport> {
     let dictionary = Arc::new(Dictionary::new(FleetLimits::default().dictionary_values));
     let render = |table, key: &str, value: &[u8]| render(&dictionary, table, key, value);
-    Ok(store::export(dir, out, Some(&render), &mut progress("exported"))?)
+    Ok(store::export(folders, out, Some(&render), &mut progress("exported"))?)
 }
 
 /// Under its name there is a whole export or none.
-fn export_to_file(dir: &Path, to: &Path) -> anyhow::Result<ExportReport> {
+fn export_to_file(folders: &Folders, to: &Path) -> anyhow::Result<ExportReport> {
     anyhow::ensure!(to.symlink_metadata().is_err(), "cannot create {}: it exists", to.display());
     let mut part = to.as_os_str().to_owned();
     part.push(".part");
@@ -169,7 +221,7 @@ fn export_to_file(dir: &Path, to: &Path) -> anyhow::Result<ExportReport> {
     let _ = fs::remove_file(&part);
     let file = File::create_new(&part).with_context(|| format!("cannot create {}", part.display()))?;
     let mut out = BufWriter::new(file);
-    let written = export_to(dir, &mut out).and_then(|report| {
+    let written = export_to(folders, &mut out).and_then(|report| {
         out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&part, to)?;
         Ok(report)
@@ -187,7 +239,7 @@ fn import(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
         Box::new(BufReader::new(File::open(from).with_context(|| format!("cannot open {}", from.display()))?))
     };
     let config = StoreConfig::default();
-    let report = store::import(&place.store(), &config, &mut input, &mut progress("imported"))?;
+    let report = store::import(&place.folders(), &config, &mut input, &mut progress("imported"))?;
     let key = place.data_dir.join("key");
     let mut text = format!("imported {} records, {} bytes\n", report.records, report.bytes);
     if !key.exists() {
@@ -201,12 +253,24 @@ fn import(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
     Ok(say(&text))
 }
 
-fn compact(dir: &Path) -> anyhow::Result<ExitCode> {
-    let report = store::compact(dir, &mut progress("copied"))?;
-    Ok(say(&format!(
-        "{} entries, {} bytes before, {} bytes after\n",
-        report.entries, report.before, report.after
-    )))
+fn compact(folders: &Folders) -> anyhow::Result<ExitCode> {
+    let report = store::compact(&folders.store, &mut progress("copied"))?;
+    let mut text =
+        format!("{} entries, {} bytes before, {} bytes after\n", report.entries, report.before, report.after);
+    let mut damaged_bindings = false;
+    if let Some(report) = journal::compact(&folders.bindings)? {
+        let _ = writeln!(
+            text,
+            "bindings: {} records, {} bytes before, {} bytes after",
+            report.records, report.before, report.after
+        );
+        for stretch in &report.damage.list {
+            let _ = writeln!(text, "left out, damaged: {}", damaged(stretch));
+        }
+        damaged_bindings = !report.damage.is_none();
+    }
+    let done = say(&text);
+    Ok(if damaged_bindings { ExitCode::from(DAMAGED) } else { done })
 }
 
 /// A record for people; what is secret stays sealed.
@@ -267,31 +331,33 @@ mod tests {
     #[test]
     fn a_damaged_store_is_told_by_its_own_exit_code_and_leaves_no_half_export() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, to) = (dir.path().join("store"), dir.path().join("export"));
-        let error = check(&store).unwrap_err();
+        let folders = Folders::of(dir.path());
+        let (store, to) = (&folders.store, dir.path().join("export"));
+        let error = check(&folders).unwrap_err();
         assert!(!is_damage(&error) && error.to_string().contains("there is no store in"), "{error}");
         let config = StoreConfig { min_free_bytes: 0, ..StoreConfig::default() };
-        let (opened, _) = SledStore::open(&store, &config).unwrap();
+        let (opened, _) = SledStore::open(store, &config).unwrap();
         opened.submit(vec![Write::put(Table::Device, "a", vec![1])]).unwrap().wait().unwrap();
         drop(opened);
-        assert!(export_to_file(&store, &to).unwrap().is_complete());
+        assert!(export_to_file(&folders, &to).unwrap().is_complete());
         let whole = fs::read(&to).unwrap();
-        assert!(export_to_file(&store, &to).is_err(), "written over");
+        assert!(export_to_file(&folders, &to).is_err(), "written over");
         assert_eq!(fs::read(&to).unwrap(), whole);
 
         let commits = store.join("records-1/commits");
         let saved = fs::read(&commits).unwrap();
         let third = dir.path().join("third");
         fs::write(&commits, "rubbish").unwrap();
-        assert_eq!(check(&store).unwrap(), ExitCode::from(DAMAGED));
-        assert_eq!(export(&store, &third).unwrap(), ExitCode::from(DAMAGED));
+        assert_eq!(check(&folders).unwrap(), ExitCode::from(DAMAGED));
+        assert_eq!(export(&folders, &third).unwrap(), ExitCode::from(DAMAGED));
         fs::write(&commits, saved).unwrap();
-        assert_eq!(check(&store).unwrap(), ExitCode::SUCCESS);
+        assert_eq!(check(&folders).unwrap(), ExitCode::SUCCESS);
 
         fs::write(store.join("records-1/db"), "rubbish").unwrap();
         let other = dir.path().join("other");
         assert!(
-            is_damage(&check(&store).unwrap_err()) && is_damage(&export_to_file(&store, &other).unwrap_err())
+            is_damage(&check(&folders).unwrap_err())
+                && is_damage(&export_to_file(&folders, &other).unwrap_err())
         );
         assert!(!other.exists() && !dir.path().join("other.part").exists());
     }

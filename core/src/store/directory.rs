@@ -23,7 +23,7 @@ pub const STORE_FORMAT: u32 = 1;
 
 const MARKER: &str = "STORE";
 const MARKER_TITLE: &str = "callboard-store";
-const LOCK: &str = "LOCK";
+pub(super) const LOCK: &str = "LOCK";
 const ASIDE: &str = "aside";
 
 /// A store directory, locked for this process.
@@ -252,7 +252,7 @@ fn refuse_foreign(dir: &Path, access: Access) -> Result<(), OpenError> {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
@@ -310,6 +310,11 @@ pub(super) fn finish_import(dir: &Path) -> Result<(), OpenError> {
     this.mark_ready().map_err(|source| failed("write", dir, source))
 }
 
+/// Whether the store in `dir` was left by an interrupted import.
+pub(super) fn is_import_unfinished(dir: &Path) -> Result<bool, OpenError> {
+    Ok(read_marker(dir)?.is_some_and(|marker| marker.state == State::Importing))
+}
+
 /// Removes a folder with all that is in it, if it is there.
 pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
@@ -361,7 +366,7 @@ fn write_marker(dir: &Path, marker: &Marker) -> io::Result<()> {
     sync_dir(dir)
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 

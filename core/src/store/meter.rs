@@ -19,9 +19,10 @@ const STALLED: &str = "callboard_store_stalled";
 
 const REFUSED_CAUSES: [&str; 5] = ["full", "no_space", "failed", "stopped", "invalid"];
 
-/// Describes the store's metrics to the installed recorder; once, at start.
+/// Describes the metrics of the store and of the journal to the installed recorder; once, at start.
 pub fn describe_metrics() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
+    super::journal::describe_metrics();
     describe_histogram!(BATCH_RECORDS, Unit::Count, "Records made durable with one flush");
     describe_histogram!(BATCH_BYTES, Unit::Bytes, "Bytes of keys and values made durable with one flush");
     describe_histogram!(FLUSH_SECONDS, Unit::Seconds, "Time to write and flush one group of records");

@@ -7,6 +7,7 @@
 //! * [`Store`] is the contract; a store of many nodes can take the place of the embedded one.
 //! * [`SledStore`] is the embedded store; [`MemoryStore`] keeps the same contract for tests.
 //! * [`check`], [`export`], [`import`] and [`compact`] work on the directory of a store that is not running.
+//! * [`journal`] is a second engine, for small records that change all the time.
 //!
 //! Everything is bounded: the queue in bytes and in records, a record in bytes, the wait for shutdown in time.
 
@@ -16,6 +17,10 @@ mod copy;
 mod database;
 mod directory;
 mod error;
+mod export;
+mod import;
+pub mod journal;
+mod lines;
 mod live;
 mod maintain;
 mod memory;
@@ -29,7 +34,6 @@ mod sled_store;
 mod space;
 mod status;
 mod ticket;
-mod transfer;
 mod writer;
 
 use std::ops::ControlFlow;
@@ -39,6 +43,8 @@ pub use commits::CommitsFault;
 pub use config::StoreConfig;
 pub use directory::STORE_FORMAT;
 pub use error::{CommitError, LoadError, MaintenanceError, OpenError, StoreError, SubmitError};
+pub use export::{ExportReport, Folders, Render, export};
+pub use import::{ImportReport, import};
 pub use maintain::{CheckReport, CompactReport, TableReport, check, compact};
 pub use memory::MemoryStore;
 pub use meter::describe_metrics;
@@ -46,7 +52,6 @@ pub use sled_store::{OpenReport, SledStore};
 pub use space::FreeSpace;
 pub use status::{DamagedRecord, Health, ScanReport, StoreStats};
 pub use ticket::Ticket;
-pub use transfer::{ExportReport, ImportReport, Render, export, import};
 
 /// Longest key, in bytes. Device ids are at most 64; the rest is room for names of templates.
 pub const MAX_KEY_BYTES: usize = 255;

@@ -24,6 +24,14 @@ impl Ticket {
         (sender, Self(receiver))
     }
 
+    /// One that is resolved already.
+    pub(super) fn resolved(outcome: Result<(), CommitError>) -> Self {
+        let (waiter, ticket) = Self::new();
+        // Its other end is right here.
+        let _ = waiter.send(outcome);
+        ticket
+    }
+
     /// Blocks the calling thread until the submission is durable; for plain threads.
     ///
     /// # Panics
@@ -38,5 +46,25 @@ impl Future for Ticket {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(context).map(|outcome| outcome.unwrap_or(Err(CommitError::Stopped)))
+    }
+}
+
+/// Looks at a ticket without waiting for it.
+#[cfg(test)]
+pub(super) struct Probe(Ticket, bool);
+
+#[cfg(test)]
+impl Ticket {
+    pub(super) fn probe(self) -> Probe {
+        Probe(self, false)
+    }
+}
+
+#[cfg(test)]
+impl Probe {
+    pub(super) fn is_resolved(&mut self) -> bool {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        self.1 = self.1 || Pin::new(&mut self.0).poll(&mut context).is_ready();
+        self.1
     }
 }
