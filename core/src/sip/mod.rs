@@ -1,0 +1,3 @@
+//! SIP: who a phone is, and what it may do.
+
+pub mod digest;
