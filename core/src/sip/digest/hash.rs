@@ -145,13 +145,22 @@ impl Ha1 {
         Ok(ha1)
     }
 
-    /// From bytes that are random, for somebody who does not exist.
+    /// From bytes that [`Ha1::to_bytes`] gave, or that are random, for somebody who does not exist.
     pub(crate) fn from_bytes(bytes: &[u8; HA1_BYTES]) -> Self {
         let mut ha1 = Self { md5: [0; 16], sha256: [0; 32] };
         let (md5, sha256) = bytes.split_at(ha1.md5.len());
         ha1.md5.copy_from_slice(md5);
         ha1.sha256.copy_from_slice(sha256);
         ha1
+    }
+
+    /// The hashes in a row. The caller wipes them.
+    pub(crate) fn to_bytes(&self) -> [u8; HA1_BYTES] {
+        let mut bytes = [0; HA1_BYTES];
+        let (md5, sha256) = bytes.split_at_mut(self.md5.len());
+        md5.copy_from_slice(&self.md5);
+        sha256.copy_from_slice(&self.sha256);
+        bytes
     }
 
     fn hex(&self, algorithm: Algorithm) -> Hex {

@@ -25,6 +25,7 @@ pub use authenticator::{
 };
 pub use authorization::{Authorization, BadAuthorization};
 pub use failures::FailureLimits;
+pub(crate) use hash::HA1_BYTES;
 pub use hash::{Ha1, Hex, MAX_PASSWORD_BYTES, TooLong};
 pub use nonce::{NONCE_CHARS, Nonce};
 pub use respond::{Answer, Count, Received, RespondError, respond};
