@@ -98,7 +98,7 @@ pub enum Verdict<K> {
     /// There are none, or none that this server can judge, or the nonce is not of this server: challenge.
     NoCredentials,
     /// The nonce is old, was made for another address or before a restart, or the request may be a replay: challenge, with
-    /// `stale`. Whether the password is right was not looked at in most of these cases (RFC 7616, section 3.3, asks for no more).
+    /// `stale`. But for replays nothing was computed: a wrong password shows with the next nonce.
     Stale,
     /// The answer is wrong: challenge. The client must not be told this from [`Verdict::UnknownUser`].
     WrongPassword,

@@ -192,7 +192,7 @@ pub(super) struct Parts<'a> {
     /// The parameter `uri`.
     pub(super) uri: &'a str,
     pub(super) nonce: &'a str,
-    /// Needed with `counted` and for `-sess`; else empty.
+    /// Needed with `nc` and for `-sess`; else empty.
     pub(super) cnonce: &'a str,
     /// The parameter `nc` as it is written; only with it `qop` is `auth`.
     pub(super) nc: Option<&'a str>,
