@@ -1,6 +1,6 @@
 //! Realms, and the credentials of SIP users in them.
 //!
-//! A realm is a record, and each credential is one. Of a password only its hashes are kept ([`Ha1`](super::digest::Ha1)); they
+//! A realm is a record, and each credential is one. Of a password only its hashes are kept ([`Ha1`]); they
 //! open the realm as the password does, so they lie sealed in the store and leave this module only to be computed with. All
 //! credentials are in memory: a request is judged without the disk.
 

@@ -1,7 +1,7 @@
 //! Digest authentication of SIP (RFC 3261, section 22, with RFC 7616 and RFC 8760).
 //!
 //! * [`Authenticator`] challenges and judges answers. It keeps no state for a challenge that was not answered.
-//! * [`respond`] answers the challenge of somebody else.
+//! * [`respond()`] answers the challenge of somebody else.
 //! * [`Ha1`] is what is kept of a password.
 //!
 //! Nothing here knows how a header field is written: fields come in without their quotes and escapes, and challenges go out
