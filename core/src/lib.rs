@@ -17,6 +17,7 @@ pub mod policy;
 pub mod reach;
 pub mod secret;
 pub mod service;
+pub mod sip;
 pub mod site;
 pub mod store;
 pub mod time;

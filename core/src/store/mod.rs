@@ -81,11 +81,15 @@ pub enum Table {
     Provider = b'p',
     /// Sites with an edge, by site id.
     Site = b'e',
+    /// Realms of SIP credentials, by name.
+    SipRealm = b'r',
+    /// SIP credentials, by realm and user name.
+    SipCredential = b'c',
 }
 
 impl Table {
     /// Every table, in the order an export lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Value,
         Self::Device,
@@ -95,6 +99,8 @@ impl Table {
         Self::File,
         Self::Provider,
         Self::Site,
+        Self::SipRealm,
+        Self::SipCredential,
     ];
 
     /// The table a stored key begins with, if this version knows it.
@@ -109,6 +115,8 @@ impl Table {
             b'f' => Some(Self::File),
             b'p' => Some(Self::Provider),
             b'e' => Some(Self::Site),
+            b'r' => Some(Self::SipRealm),
+            b'c' => Some(Self::SipCredential),
             _ => None,
         }
     }
@@ -125,6 +133,8 @@ impl Table {
             Self::File => "file",
             Self::Provider => "provider",
             Self::Site => "site",
+            Self::SipRealm => "sip-realm",
+            Self::SipCredential => "sip-credential",
         }
     }
 
