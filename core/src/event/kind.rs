@@ -147,6 +147,10 @@ kinds! {
     SiteAway "site-away" Warning Trouble,
     /// Somebody came to the edges' door with a certificate or a token that is not good.
     SiteRefused "site-refused" Error Security,
+    /// A SIP endpoint does not answer any more, or its connection is gone.
+    EndpointLost "endpoint-lost" Warning Trouble,
+    /// A SIP endpoint that was lost has registered or answered again.
+    EndpointBack "endpoint-back" Info Routine,
     /// An administrator changed something.
     AdminChange "admin-change" Info Administration,
     /// The store cannot take records, or can again.

@@ -1,6 +1,5 @@
 //! The fleet: all devices, in memory, in shards, each change on its way to the store before anybody sees it.
 
-mod intern;
 mod list;
 mod load;
 
@@ -15,10 +14,10 @@ use metrics::{Unit, describe_gauge, gauge};
 use parking_lot::RwLock;
 
 use crate::device::{self, BadRecord, Device, DeviceId, DeviceState, SecureMode, Task};
+use crate::intern::Interner;
 use crate::item::Dictionary;
 use crate::job::Tally;
 use crate::store::{CommitError, ScanReport, Store, SubmitError, Table, Ticket, Write};
-use intern::Interner;
 pub use list::{Filter, Page};
 pub use load::LoadReport;
 

@@ -103,6 +103,19 @@ pub enum LoadError {
         /// The newest form that this version reads.
         supported: u8,
     },
+    /// The same in the journal of bindings.
+    #[error(
+        "the bindings of {aor:?} have form {found}, this version reads forms up to {supported}: \
+         use the newer version of Callboard (nothing was changed)"
+    )]
+    NewerBindings {
+        /// Their address-of-record.
+        aor: Box<str>,
+        /// Their form.
+        found: u8,
+        /// The newest form that this version reads.
+        supported: u8,
+    },
     /// More records cannot be read than a few faulty ones: something is wrong with the whole store.
     #[error(
         "more than {limit} device records cannot be read. No record was changed. Copy the data directory before \

@@ -174,6 +174,11 @@ impl Credentials {
         Ok(())
     }
 
+    /// Whether there is any realm.
+    pub fn has_realms(&self) -> bool {
+        !self.state.read().realms.is_empty()
+    }
+
     /// All realms in the order of their names.
     pub fn realms(&self) -> Vec<Arc<Realm>> {
         self.state.read().realms.values().map(|shelf| shelf.realm.clone()).collect()

@@ -13,17 +13,30 @@ use crate::device::Device;
 const MOST: usize = 4_096;
 
 #[derive(Debug, Default)]
-pub(super) struct Interner {
+pub(crate) struct Interner {
     texts: RwLock<HashSet<Arc<str>, RandomState>>,
 }
 
 impl Interner {
+    /// `text`, shared if it is known or may become so.
+    pub(crate) fn share(&self, text: &str) -> Arc<str> {
+        let known = self.texts.read().get(text).cloned();
+        known.unwrap_or_else(|| {
+            let text: Arc<str> = text.into();
+            self.remember(&text);
+            text
+        })
+    }
+
     fn intern(&self, text: &mut Arc<str>) {
         let known = self.texts.read().get(text).cloned();
-        if let Some(known) = known {
-            *text = known;
-            return;
+        match known {
+            Some(known) => *text = known,
+            None => self.remember(text),
         }
+    }
+
+    fn remember(&self, text: &Arc<str>) {
         let mut texts = self.texts.write();
         if texts.len() < MOST {
             texts.insert(text.clone());
@@ -31,7 +44,7 @@ impl Interner {
     }
 
     /// The same device with its common texts shared.
-    pub(super) fn intern_device(&self, mut device: Device) -> Device {
+    pub(crate) fn intern_device(&self, mut device: Device) -> Device {
         let identity = &mut device.identity;
         for text in [
             &mut identity.device_type,

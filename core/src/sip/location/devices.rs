@@ -1,0 +1,57 @@
+//! Which addresses-of-record have bindings of a device.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::Place;
+use crate::device::DeviceId;
+
+const SHARDS: usize = 16;
+
+type Shard = Mutex<HashMap<DeviceId, SmallVec<[Place; 1]>, RandomState>>;
+
+/// Places by device. Its locks are taken while one of the bindings' is held, never the other way round.
+#[derive(Debug)]
+pub(super) struct Devices {
+    hasher: RandomState,
+    shards: [Shard; SHARDS],
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self { hasher: RandomState::default(), shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+}
+
+impl Devices {
+    fn shard(&self, device: &DeviceId) -> &Shard {
+        #[allow(clippy::cast_possible_truncation)] // SHARDS is small
+        let shard = (self.hasher.hash_one(device) % SHARDS as u64) as usize;
+        &self.shards[shard]
+    }
+
+    pub(super) fn add(&self, device: &DeviceId, place: Place) {
+        let mut shard = self.shard(device).lock();
+        let places = shard.entry(device.clone()).or_default();
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+
+    pub(super) fn remove(&self, device: &DeviceId, place: Place) {
+        let mut shard = self.shard(device).lock();
+        let Some(places) = shard.get_mut(device) else { return };
+        places.retain(|known| *known != place);
+        if places.is_empty() {
+            shard.remove(device);
+        }
+    }
+
+    pub(super) fn get(&self, device: &DeviceId) -> SmallVec<[Place; 1]> {
+        self.shard(device).lock().get(device).cloned().unwrap_or_default()
+    }
+}
