@@ -11,6 +11,7 @@ pub mod files;
 pub mod listen;
 pub mod node;
 pub mod phones;
+pub mod sip;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;

@@ -318,7 +318,12 @@ fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -
                 "name": job.name, "targets": job.targets, "ended": job.ended.is_some(),
             }))
         }
-        Table::Meta | Table::File | Table::Provider | Table::Site => None,
+        Table::Meta
+        | Table::File
+        | Table::Provider
+        | Table::Site
+        | Table::SipRealm
+        | Table::SipCredential => None,
     }
 }
 

@@ -10,6 +10,7 @@ use callboard_core::secret::{KEY_LEN, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Surroundings};
 use callboard_core::site::Origin;
 use callboard_core::store::MemoryStore;
+use callboard_core::store::journal::{JournalConfig, MemoryJournal};
 use callboard_core::time::{Clock, Random, Timestamp};
 
 /// All of that.
@@ -47,5 +48,6 @@ pub(crate) fn surroundings() -> Surroundings {
         clock: still.clone(),
         random: still.clone(),
         credentials: still,
+        journal: Arc::new(MemoryJournal::new(JournalConfig::default())),
     }
 }

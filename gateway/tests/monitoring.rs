@@ -96,7 +96,7 @@ fn everything_shown_is_measured_from_the_start() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callboard"));
     command.arg("serve").arg("--data-dir").arg(directory.path().join("data"));
     command.arg("--ready-file").arg(&ready_file);
-    for door in ["WPI", "WPI_SECURE", "DCMP", "EDGE", "ADMIN", "METRICS"] {
+    for door in ["WPI", "WPI_SECURE", "DCMP", "SIP_UDP", "SIP_TCP", "SIP_TLS", "EDGE", "ADMIN", "METRICS"] {
         command.env(format!("CALLBOARD__LISTEN__{door}"), "127.0.0.1:0");
     }
     let child = command.env("CALLBOARD__LOG__FORMAT", "json").stderr(Stdio::piped()).spawn().unwrap();

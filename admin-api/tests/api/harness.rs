@@ -28,6 +28,7 @@ use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::site::Origin;
 use callboard_core::store::MemoryStore;
+use callboard_core::store::journal::{JournalConfig, MemoryJournal};
 use callboard_core::time::{Clock, Random, Timestamp};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -259,6 +260,7 @@ impl Rig {
             clock: numbers.clone(),
             random: numbers,
             credentials: Arc::new(NoCredentials),
+            journal: Arc::new(MemoryJournal::new(JournalConfig::default())),
         };
         let service = Arc::new(Service::new(around, settings));
         let node = Arc::new(Node { draining: watch::Sender::new(false) });

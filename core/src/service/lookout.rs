@@ -7,6 +7,7 @@ use crate::device::{Device, Task};
 use crate::fleet::Watch;
 use crate::job::{self, JobBook};
 use crate::reach::Reach;
+use crate::sip::numbers::Numbers;
 use crate::time::{Clock, Timestamp};
 
 /// Hears of every change of a device and tells [`Reach`] whether it is to come.
@@ -14,6 +15,8 @@ pub(super) struct Lookout {
     pub(super) reach: Arc<Reach>,
     pub(super) jobs: Arc<job::Registry>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Devices by telephone number.
+    pub(super) numbers: Numbers,
 }
 
 impl fmt::Debug for Lookout {
@@ -23,6 +26,10 @@ impl fmt::Debug for Lookout {
 }
 
 impl Lookout {
+    pub(super) fn new(reach: Arc<Reach>, jobs: Arc<job::Registry>, clock: Arc<dyn Clock>) -> Self {
+        Self { reach, jobs, clock, numbers: Numbers::default() }
+    }
+
     /// Whether there is something to do with the device as soon as it comes.
     pub(super) fn is_due(&self, device: &Device, now: Timestamp) -> bool {
         device.awaits_mode() || (device.has_pending() && has_due_task(device, &self.jobs.book(), now))
@@ -31,6 +38,7 @@ impl Lookout {
 
 impl Watch for Lookout {
     fn changed(&self, old: Option<&Device>, new: Option<&Device>) {
+        self.numbers.follow(old, new);
         let now = self.clock.now();
         let is_due = new.is_some_and(|new| self.is_due(new, now));
         self.reach.members.follow(old, new, is_due);

@@ -7,6 +7,7 @@ mod jobs;
 mod lookout;
 mod outcome;
 mod reach;
+pub mod sip;
 mod sites;
 mod task_wish;
 mod wpi;
@@ -30,10 +31,12 @@ use crate::reach::{Reach, ReachSettings};
 use crate::secret::{Secret, Vault};
 use crate::site::{Origin, SiteSettings, Sites};
 use crate::store::Store;
+use crate::store::journal::Journal;
 use crate::time::{Clock, Random, Timestamp};
 use files::JobFiles;
 use jobs::Runner;
 use lookout::Lookout;
+use sip::{Sip, SipSettings};
 
 pub use admin::{AdminError, SecureModeRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
@@ -105,6 +108,8 @@ pub struct Settings {
     pub default_pin: Secret,
     /// How phones poll.
     pub polling: Polling,
+    /// SIP.
+    pub sip: SipSettings,
 }
 
 /// What the service needs from outside.
@@ -120,6 +125,8 @@ pub struct Surroundings {
     pub random: Arc<dyn Random>,
     /// Makes credentials.
     pub credentials: Arc<dyn CredentialSource>,
+    /// Where SIP bindings go.
+    pub journal: Arc<dyn Journal>,
 }
 
 impl fmt::Debug for Surroundings {
@@ -147,6 +154,8 @@ pub struct Service {
     runner: Runner,
     /// The sites.
     pub sites: Sites,
+    /// SIP endpoints.
+    pub sip: Sip,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
@@ -158,8 +167,7 @@ impl Service {
         let started = around.clock.now();
         let jobs = Arc::new(job::Registry::new(around.store.clone(), settings.jobs.jobs));
         let reach = Arc::new(Reach::new(settings.reach.clone(), started));
-        let lookout =
-            Arc::new(Lookout { reach: reach.clone(), jobs: jobs.clone(), clock: around.clock.clone() });
+        let lookout = Arc::new(Lookout::new(reach.clone(), jobs.clone(), around.clock.clone()));
         let files = Files::new(around.store.clone(), around.vault.clone(), settings.files);
         files.set_use(Arc::new(JobFiles(jobs.clone())));
         Self {
@@ -177,6 +185,14 @@ impl Service {
             reach,
             lookout,
             sites: Sites::new(around.store.clone(), settings.sites),
+            sip: Sip::new(
+                around.journal.clone(),
+                around.store.clone(),
+                around.vault.clone(),
+                around.random.clone(),
+                settings.sip.clone(),
+                started,
+            ),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,

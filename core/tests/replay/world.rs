@@ -16,6 +16,8 @@ use callboard_core::service::{
     CredentialSource, IssueError, Issuing, Sender, Service, Settings, Surroundings,
 };
 use callboard_core::site::Origin;
+
+use callboard_core::store::journal::{JournalConfig, MemoryJournal};
 use callboard_core::store::{MemoryStore, Table};
 use callboard_core::time::{Clock, Random, Timestamp};
 
@@ -189,6 +191,7 @@ fn serve(
         clock: clock.clone(),
         random: random.clone(),
         credentials: credentials.clone(),
+        journal: Arc::new(MemoryJournal::new(JournalConfig::default())),
     };
     let service = Service::new(around, settings.clone());
     service.templates.load().unwrap();

@@ -26,11 +26,12 @@ pub use key::Key;
 pub use origin::{Fault, Faults, Origin};
 pub use show::{check, docs, example, show};
 pub use table::{
-    Admin, Config, Contact, Dcmp, Edge, Events, Files, Fleet, Flow, KEYS, Limits, Listen, Log, Node,
-    SECTIONS, SecureMode, Store, Tls, Wpi,
+    Admin, Config, Contact, Dcmp, Edge, Events, Files, Fleet, Flow, Journal, KEYS, Limits, Listen, Log, Node,
+    SECTIONS, SecureMode, Sip, Store, Tls, Wpi,
 };
 pub use value::{
-    AfterCleanUp, DcmpMode, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, Switch, Value,
+    AfterCleanUp, DcmpMode, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, SipAlgorithms, Switch,
+    Value,
 };
 
 use read::{Given, Variable};
@@ -87,11 +88,14 @@ impl Config {
 impl Listen {
     /// The doors by name, in the order in which they are opened; a closed one has no address.
     #[must_use]
-    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 6] {
+    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 9] {
         [
             ("wpi", self.wpi),
             ("wpi_secure", self.wpi_secure),
             ("dcmp", self.dcmp),
+            ("sip_udp", self.sip_udp),
+            ("sip_tcp", self.sip_tcp),
+            ("sip_tls", self.sip_tls),
             ("edge", self.edge),
             ("admin", self.admin),
             ("metrics", self.metrics),

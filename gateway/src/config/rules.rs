@@ -74,6 +74,8 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     ("secure_mode.renew_before_days", 2, "tls.client_lifetime_days"),
     ("secure_mode.credentials_wait_ms", 1, "limits.handler_timeout_ms"),
     ("secure_mode.credentials_per_source", 1, "secure_mode.credentials_per_device"),
+    ("sip.min_expires_s", 1, "sip.default_expires_s"),
+    ("sip.default_expires_s", 1, "sip.max_expires_s"),
     ("contact.scans_running", 1, "contact.scans_kept"),
     ("edge.certificate_lifetime_days", 1, "tls.authority_lifetime_days"),
     ("edge.stream_window", 1, "edge.connection_window"),
@@ -182,13 +184,20 @@ impl Check<'_> {
         let doors = self.config.listen.doors();
         for (index, (name, address)) in doors.iter().enumerate() {
             for (other, taken) in doors.iter().take(index) {
-                let clash = matches!((address, taken), (Some(a), Some(b)) if collide(*a, *b));
+                // One port may be taken once by TCP and once by UDP.
+                let clash = is_udp(name) == is_udp(other)
+                    && matches!((address, taken), (Some(a), Some(b)) if collide(*a, *b));
                 let keys = [format!("listen.{name}"), format!("listen.{other}")];
                 let reason = format!("listen.{name} and listen.{other} ask for the same port");
                 self.require(!clash, [&keys[0], &keys[1]], reason);
             }
         }
     }
+}
+
+/// Whether a door takes datagrams.
+fn is_udp(door: &str) -> bool {
+    matches!(door, "edge" | "sip_udp")
 }
 
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {

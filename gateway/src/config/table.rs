@@ -9,7 +9,8 @@ use crate::listen::Network;
 use super::key::{Key, config_table, field_type, key_default, key_form, key_name, key_read, key_write};
 use super::origin::Origins;
 use super::value::{
-    AfterCleanUp, DcmpMode, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, Switch, Unit, rules,
+    AfterCleanUp, DcmpMode, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, SipAlgorithms, Switch,
+    Unit, rules,
 };
 
 config_table! {
@@ -21,6 +22,12 @@ config_table! {
         wpi_secure: door(Ipv4Addr::UNSPECIFIED, 18_444),
         /// Phones that ask whether work waits for them (DCMP): plain HTTP, see `dcmp.tls`. Closed with `dcmp.mode` "disabled" unless it is given.
         dcmp: door(Ipv4Addr::UNSPECIFIED, 8_080),
+        /// SIP endpoints, in datagrams.
+        sip_udp: door(Ipv4Addr::UNSPECIFIED, 5_060),
+        /// SIP endpoints, over TCP.
+        sip_tcp: door(Ipv4Addr::UNSPECIFIED, 5_060),
+        /// SIP endpoints, over TLS. A client certificate of the internal authority is taken, none is needed.
+        sip_tls: door(Ipv4Addr::UNSPECIFIED, 5_061),
         /// Branch edges: QUIC, hence UDP.
         edge: door(Ipv4Addr::UNSPECIFIED, 18_446),
         /// Administration: REST API over HTTPS.
@@ -189,6 +196,86 @@ config_table! {
         head_bytes: bytes(4_096 in 1_024..=65_536),
         /// Time a connection may rest between two polls, in place of `limits.idle_timeout_ms`.
         idle_timeout: ms(15_000 in 100..=3_600_000),
+    }
+
+    /// SIP: endpoints that register, are watched and are told to fetch their configuration.
+    sip: Sip {
+        /// Realm in challenges for a domain that no realm of the API covers. No user is in it.
+        realm: text("callboard" as rules::SIP_REALM),
+        /// Algorithms of digest authentication, the preferred one first. Most desk phones know MD5 only.
+        algorithms: choice(SipAlgorithms::Sha256Md5),
+        /// Whether credentials without `qop` are taken, as clients of RFC 2069 send them.
+        without_qop: choice(Switch::On),
+        /// Time a nonce is good; an endpoint that refreshes within it is spared a round trip.
+        nonce_lifetime: seconds(600 in 10..=86_400),
+        /// Used nonces that are remembered; beyond it endpoints are challenged anew.
+        nonces: count(65_536 in 1_024..=16_777_216),
+        /// Wrong answers of one user from one address within `failure_window_s`; beyond it the user is refused (403). 0: no bound.
+        failures_per_user: count(10 in 0..=1_000_000),
+        /// Wrong answers from one address within `failure_window_s`, whatever the user. 0: no bound.
+        failures_per_source: count(500 in 0..=1_000_000),
+        /// Time for which wrong answers count.
+        failure_window: seconds(300 in 1..=86_400),
+        /// Addresses and networks whose endpoints need no password. Whoever can forge such a sender can register.
+        trusted_networks: networks(),
+        /// Whether a client certificate of the internal authority takes the place of a password.
+        trust_certificates: choice(Switch::On),
+        /// Addresses-of-record with bindings; one more is told "later".
+        addresses_of_record: count(1_200_000 in 1..=100_000_000),
+        /// Bindings of one address-of-record.
+        contacts_per_aor: count(10 in 1..=100),
+        /// Life of a binding that asks for none.
+        default_expires: seconds(3_600 in 1..=604_800),
+        /// Shortest life of a binding; who asks for less is told so (423).
+        min_expires: seconds(60 in 1..=3_600),
+        /// Longest life of a binding; who asks for more gets this.
+        max_expires: seconds(7_200 in 1..=604_800),
+        /// Share of a hundred by which a binding's life is shortened at random, so that endpoints do not come back at once.
+        spread_percent: count(10 in 0..=50),
+        /// Time between two OPTIONS to an endpoint behind NAT that uses datagrams; 0: none.
+        nat_ping_interval: seconds(30 in 0..=3_600),
+        /// Time between two OPTIONS to any other endpoint; 0: none.
+        ping_interval: seconds(0 in 0..=86_400),
+        /// OPTIONS in one second; those beyond are a second later.
+        pings_per_second: count(2_000 in 1..=1_000_000),
+        /// Time within which an endpoint that keeps its flow is told to give a sign of life (RFC 5626); 0: it is not told.
+        flow_timer: seconds(120 in 0..=3_600),
+        /// Requests of this server that are under way at the same time.
+        client_transactions: count(100_000 in 16..=10_000_000),
+        /// Answers that are kept for requests that come again and must not be done again.
+        server_transactions: count(65_536 in 16..=10_000_000),
+        /// Time that who is told "later" should wait, up to twice as long at random.
+        retry_after: seconds(20 in 1..=3_600),
+        /// How full the journal's queue may be, of a hundred, before endpoints that are not registered are told "later"; those that are follow halfway to a hundred.
+        busy_percent: count(50 in 1..=100),
+        /// Size of a message.
+        message_bytes: bytes(65_535 in 1_300..=65_535),
+        /// Header fields of a message.
+        header_fields: count(128 in 16..=1_024),
+        /// Sockets of `listen.sip_udp`; 0 means one per core.
+        udp_sockets: count(0 in 0..=256),
+        /// Room that each of them asks the system for, in each direction.
+        udp_socket_bytes: bytes(8_388_608 in 65_536..=1_073_741_824),
+        /// Connections of each of `listen.sip_tcp` and `listen.sip_tls`, in place of `limits.connections`.
+        connections: count(16_000 in 1..=1_000_000),
+        /// Time a connection may rest. Phones stay connected and register again within `default_expires_s`.
+        idle_timeout: seconds(3_900 in 10..=86_400),
+        /// Time for a whole message on a connection, from its first byte.
+        message_timeout: ms(10_000 in 100..=600_000),
+    }
+
+    /// The journal: small records that change all the time, such as bindings of SIP.
+    journal: Journal {
+        /// Bytes that wait to be written; beyond it endpoints are told "later".
+        queue_bytes: bytes(16_777_216 in 65_536..=268_435_456),
+        /// Shortest time from one flush to the next while little waits: more records share a flush.
+        flush_spacing: ms(1 in 0..=1_000),
+        /// Changes since the last compaction from which on the next may begin.
+        compact_bytes: bytes(134_217_728 in 1_048_576..=17_179_869_184),
+        /// The same in percent of what the last compaction left; both must be reached.
+        compact_percent: count(100 in 10..=1_000),
+        /// Memory for records while the journal is read or compacted.
+        scan_bytes: bytes(67_108_864 in 1_048_576..=17_179_869_184),
     }
 
     /// The fleet: devices and templates.

@@ -381,6 +381,20 @@ words! {
 }
 
 words! {
+    /// Algorithms of SIP digest authentication.
+    SipAlgorithms {
+        /// SHA-256, and MD5 for those that do not know it (RFC 8760).
+        Sha256Md5 = "sha-256-md5",
+        /// The same, for those that look at the first challenge only.
+        Md5Sha256 = "md5-sha-256",
+        /// SHA-256 only.
+        Sha256 = "sha-256",
+        /// MD5 only.
+        Md5 = "md5",
+    }
+}
+
+words! {
     /// Something that is there or not.
     Switch {
         /// It is not.
@@ -413,6 +427,16 @@ pub(super) mod rules {
     pub(crate) const ORGANISATION: Rule = Rule {
         allowed: "1 to 64 bytes (RFC 5280, ub-organization-name)",
         check: |text| (1..=64).contains(&text.len()),
+    };
+
+    pub(crate) const SIP_REALM: Rule = Rule {
+        allowed: "1 to 128 printable ASCII characters without quotes and backslashes",
+        check: |text| {
+            (1..=128).contains(&text.len())
+                && text
+                    .bytes()
+                    .all(|byte| (byte == b' ' || byte.is_ascii_graphic()) && !b"\"\\".contains(&byte))
+        },
     };
 
     pub(crate) const CERTIFICATE_NAME: Rule =

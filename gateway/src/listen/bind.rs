@@ -102,6 +102,21 @@ impl BoundUdp {
 /// Opens a UDP socket for `door`, with room for `buffer_bytes` in each direction if the system grants it. An IPv6 wildcard
 /// address takes IPv4 peers too.
 pub fn bind_udp(door: Door, address: SocketAddr, buffer_bytes: usize) -> Result<BoundUdp, BindError> {
+    open_udp(door, address, buffer_bytes, false)
+}
+
+/// Like [`bind_udp`], for one of several sockets with the same address (`SO_REUSEPORT`): the system gives each sender to one of
+/// them.
+pub fn bind_udp_shared(door: Door, address: SocketAddr, buffer_bytes: usize) -> Result<BoundUdp, BindError> {
+    open_udp(door, address, buffer_bytes, true)
+}
+
+fn open_udp(
+    door: Door,
+    address: SocketAddr,
+    buffer_bytes: usize,
+    shared: bool,
+) -> Result<BoundUdp, BindError> {
     let failed = |step| move |source| BindError { door, address, step, source };
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))
         .map_err(failed("opening a socket"))?;
@@ -114,6 +129,7 @@ pub fn bind_udp(door: Door, address: SocketAddr, buffer_bytes: usize) -> Result<
             tracing::debug!(%door, %error, "the socket keeps its buffers as they are");
         }
     }
+    socket.set_reuse_port(shared).map_err(failed("sharing its address"))?;
     socket.set_nonblocking(true).map_err(failed("making it non-blocking"))?;
     socket.bind(&address.into()).map_err(failed("binding"))?;
     let socket = UdpSocket::from(socket);

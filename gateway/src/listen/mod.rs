@@ -36,7 +36,7 @@ use clock::Clock;
 use framing::Verdict;
 
 pub use accept::{Injected, Injector, Stream};
-pub use bind::{BindError, Bound, BoundUdp, bind, bind_udp};
+pub use bind::{BindError, Bound, BoundUdp, bind, bind_udp, bind_udp_shared};
 pub use connection::linger;
 pub use handler::{BodyError, Handler, RequestBody, TowerHandler, read_body};
 pub use limits::Limits;
@@ -63,6 +63,12 @@ impl Door {
     pub const DCMP: Self = Self { name: "dcmp" };
     /// Administration over HTTPS.
     pub const ADMIN: Self = Self { name: "admin" };
+    /// SIP in datagrams.
+    pub const SIP_UDP: Self = Self { name: "sip_udp" };
+    /// SIP over TCP.
+    pub const SIP_TCP: Self = Self { name: "sip_tcp" };
+    /// SIP over TLS.
+    pub const SIP_TLS: Self = Self { name: "sip_tls" };
     /// Branch edges: QUIC.
     pub const EDGE: Self = Self { name: "edge" };
     /// Metrics and health over plain HTTP.

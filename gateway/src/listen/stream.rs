@@ -15,6 +15,7 @@ use super::clock::Doing;
 use super::metrics::DoorMetrics;
 use super::serve::{Arrived, Life};
 use super::{Door, Limits};
+use crate::tls::ClientCertificate;
 
 /// Speaks on the connections of one door.
 pub trait StreamHandler: Send + Sync + 'static {
@@ -44,6 +45,7 @@ pub struct StreamConn {
     pub door: Door,
     /// The peer's address; IPv4 peers of a dual-stack door appear as IPv4.
     pub peer: SocketAddr,
+    client: Option<ClientCertificate>,
     place: Place,
     limits: Arc<Limits>,
     metrics: Arc<DoorMetrics>,
@@ -59,6 +61,11 @@ impl std::fmt::Debug for StreamConn {
 }
 
 impl StreamConn {
+    /// What the client's own certificate says, on doors that ask for one. TLS has verified it.
+    pub fn client(&self) -> Option<&ClientCertificate> {
+        self.client.as_ref()
+    }
+
     /// Whether the connection is beyond a limit: the peer is to be told so, and the connection to be closed.
     pub fn is_shed(&self) -> bool {
         self.place.is_shed()
@@ -105,7 +112,7 @@ impl StreamConn {
         std::iter::from_fn(move || {
             let place = admission.admit(peer.ip(), None)?;
             let (limits, metrics) = (Arc::clone(&limits), Arc::clone(&metrics));
-            Some(Self { door: Door::DCMP, peer, place, limits, metrics })
+            Some(Self { door: Door::DCMP, peer, client: None, place, limits, metrics })
         })
     }
 }
@@ -142,6 +149,7 @@ impl<H: StreamHandler> Life for Streams<H> {
         let conn = StreamConn {
             door: arrived.door,
             peer: arrived.peer,
+            client: arrived.client,
             place: arrived.place,
             limits: Arc::clone(&self.limits),
             metrics: Arc::clone(&self.metrics),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use callboard_core::dialogue::wpi::pin_fault;
 use callboard_core::secret::{KEY_LEN, Secret, Vault, VaultError};
+use callboard_core::store::Folders;
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +77,12 @@ impl DataDir {
 
     /// Where the store lies.
     pub fn store(&self) -> PathBuf {
-        self.root.join("store")
+        Folders::of(&self.root).store
+    }
+
+    /// Where the journal of bindings lies.
+    pub fn bindings(&self) -> PathBuf {
+        Folders::of(&self.root).bindings
     }
 
     /// Where files for phones lie.

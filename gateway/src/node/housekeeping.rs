@@ -55,6 +55,7 @@ impl Gauges {
         }
         self.item_bytes.set(service.fleet.item_bytes() as f64);
         self.pending.set(service.reach.pending.len() as f64);
+        service.sip.publish();
     }
 }
 

@@ -3,6 +3,7 @@
 mod files;
 mod housekeeping;
 mod settings;
+mod sip;
 mod start;
 
 use std::net::SocketAddr;

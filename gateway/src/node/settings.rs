@@ -19,7 +19,7 @@ use crate::config::{AfterCleanUp, Config, Switch};
 use crate::files::{FileLimits, Outbound, Pace, StorageSettings};
 use crate::wpi::{LargeBodies, WpiLimits};
 
-fn narrow(number: usize) -> u32 {
+pub(super) fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
@@ -94,6 +94,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret, authority: 
         },
         default_pin,
         polling: config.polling(),
+        sip: super::sip::sip_settings(config),
     }
 }
 

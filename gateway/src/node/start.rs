@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use callboard_codecs::edge::RelayDoor;
 use callboard_core::event::{self, EventDraft, EventKind};
-use callboard_core::service::{Service, Surroundings};
+use callboard_core::service::{self, Service, Surroundings};
+use callboard_core::store::journal::{FileJournal, Journal as _};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
 use callboard_core::time::{Clock as _, Timestamp};
 use callboard_core::{file, fleet, job, policy, site};
@@ -21,6 +22,7 @@ use super::housekeeping::{self, store_words};
 use super::settings::{
     SystemClock, ThreadRandom, download_limits, service_settings, storage_settings, wpi_limits,
 };
+use super::sip::{self, SipDoors};
 use crate::config::{Config, Switch};
 use crate::contact;
 use crate::credentials::{self, ClientSettings, Issuer};
@@ -45,6 +47,9 @@ pub enum StartError {
     /// The store does not open.
     #[error("store: {0}")]
     Open(#[from] OpenError),
+    /// The journal of bindings does not open.
+    #[error("journal: {0}")]
+    Journal(OpenError),
     /// Records cannot be taken over. None was changed.
     #[error("store: {0}")]
     Load(#[from] LoadError),
@@ -60,6 +65,9 @@ pub enum StartError {
     /// The door of edges does not open.
     #[error(transparent)]
     Edges(#[from] EdgeDoorError),
+    /// The sockets of SIP.
+    #[error("SIP: {0}")]
+    Sip(std::io::Error),
     /// Metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] InstallError),
@@ -83,6 +91,7 @@ pub enum StartError {
 pub struct Node {
     service: Arc<Service>,
     store: Arc<SledStore>,
+    journal: Arc<FileJournal>,
     health: Health,
     shutdown: Shutdown,
     /// What goes on until the doors are closed: housekeeping.
@@ -142,6 +151,8 @@ fn describe_metrics() {
     contact::describe_metrics();
     site::describe_metrics();
     edge::core::describe_metrics();
+    service::sip::describe_metrics();
+    crate::sip::describe_metrics();
 }
 
 /// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
@@ -163,8 +174,10 @@ pub async fn start<A: Handler>(
     let bounds = bind_doors(&config)?;
     let edges = config.listen.edge.map(|address| bind_udp(Door::EDGE, address, config.edge.socket_bytes));
     let edges = edges.transpose()?;
+    let datagrams = sip::bind_datagrams(&config)?;
     let mut doors: Vec<_> = bounds.iter().map(|bound| (bound.door().name, bound.local_addr())).collect();
     doors.extend(edges.iter().map(|bound| (bound.door().name, bound.local_addr())));
+    doors.extend(sip::addresses(&datagrams));
     doors.sort_unstable();
     let (metrics_bound, mut other): (Vec<_>, Vec<_>) =
         bounds.into_iter().partition(|bound| bound.door() == Door::METRICS);
@@ -183,14 +196,16 @@ pub async fn start<A: Handler>(
     }
     let clock = SystemClock;
     let started = clock.now();
-    let (store, identity) = open_blocking(&config, &data, started).await?;
+    let (store, journal, identity) = open_blocking(&config, &data, started).await?;
     watch_store(&health, &store);
+    watch_journal(&health, &journal);
 
     let settings = service_settings(&config, default_pin, identity.authority());
     let around = Surroundings {
         store: store.clone(),
         vault,
         clock: Arc::new(clock),
+        journal: journal.clone(),
         random: Arc::new(ThreadRandom),
         credentials: Arc::new(Issuer::new(
             identity.authority().clone(),
@@ -205,13 +220,15 @@ pub async fn start<A: Handler>(
 
     tasks.spawn(housekeeping::run(service.clone(), shutdown.clone()));
     tasks.spawn(housekeeping::work_on_jobs(service.clone(), shutdown.clone()));
+    tasks.spawn(sip::keep_time(service.clone(), shutdown.clone()));
     tasks.spawn(identity.clone().watch(shutdown.clone()));
     let mut node =
-        Node { service, store, health, shutdown, tasks, serving, watched, doors, ready_file: None };
+        Node { service, store, journal, health, shutdown, tasks, serving, watched, doors, ready_file: None };
     let hub = match edges {
         Some(bound) => Some(node.open_edges(&config, bound, &mut other, &identity)?),
         None => None,
     };
+    node.open_sip(&config, datagrams, &mut other, &identity)?;
     node.open_doors(&config, other, &identity, (&token, started), &storage, admin)?;
     node.call_phones(&config, hub);
     node.ready(ready_file)?;
@@ -219,7 +236,8 @@ pub async fn start<A: Handler>(
 }
 
 fn bind_doors(config: &Config) -> Result<Vec<Bound>, BindError> {
-    let known = [Door::WPI, Door::WPI_SECURE, Door::DCMP, Door::ADMIN, Door::METRICS];
+    let known =
+        [Door::WPI, Door::WPI_SECURE, Door::DCMP, Door::SIP_TCP, Door::SIP_TLS, Door::ADMIN, Door::METRICS];
     config
         .listen
         .doors()
@@ -233,7 +251,7 @@ async fn open_blocking(
     config: &Arc<Config>,
     data: &DataDir,
     now: Timestamp,
-) -> Result<(Arc<SledStore>, Arc<Identity>), StartError> {
+) -> Result<(Arc<SledStore>, Arc<FileJournal>, Arc<Identity>), StartError> {
     let (config, data) = (config.clone(), data.clone());
     tokio::task::spawn_blocking(move || {
         let identity = Identity::open(config.tls_settings(data.path()), now.to_jiff())?;
@@ -251,9 +269,32 @@ async fn open_blocking(
             let folder = folder.display();
             tracing::warn!(%folder, "left by an interrupted compaction; the next one removes it");
         }
-        Ok((store, identity))
+        let journal = open_journal(&config, &data)?;
+        Ok((store, journal, identity))
     })
     .await?
+}
+
+/// Open the journal of bindings.
+fn open_journal(config: &Config, data: &DataDir) -> Result<Arc<FileJournal>, StartError> {
+    let (journal, report) =
+        FileJournal::open(&data.bindings(), &sip::journal_config(config)).map_err(StartError::Journal)?;
+    tracing::info!(
+        new = report.created,
+        size_on_disk = report.size_on_disk,
+        seconds = report.took.as_secs_f64(),
+        "journal of bindings opened"
+    );
+    if report.torn_bytes > 0 {
+        tracing::info!(
+            bytes = report.torn_bytes,
+            "the journal's end was cut short by a crash, and was acknowledged to nobody"
+        );
+    }
+    for path in &report.set_aside {
+        tracing::warn!(file = %path.display(), "a damaged file of the journal was kept for somebody to look into");
+    }
+    Ok(journal)
 }
 
 fn client_settings(config: &Config) -> ClientSettings {
@@ -274,6 +315,14 @@ fn watch_store(health: &Health, store: &Arc<SledStore>) {
     });
 }
 
+fn watch_journal(health: &Health, journal: &Arc<FileJournal>) {
+    let journal = journal.clone();
+    health.probe("journal", move || {
+        let health = journal.health();
+        (!health.is_ready()).then(|| store_words(&health))
+    });
+}
+
 async fn load(service: &Arc<Service>) -> Result<(), StartError> {
     let loading = service.clone();
     tokio::task::spawn_blocking(move || {
@@ -290,6 +339,7 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
         for record in unreadable {
             tracing::error!(record, "a site cannot be read; it is left as it is, and its edge is refused");
         }
+        sip::load(&loading)?;
         let report = loading.fleet.load(|devices| tracing::info!(devices, "loading"))?;
         for record in &report.examples {
             tracing::error!(record, "a device record cannot be read; it is kept until the device is deleted");
@@ -375,7 +425,7 @@ impl Node {
                 Purpose::SecurePhones => {
                     self.serving.spawn(serve(bound, tls, limits, phones(Mode::Secure), shutdown));
                 }
-                Purpose::Admin => {
+                Purpose::Admin | Purpose::SipPhones => {
                     let Some(admin) = admin.take() else { continue };
                     let handler = admin(AdminParts {
                         service: self.service.clone(),
@@ -391,6 +441,25 @@ impl Node {
                     self.serving.spawn(serve(bound, tls, limits, Arc::new(handler), shutdown));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// SIP's doors, taken out of `bounds`.
+    fn open_sip(
+        &self,
+        config: &Config,
+        datagrams: Vec<BoundUdp>,
+        bounds: &mut Vec<Bound>,
+        identity: &Identity,
+    ) -> Result<(), StartError> {
+        let doors = SipDoors::new(self.service.clone(), self.shutdown.clone());
+        doors.open_datagrams(config, datagrams, &self.serving).map_err(StartError::Sip)?;
+        let is_sip = |bound: &mut Bound| matches!(bound.door(), Door::SIP_TCP | Door::SIP_TLS);
+        for bound in bounds.extract_if(.., is_sip) {
+            let tls = bound.door() == Door::SIP_TLS;
+            let tls = tls.then(|| identity.server(Purpose::SipPhones)).transpose()?;
+            doors.open_streams(config, bound, tls, &self.serving);
         }
         Ok(())
     }
@@ -487,7 +556,11 @@ impl Node {
         self.serving.wait().await;
         self.tasks.wait().await;
         let store = self.store.clone();
-        let closed = tokio::task::spawn_blocking(move || store.shutdown(STORE_DEADLINE)).await;
+        let journal = self.journal.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            journal.shutdown(STORE_DEADLINE).and(store.shutdown(STORE_DEADLINE))
+        })
+        .await;
         self.watched.close().await;
         match closed {
             Ok(result) => result?,

@@ -19,6 +19,8 @@ pub enum Purpose {
     Phones,
     /// Phones in secure mode: a client certificate of the internal authority is required.
     SecurePhones,
+    /// SIP endpoints: a client certificate of the internal authority is taken, none is needed.
+    SipPhones,
     /// Browsers and scripts: offers `http/1.1`.
     Admin,
 }
@@ -43,12 +45,14 @@ impl Server {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(setup)?;
-        let builder = if purpose == Purpose::SecurePhones {
+        let builder = if matches!(purpose, Purpose::SecurePhones | Purpose::SipPhones) {
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from(authority)).map_err(setup)?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .build()
-                .map_err(|error| TlsError::Verifier { reason: error.to_string() })?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let is_needed = purpose == Purpose::SecurePhones;
+            let verifier = if is_needed { verifier } else { verifier.allow_unauthenticated() };
+            let verifier =
+                verifier.build().map_err(|error| TlsError::Verifier { reason: error.to_string() })?;
             builder.with_client_cert_verifier(verifier)
         } else {
             builder.with_no_client_auth()

@@ -28,8 +28,13 @@ fn disk(bytes: u64) -> Option<Disk> {
 async fn with_less_space_than_configured_a_server_starts_but_takes_nothing() {
     let server = Launch::new().set("store.min_free_bytes", 1_u64 << 40).start().await;
     let (status, body) = readiness(&server).await;
-    assert_eq!((status, &body["causes"][0]["cause"]), (503, &serde_json::json!("store")), "{body}");
-    assert!(body["causes"][0]["detail"].as_str().unwrap().contains("bytes are free"), "{body}");
+    let causes = body["causes"].as_array().unwrap();
+    // Both lie on one disk.
+    for wanted in ["journal", "store"] {
+        let cause = causes.iter().find(|cause| cause["cause"] == wanted).unwrap_or_else(|| panic!("{body}"));
+        assert!(cause["detail"].as_str().unwrap().contains("bytes are free"), "{body}");
+    }
+    assert_eq!(status, 503);
     assert!(server.phone(MAC).start_up().await.is_overload());
     assert_eq!(server.admin().get("/status").await["devices"]["total"], 0);
     server.stop().await;
@@ -110,7 +115,8 @@ async fn a_full_disk_is_told_to_everybody_and_nothing_acknowledged_is_lost() {
         (status == 503).then_some(body)
     };
     let body = until("the node to be not ready", not_ready).await;
-    assert_eq!(body["causes"][0]["cause"], "store", "{body}");
+    let causes = body["causes"].as_array().unwrap();
+    assert!(causes.iter().any(|cause| cause["cause"] == "store"), "{body}");
     trouble(&server, 1).await;
     let mut new = server.phone(NEW);
     is_told(&server, &mut new, &known).await;

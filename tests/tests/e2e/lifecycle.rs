@@ -9,7 +9,8 @@ use callboard_tests::wire::Wire;
 use tokio::net::{TcpListener, TcpStream};
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
-const DOORS: [&str; 6] = ["admin", "dcmp", "edge", "metrics", "wpi", "wpi_secure"];
+const DOORS: [&str; 9] =
+    ["admin", "dcmp", "edge", "metrics", "sip_tcp", "sip_tls", "sip_udp", "wpi", "wpi_secure"];
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).permissions().mode() & 0o777
@@ -55,7 +56,10 @@ async fn an_empty_address_closes_a_door() {
     let closed = ["listen.wpi_secure", "listen.dcmp", "listen.edge", "listen.admin"];
     let launch = closed.iter().fold(Launch::new(), |launch, door| launch.set(door, ""));
     let server = launch.start().await;
-    assert_eq!(server.doors().keys().collect::<Vec<_>>(), ["metrics", "wpi"]);
+    assert_eq!(
+        server.doors().keys().collect::<Vec<_>>(),
+        ["metrics", "sip_tcp", "sip_tls", "sip_udp", "wpi"]
+    );
     assert_eq!(server.phone(MAC).boot().await.actions, [ReadAllItems, CleanUp]);
     server.stop().await;
 }

@@ -1,0 +1,40 @@
+//! Whose requests are taken, and when none are.
+
+use std::sync::Arc;
+
+use callboard_codecs::sip::SipUri;
+
+use super::Sip;
+use crate::sip::credentials::Realm;
+
+impl Sip {
+    /// Whether requests for this domain are for this server: a realm covers it, or there is none that says anything.
+    pub(super) fn is_own_domain(&self, uri: &SipUri<'_>) -> bool {
+        !self.credentials.has_realms() || self.realm_of(uri).is_some()
+    }
+
+    /// The realm whose users register in this domain.
+    ///
+    /// `None`: no realm covers it, so nobody can show who they are.
+    pub(super) fn realm_of(&self, uri: &SipUri<'_>) -> Option<Arc<Realm>> {
+        let mut host = Vec::with_capacity(64);
+        uri.host.write_canonical(&mut host);
+        self.credentials.realm_of(str::from_utf8(&host).ok()?)
+    }
+
+    /// Whether there is so much to do that those who can wait have to.
+    pub(super) fn is_busy(&self) -> bool {
+        self.location.journal().load() >= self.settings.busy_from
+    }
+
+    /// Whether there is so much to do that an endpoint has to wait: one that is not registered sooner than one that is, whose refused
+    /// refresh would become a registration.
+    pub(super) fn is_busy_for(&self, aor: &[u8]) -> bool {
+        let load = self.location.journal().load();
+        if load < self.settings.busy_from {
+            return false;
+        }
+        load >= f32::midpoint(self.settings.busy_from, 1.0)
+            || !str::from_utf8(aor).is_ok_and(|aor| self.location.has(aor))
+    }
+}

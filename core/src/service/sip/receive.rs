@@ -1,0 +1,133 @@
+//! What comes in: told apart, checked, handed on.
+
+use callboard_codecs::sip::{
+    Datagram, Essentials, HeaderName, Message, Method, Request, Strictness, Uri, parse, stun,
+};
+
+use super::answer::{Asked, To};
+use super::{Incoming, Reaction, Scratch};
+use crate::service::Service;
+use crate::sip::binding::Transport;
+use crate::time::Timestamp;
+
+/// Methods that are answered otherwise than by 405.
+pub(super) const ALLOW: [&str; 5] = ["REGISTER", "OPTIONS", "SUBSCRIBE", "ACK", "CANCEL"];
+
+/// Extensions that a request may require.
+pub(super) const SUPPORTED: [&str; 2] = ["path", "outbound"];
+
+/// Most option tags that are named as not supported.
+const UNSUPPORTED: usize = 8;
+
+impl Service {
+    /// Take one message that came in, and append the answer to `out`.
+    pub fn sip_received(
+        &self,
+        incoming: &Incoming<'_>,
+        scratch: &mut Scratch,
+        now: Timestamp,
+        out: &mut Vec<u8>,
+    ) -> Reaction {
+        if incoming.flow.transport == Transport::Udp {
+            match Datagram::classify(incoming.bytes) {
+                Datagram::Sip => {}
+                Datagram::KeepAlive => {
+                    self.sip.metrics.keep_alive();
+                    return Reaction::Nothing;
+                }
+                Datagram::Stun => return self.stun(incoming, out),
+            }
+        }
+        let Scratch { index, text, dates } = scratch;
+        match parse(incoming.bytes, index, &self.sip.settings.limits) {
+            Ok(Message::Request(request)) => {
+                let asked = Asked::new(&self.sip.keys, incoming, &request, now);
+                self.request(&asked, (text, dates), out)
+            }
+            Ok(Message::Response(response)) => {
+                self.response(incoming, &response);
+                Reaction::Nothing
+            }
+            Err(bad) => {
+                tracing::trace!(source = %incoming.flow.remote, %bad, "no SIP message");
+                self.sip.metrics.bad();
+                Reaction::Nothing
+            }
+        }
+    }
+
+    /// The keep-alive of phones that want to know their address, too (RFC 5626, section 3.5.2).
+    fn stun(&self, incoming: &Incoming<'_>, out: &mut Vec<u8>) -> Reaction {
+        let Ok(request) = stun::BindingRequest::read(incoming.bytes) else {
+            self.sip.metrics.bad();
+            return Reaction::Nothing;
+        };
+        self.sip.metrics.keep_alive();
+        request.write_answer(incoming.flow.remote, out);
+        Reaction::Answer
+    }
+
+    fn request(
+        &self,
+        asked: &Asked<'_>,
+        (text, dates): (&mut super::Text, &mut super::Dates),
+        out: &mut Vec<u8>,
+    ) -> Reaction {
+        let request = asked.request;
+        self.sip.metrics.request(request.method);
+        let essentials = match request.check(Strictness::OldClients) {
+            Ok(essentials) => essentials,
+            Err(refusal) => return self.sip.answer(asked, refusal.status, refusal.reason, out),
+        };
+        match request.method {
+            Method::Ack => return Reaction::Nothing,
+            // There is never a transaction to cancel: INVITE is refused at once.
+            Method::Cancel => return self.sip.answer(asked, 481, "Call/Transaction Does Not Exist", out),
+            Method::Register | Method::Options | Method::Subscribe => {}
+            Method::Other(_) => return self.not_allowed(asked, 501, "Not Implemented", out),
+            _ => return self.not_allowed(asked, 405, "Method Not Allowed", out),
+        }
+        if let Some(refused) = self.refuse_common(asked, &essentials, out) {
+            return refused;
+        }
+        match request.method {
+            Method::Register => self.register(asked, &essentials, (text, dates), out),
+            Method::Subscribe => self.sip.answer(asked, 489, "Bad Event", out),
+            _ => self.options(asked, &essentials, out),
+        }
+    }
+
+    fn not_allowed(&self, asked: &Asked<'_>, status: u16, reason: &str, out: &mut Vec<u8>) -> Reaction {
+        self.sip.answer_with(asked, (status, reason), To::Anybody, out, |writer| {
+            writer.list(HeaderName::Allow, ALLOW)
+        })
+    }
+
+    /// What holds for all methods that are known (RFC 3261, section 8.2.2).
+    fn refuse_common(
+        &self,
+        asked: &Asked<'_>,
+        essentials: &Essentials<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<Reaction> {
+        let Uri::Sip(uri) = essentials.uri else {
+            return Some(self.sip.answer(asked, 416, "Unsupported URI Scheme", out));
+        };
+        if !self.sip.is_own_domain(&uri) {
+            return Some(self.sip.answer(asked, 404, "Not A Domain Of This Server", out));
+        }
+        let headers = &asked.request.headers;
+        let is_unknown =
+            |tag: &&[u8]| !SUPPORTED.iter().any(|known| tag.eq_ignore_ascii_case(known.as_bytes()));
+        let mut unknown = headers.tokens(HeaderName::Require).filter(is_unknown).take(UNSUPPORTED).peekable();
+        unknown.peek()?;
+        Some(self.sip.answer_with(asked, (420, "Bad Extension"), To::Anybody, out, |writer| {
+            writer.list(HeaderName::Unsupported, unknown)
+        }))
+    }
+}
+
+/// What a request says of its sender, without trust; nothing if it is no text.
+pub(super) fn text_of<'a>(request: &Request<'a>, name: HeaderName) -> &'a str {
+    request.headers.first(name).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default()
+}

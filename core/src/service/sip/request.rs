@@ -1,0 +1,156 @@
+//! Requests of this server: sent on an endpoint's flow, looked after until they are answered or given up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use callboard_codecs::sip::{BRANCH_COOKIE, Response};
+
+use super::{Incoming, Outlet, SendFault, Sip};
+use crate::dialogue::sip::client::Branch;
+use crate::service::Service;
+use crate::sip::binding::Flow;
+use crate::sip::location::Place;
+use crate::time::Timestamp;
+
+/// What a request of this server is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To know whether an endpoint is there.
+    Ping {
+        /// Where its address-of-record stands.
+        place: Place,
+        /// Which binding, in which form.
+        transaction: u64,
+    },
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// This status.
+    Status(u16),
+    /// Nothing, in all the time there is.
+    Nothing,
+}
+
+/// The texts by which a request of this server is known.
+pub(super) struct Names {
+    pub(super) branch: String,
+    pub(super) call_id: String,
+    pub(super) from: String,
+    pub(super) sent_by: String,
+}
+
+impl Sip {
+    /// Where requests leave. Without it nothing does.
+    pub fn set_outlet(&self, outlet: Arc<dyn Outlet>) {
+        if self.outlet.set(outlet).is_err() {
+            tracing::error!("SIP has its outlet already");
+        }
+    }
+
+    pub(super) fn send(&self, flow: &Flow, bytes: &Arc<[u8]>) -> Result<(), SendFault> {
+        self.outlet.get().ok_or(SendFault::NoSocket)?.send(flow, bytes)
+    }
+
+    /// A number for a request that nobody can guess.
+    pub(super) fn next_branch(&self) -> Branch {
+        #[allow(clippy::cast_possible_truncation)] // any bits of it do
+        let branch = self.random.next_u128() as u64;
+        branch
+    }
+
+    pub(super) fn names(&self, branch: Branch, flow: &Flow) -> Names {
+        let host = self.settings.external_address.as_deref().map(str::to_owned);
+        let host = host.or_else(|| flow.local.map(|address| SocketAddr::new(address, 0)).map(host_of));
+        let host = host.unwrap_or_else(|| "callboard.invalid".to_owned());
+        Names {
+            branch: format!("{}{branch:016x}", std::str::from_utf8(BRANCH_COOKIE).unwrap_or("z9hG4bK")),
+            call_id: format!("{branch:016x}@{host}"),
+            from: format!("<sip:callboard@{host}>;tag={:08x}", branch >> 32),
+            sent_by: host,
+        }
+    }
+
+    /// Send a request and look after it. `Err(None)`: too many are under way.
+    pub(super) fn begin(
+        &self,
+        branch: Branch,
+        flow: &Flow,
+        request: &Arc<[u8]>,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<(), Option<SendFault>> {
+        if let Err(full) = self.clients.lock().begin(branch, *flow, request.clone(), purpose, now) {
+            tracing::debug!(%full, "a SIP request is not sent");
+            self.metrics.not_begun();
+            return Err(None);
+        }
+        match self.send(flow, request) {
+            Ok(()) => Ok(()),
+            // A datagram that does not leave is a datagram lost: it is repeated.
+            Err(SendFault::Failed) if !flow.transport.is_reliable() => Ok(()),
+            Err(fault) => {
+                self.clients.lock().failed(branch);
+                Err(Some(fault))
+            }
+        }
+    }
+}
+
+fn host_of(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
+}
+
+impl Service {
+    /// An answer to a request of ours, or something that looks like one.
+    pub(super) fn response(&self, incoming: &Incoming<'_>, response: &Response<'_>) {
+        let read = response.check();
+        let branch = match &read {
+            Ok(read) if read.one_via => read.via.branch.and_then(branch_of),
+            Ok(_) => None,
+            Err(fault) => {
+                tracing::trace!(source = %incoming.flow.remote, %fault, "a SIP response is malformed");
+                None
+            }
+        };
+        let ended = branch.map(|branch| self.sip.clients.lock().answered(branch, response.status));
+        match ended {
+            Some(Some(purpose)) => {
+                self.sip.metrics.told(response.status);
+                self.sip_told(&purpose, Told::Status(response.status));
+            }
+            // A provisional one, or a repetition.
+            Some(None) => {}
+            None => self.sip.metrics.stray(),
+        }
+    }
+
+    /// What came of a request of this server.
+    pub(super) fn sip_told(&self, purpose: &Purpose, told: Told) {
+        match purpose {
+            Purpose::Ping { place, transaction } => {
+                // Whatever it answers: it is there.
+                let is_there = told != Told::Nothing;
+                let Some((aor, device)) = self.sip.location.answered(*place, *transaction, is_there) else {
+                    return;
+                };
+                if is_there {
+                    self.endpoint_back(&aor, device.as_ref());
+                } else {
+                    self.endpoint_lost(&aor, device.as_ref(), "it does not answer");
+                }
+            }
+        }
+    }
+}
+
+/// The number in a branch of ours.
+fn branch_of(branch: &[u8]) -> Option<Branch> {
+    let digits = branch.strip_prefix(BRANCH_COOKIE)?;
+    let is_ours = digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit);
+    is_ours.then(|| u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()).flatten()
+}

@@ -1,0 +1,12 @@
+//! SIP as endpoints meet it: messages in, answers out, time in the test's hand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod sip {
+    mod authenticate;
+    mod liveness;
+    mod outbound;
+    mod register;
+    mod torture;
+    mod world;
+}

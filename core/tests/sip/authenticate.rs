@@ -1,0 +1,135 @@
+//! Passwords, certificates and networks.
+
+use callboard_core::secret::Secret;
+use callboard_core::service::sip::SipSettings;
+use callboard_core::sip::credentials::CredentialWish;
+use callboard_core::sip::digest::{Count, Ha1, Received, respond};
+use callboard_core::sip::trust::Trust;
+
+use super::world::{Answer, PHONE, World, register, tls, udp};
+
+const CONTACT: &str = "Contact: <sip:alice@192.0.2.4>\r\n";
+
+/// A world with a realm for all domains and a password of alice.
+fn world() -> World {
+    let trust = Trust::new(Vec::new(), true).unwrap();
+    let world = World::new(SipSettings { trust, ..SipSettings::default() });
+    let credentials = &world.service.sip.credentials;
+    credentials.put_realm("phones".parse().unwrap(), Vec::new(), true, None).unwrap().1.wait().unwrap();
+    for (username, device) in [("alice", None), ("bob", Some("00:1a:e8:00:00:01".parse().unwrap()))] {
+        let wish = CredentialWish {
+            realm: "phones".parse().unwrap(),
+            username: username.parse().unwrap(),
+            device,
+            password: Some(Secret::new("wonderland")),
+        };
+        credentials.put(wish, true, None).unwrap().1.wait().unwrap();
+    }
+    world
+}
+
+/// The header field that answers the challenge of `algorithm`.
+fn authorization(answer: &Answer, algorithm: &str, user: &str, password: &str, nc: u32) -> String {
+    let challenge =
+        answer.headers("WWW-Authenticate").find(|line| line.contains(&format!("algorithm={algorithm}")));
+    let challenge = challenge.unwrap_or_else(|| panic!("{}", answer.text));
+    let nonce = challenge.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+    let received =
+        Received { realm: "phones", nonce, algorithm: Some(algorithm), qop: Some("auth"), opaque: None };
+    let ha1 = Ha1::of(user, "phones", &Secret::new(password)).unwrap();
+    let uri = "sip:example.com";
+    let answer = respond(&ha1, &received, "REGISTER", uri, "c0ffee", nc).unwrap();
+    let nc = answer.nc.as_ref().map_or("", Count::as_str);
+    format!(
+        "Authorization: Digest username=\"{user}\", realm=\"phones\", nonce=\"{nonce}\", uri=\"{uri}\", \
+         response=\"{}\", algorithm={algorithm}, cnonce=\"c0ffee\", qop=auth, nc={nc}\r\n",
+        answer.response.as_str()
+    )
+}
+
+#[test]
+fn a_phone_that_knows_its_password_gets_in_by_either_algorithm() {
+    let world = world();
+    for (call_id, algorithm) in [("a", "SHA-256"), ("b", "MD5")] {
+        let challenged = world.send(&udp(PHONE), register(call_id, 1, CONTACT));
+        let algorithms: Vec<_> = challenged.headers("WWW-Authenticate").collect();
+        assert_eq!((challenged.status(), algorithms.len()), (401, 2), "{}", challenged.text);
+        assert!(algorithms[0].contains("algorithm=SHA-256") && algorithms[1].contains("algorithm=MD5"));
+        let authorization = authorization(&challenged, algorithm, "alice", "wonderland", 1);
+        let request = register(call_id, 2, &format!("{authorization}{CONTACT}"));
+        let answer = world.send(&udp(PHONE), &request);
+        assert_eq!(answer.status(), 200, "{}", answer.text);
+        // Its answer was lost.
+        assert_eq!(world.send(&udp(PHONE), &request).status(), 200);
+        // Somebody heard it and says it again as another request.
+        let replayed = world.send(&udp(PHONE), register(call_id, 3, &format!("{authorization}{CONTACT}")));
+        assert!(replayed.status() == 401 && replayed.text.contains("stale=true"), "{}", replayed.text);
+    }
+}
+
+#[test]
+fn a_nonce_serves_a_phone_for_its_refreshes() {
+    let world = world();
+    let challenged = world.send(&udp(PHONE), register("a", 1, CONTACT));
+    for nc in 1..5 {
+        let authorization = authorization(&challenged, "SHA-256", "alice", "wonderland", nc);
+        let answer = world.send(&udp(PHONE), register("a", nc + 1, &format!("{authorization}{CONTACT}")));
+        assert_eq!(answer.status(), 200, "{}", answer.text);
+    }
+}
+
+#[test]
+fn others_do_not_get_in_and_nobody_learns_who_is_known() {
+    let world = world();
+    let challenged = world.send(&udp(PHONE), register("a", 1, CONTACT));
+    let try_as = |user: &str, password: &str, cseq| {
+        let authorization = authorization(&challenged, "MD5", user, password, cseq);
+        world.send(&udp(PHONE), register("a", cseq, &format!("{authorization}{CONTACT}")))
+    };
+    let (wrong, unknown) = (try_as("alice", "looking-glass", 2), try_as("mallory", "wonderland", 3));
+    assert_eq!((wrong.status(), unknown.status()), (401, 401));
+    assert!(!wrong.text.contains("stale") && !unknown.text.contains("stale"));
+    let other = try_as("bob", "wonderland", 4);
+    assert!(other.text.starts_with("SIP/2.0 403 Not Your Address"), "{}", other.text);
+    for cseq in 5..20 {
+        try_as("alice", "looking-glass", cseq);
+    }
+    let blocked = try_as("alice", "wonderland", 21);
+    assert!(blocked.status() == 403 && blocked.header("Retry-After").is_some(), "{}", blocked.text);
+    assert!(world.contacts("alice@example.com").is_empty());
+}
+
+#[test]
+fn a_certificate_takes_the_place_of_a_password() {
+    let world = world();
+    let device = "00:1a:e8:00:00:07".parse().unwrap();
+    let flow = tls("192.0.2.4:40000", 1);
+    assert_eq!(world.send(&flow, register("a", 1, CONTACT)).status(), 401);
+    assert_eq!(world.send_as(&flow, Some(&device), register("a", 2, CONTACT)).status(), 200);
+    assert_eq!(world.service.sip.location.of_device(&device, world.now()).len(), 1);
+}
+
+#[test]
+fn a_password_belongs_to_its_device() {
+    let world = world();
+    let bob = |cseq, more: &str| register("a", cseq, more).replace("alice@", "bob@");
+    let challenged = world.send(&udp(PHONE), bob(1, CONTACT));
+    let authorization = authorization(&challenged, "SHA-256", "bob", "wonderland", 1);
+    assert_eq!(world.send(&udp(PHONE), bob(2, &format!("{authorization}{CONTACT}"))).status(), 200);
+    let device = "00:1a:e8:00:00:01".parse().unwrap();
+    assert_eq!(world.service.sip.location.of_device(&device, world.now())[0].0, "bob@example.com".into());
+}
+
+#[test]
+fn a_domain_of_no_realm_is_not_ours() {
+    let world = World::new(SipSettings::default());
+    assert_eq!(
+        world.send(&udp(PHONE), register("a", 1, CONTACT)).status(),
+        401,
+        "nobody has said what is ours"
+    );
+    let domains = vec!["other.test".parse().unwrap()];
+    let put = world.service.sip.credentials.put_realm("phones".parse().unwrap(), domains, true, None);
+    put.unwrap().1.wait().unwrap();
+    assert_eq!(world.send(&udp(PHONE), register("a", 2, CONTACT)).status(), 404);
+}

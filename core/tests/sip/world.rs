@@ -1,0 +1,243 @@
+//! A service that answers SIP, and everything around it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use callboard_core::device::DeviceId;
+use callboard_core::dialogue::wpi::Need;
+use callboard_core::pki::Series;
+use callboard_core::secret::{KEY_LEN, Vault};
+use callboard_core::service::sip::{Incoming, Outlet, Reaction, Scratch, SendFault, SipSettings};
+use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
+use callboard_core::sip::binding::{Flow, Transport};
+use callboard_core::sip::location::Place;
+use callboard_core::sip::trust::Trust;
+use callboard_core::site::Origin;
+use callboard_core::store::MemoryStore;
+use callboard_core::store::journal::{Journal as _, JournalConfig, MemoryJournal};
+use callboard_core::time::{Clock, Random, Timestamp};
+
+/// Time and numbers, and nobody who makes credentials.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    millis: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.millis.load(Relaxed))
+    }
+}
+
+impl Random for Hands {
+    fn next_u128(&self) -> u128 {
+        u128::from(self.count.fetch_add(1, Relaxed) + 1)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+}
+
+impl CredentialSource for Hands {
+    fn is_busy(&self, _: &DeviceId, _: Origin) -> bool {
+        false
+    }
+
+    fn issue(&self, _: Need, _: Series, _: Origin, _: Timestamp) -> Issuing<'_> {
+        Box::pin(std::future::ready(Err(IssueError::Failed("nobody asks for any".to_owned()))))
+    }
+}
+
+/// What left on its own account.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    requests: Mutex<Vec<(Flow, String)>>,
+}
+
+impl Outlet for Sent {
+    fn send(&self, flow: &Flow, bytes: &Arc<[u8]>) -> Result<(), SendFault> {
+        if flow.is_gone() {
+            return Err(SendFault::FlowGone);
+        }
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        self.requests.lock().unwrap().push((*flow, text));
+        Ok(())
+    }
+}
+
+/// The service.
+pub(crate) struct World {
+    pub(crate) service: Arc<Service>,
+    pub(crate) journal: Arc<MemoryJournal>,
+    store: Arc<MemoryStore>,
+    pub(crate) hands: Arc<Hands>,
+    sent: Arc<Sent>,
+    settings: Settings,
+}
+
+/// Where phones are, unless a test says otherwise.
+pub(crate) const PHONE: &str = "192.0.2.4:5060";
+
+pub(crate) fn udp(address: &str) -> Flow {
+    Flow::udp(address.parse().unwrap())
+}
+
+pub(crate) fn tls(address: &str, connection: u64) -> Flow {
+    Flow { transport: Transport::Tls, connection, ..udp(address) }
+}
+
+/// An answer, or that there is none.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) reaction: Reaction,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The status; 0 if there is no answer.
+    pub(crate) fn status(&self) -> u16 {
+        self.text.split(' ').nth(1).map_or(0, |status| status.parse().unwrap())
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers(name).next()
+    }
+
+    pub(crate) fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let name = name.to_owned();
+        self.text.lines().filter_map(move |line| line.strip_prefix(&*name)?.strip_prefix(": "))
+    }
+
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self.reaction {
+            Reaction::AnswerAfter(_, place) => place,
+            _ => None,
+        }
+    }
+}
+
+impl World {
+    /// Everybody is trusted.
+    pub(crate) fn trusting() -> Self {
+        let trust = Trust::new(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()], true).unwrap();
+        Self::new(SipSettings { trust, ..SipSettings::default() })
+    }
+
+    pub(crate) fn new(mut sip: SipSettings) -> Self {
+        sip.location.registrar.spread_percent = 0;
+        sip.location.pings.nat_udp = Some(Duration::from_secs(30));
+        let settings = Settings { sip, ..Settings::default() };
+        let millis = AtomicU64::new(1_767_323_045_000);
+        let hands = Arc::new(Hands { millis, count: AtomicU64::new(0) });
+        let journal = Arc::new(MemoryJournal::new(JournalConfig::default()));
+        let store = Arc::new(MemoryStore::default());
+        let sent = Arc::new(Sent::default());
+        let service = serve(&settings, &journal, &store, &hands, &sent);
+        Self { service, journal, store, hands, sent, settings }
+    }
+
+    /// Kill the process and start it again.
+    pub(crate) fn crash(&mut self) {
+        self.journal = Arc::new(self.journal.reopen());
+        self.store = Arc::new(self.store.reopen());
+        self.service = serve(&self.settings, &self.journal, &self.store, &self.hands, &self.sent);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.hands.now()
+    }
+
+    /// Let time pass, as the node does: with a tick each so many milliseconds.
+    pub(crate) fn wait(&self, time: Duration) {
+        const TICK: u64 = 50;
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        for _ in 0..millis.div_ceil(TICK) {
+            self.hands.millis.fetch_add(TICK, Relaxed);
+            self.service.sip_tick();
+        }
+    }
+
+    /// One message in, and its answer.
+    pub(crate) fn send(&self, flow: &Flow, text: impl AsRef<[u8]>) -> Answer {
+        self.send_as(flow, None, text)
+    }
+
+    /// The same over a connection whose certificate proves a device.
+    pub(crate) fn send_as(&self, flow: &Flow, device: Option<&DeviceId>, text: impl AsRef<[u8]>) -> Answer {
+        let incoming = Incoming { bytes: text.as_ref(), flow: *flow, device };
+        let mut out = b"before".to_vec();
+        let reaction = self.service.sip_received(&incoming, &mut Scratch::default(), self.now(), &mut out);
+        assert!(out.starts_with(b"before"), "what was there stays");
+        let text = String::from_utf8_lossy(&out[6..]).into_owned();
+        assert_eq!(reaction == Reaction::Nothing, text.is_empty(), "{reaction:?} {text}");
+        Answer { reaction, text }
+    }
+
+    /// Requests that have left since this was asked last.
+    pub(crate) fn requests(&self) -> Vec<(Flow, String)> {
+        std::mem::take(&mut *self.sent.requests.lock().unwrap())
+    }
+
+    /// Contacts of an address-of-record.
+    pub(crate) fn contacts(&self, aor: &str) -> Vec<String> {
+        let bindings = self.service.sip.location.get(aor, self.now());
+        bindings.iter().map(|binding| binding.contact.to_string()).collect()
+    }
+
+    /// Events of a kind, as texts.
+    pub(crate) fn events(&self, word: &str) -> Vec<String> {
+        let events = self.service.events.recent(None, 1_000, |event| event.kind.as_str() == word);
+        events.iter().map(|event| event.text.clone()).collect()
+    }
+}
+
+fn serve(
+    settings: &Settings,
+    journal: &Arc<MemoryJournal>,
+    store: &Arc<MemoryStore>,
+    hands: &Arc<Hands>,
+    sent: &Arc<Sent>,
+) -> Arc<Service> {
+    let around = Surroundings {
+        store: store.clone(),
+        vault: Arc::new(Vault::new(&[7; KEY_LEN]).unwrap()),
+        clock: hands.clone(),
+        random: hands.clone(),
+        credentials: hands.clone(),
+        journal: journal.clone(),
+    };
+    let service = Service::new(around, settings.clone());
+    service.sip.credentials.load().unwrap();
+    service.sip.location.load(hands.now()).unwrap();
+    service.sip.set_outlet(sent.clone());
+    let _ = journal.durable();
+    Arc::new(service)
+}
+
+/// A REGISTER of `alice`.
+pub(crate) struct Register<'a> {
+    pub(crate) call_id: &'a str,
+    pub(crate) cseq: u32,
+    /// Header fields between `CSeq` and the end, each with its line end.
+    pub(crate) more: &'a str,
+}
+
+impl Register<'_> {
+    pub(crate) fn text(&self) -> String {
+        let Self { call_id, cseq, more } = self;
+        format!(
+            "REGISTER sip:example.com SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 192.0.2.4:5060;branch=z9hG4bK{call_id}{cseq};rport\r\n\
+             Max-Forwards: 70\r\n\
+             From: <sip:alice@example.com>;tag=1\r\n\
+             To: <sip:alice@example.com>\r\n\
+             Call-ID: {call_id}\r\n\
+             CSeq: {cseq} REGISTER\r\n\
+             {more}Content-Length: 0\r\n\r\n"
+        )
+    }
+}
+
+pub(crate) fn register(call_id: &str, cseq: u32, more: &str) -> String {
+    Register { call_id, cseq, more }.text()
+}

@@ -1,0 +1,42 @@
+//! The way out for requests of this server.
+
+use std::sync::Arc;
+
+use callboard_core::service::sip::{Outlet, SendFault};
+use callboard_core::sip::binding::{Flow, Transport};
+
+use super::links::StreamLinks;
+use super::udp::UdpLink;
+
+/// Sends on whatever socket belongs to a flow.
+#[derive(Debug)]
+pub struct SipSockets {
+    /// Sockets of the door `sip_udp`; they share an address, so any of them does.
+    datagrams: Vec<Arc<UdpLink>>,
+    streams: Arc<StreamLinks>,
+}
+
+impl SipSockets {
+    /// Out of these sockets.
+    pub fn new(datagrams: Vec<Arc<UdpLink>>, streams: Arc<StreamLinks>) -> Self {
+        Self { datagrams, streams }
+    }
+}
+
+impl Outlet for SipSockets {
+    fn send(&self, flow: &Flow, bytes: &Arc<[u8]>) -> Result<(), SendFault> {
+        match flow.transport {
+            Transport::Udp => {
+                let link = self.datagrams.first().ok_or(SendFault::NoSocket)?;
+                link.send(flow.remote, flow.local, bytes).map_err(|error| {
+                    tracing::debug!(to = %flow.remote, %error, "a SIP request is not sent");
+                    SendFault::Failed
+                })
+            }
+            Transport::Tcp | Transport::Tls => {
+                let sent = flow.connection != 0 && self.streams.send(flow.connection, Arc::clone(bytes));
+                if sent { Ok(()) } else { Err(SendFault::FlowGone) }
+            }
+        }
+    }
+}
