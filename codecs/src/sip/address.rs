@@ -149,10 +149,14 @@ impl<'a> Contact<'a> {
     /// # Errors
     /// If it breaks the grammar.
     pub fn read(value: &'a [u8]) -> Result<Self, Malformed> {
-        if lex::trim(value) == b"*" {
-            return Ok(Self::Star);
+        lex::whole(Part::Contact, value, Self::parse(value))
+    }
+
+    pub(super) fn parse(value: &'a [u8]) -> Parsed<'a, Self> {
+        if let Some(rest) = lex::skip_blank(value).strip_prefix(b"*") {
+            return Ok((rest, Self::Star));
         }
-        lex::whole(Part::Contact, value, ContactAddress::parse(value)).map(Self::Address)
+        ContactAddress::parse(value).map(|(rest, address)| (rest, Self::Address(address)))
     }
 }
 

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use memchr::memchr;
 use nom::Parser;
-use nom::bytes::complete::take_while1;
 use nom::character::complete::digit1;
 
 use super::lex::{self, HOST, Parsed, fail};
+use super::write;
 
 /// Where a URI or a Via points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +47,10 @@ impl Host<'_> {
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         match self {
             Self::Name(name) => out.extend(dotless(name).iter().map(u8::to_ascii_lowercase)),
-            Self::V4(address) => super::write::display(out, address),
+            Self::V4(address) => write::address(out, (*address).into()),
             Self::V6(address) => {
                 out.push(b'[');
-                super::write::display(out, address);
+                write::address(out, (*address).into());
                 out.push(b']');
             }
         }
@@ -69,17 +69,29 @@ pub(super) fn host(input: &[u8]) -> Parsed<'_, Host<'_>> {
         let Some(address) = ipv6(address) else { return fail(input) };
         return rest.split_first().map_or_else(|| fail(rest), |(_, rest)| Ok((rest, Host::V6(address))));
     }
-    let (rest, name) = take_while1(|byte| lex::is(byte, HOST)).parse(input)?;
+    let end = input.iter().position(|byte| !lex::is(*byte, HOST)).unwrap_or(input.len());
+    let (name, rest) = input.split_at(end);
     if let Some(address) = ipv4(name) {
         return Ok((rest, Host::V4(address)));
     }
-    let mut labels = dotless(name).rsplit(|byte| *byte == b'.');
-    // A name's last label is no number, or a broken address would be taken for a name.
-    let is_number = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
-    if labels.next().is_none_or(is_number) || labels.any(<[u8]>::is_empty) {
-        return fail(input);
+    if is_name(name) { Ok((rest, Host::Name(name))) } else { fail(input) }
+}
+
+/// Whether labels are a name: none is empty, and the last is no number, or a broken address would be taken for a name.
+fn is_name(name: &[u8]) -> bool {
+    let (mut empty, mut number) = (true, true);
+    for byte in dotless(name) {
+        if *byte == b'.' {
+            if empty {
+                return false;
+            }
+            (empty, number) = (true, true);
+        } else {
+            empty = false;
+            number &= byte.is_ascii_digit();
+        }
     }
-    Ok((rest, Host::Name(name)))
+    !number
 }
 
 /// Digits that are a port.
@@ -90,13 +102,19 @@ pub(super) fn port(input: &[u8]) -> Parsed<'_, u16> {
 
 /// Four numbers of one to three digits.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    if !text.first().is_some_and(u8::is_ascii_digit) {
-        return None;
+    let (mut octets, mut at, mut digits) = ([0_u8; 4], 0, 0);
+    for byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 3 => {
+                let octet = octets.get_mut(at)?;
+                *octet = octet.checked_mul(10)?.checked_add(byte - b'0')?;
+                digits += 1;
+            }
+            b'.' if digits > 0 => (at, digits) = (at + 1, 0),
+            _ => return None,
+        }
     }
-    let mut parts = text.split(|byte| *byte == b'.');
-    let mut octet = || parts.next().filter(|digits| digits.len() <= 3).and_then(lex::number::<u8>);
-    let address = Ipv4Addr::new(octet()?, octet()?, octet()?, octet()?);
-    parts.next().is_none().then_some(address)
+    (at == 3 && digits > 0).then(|| octets.into())
 }
 
 /// Bytes of the longest spelling of an IPv6 address.

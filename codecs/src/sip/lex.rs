@@ -2,6 +2,7 @@
 //!
 //! Inside a header value CR and LF stand in folds only, so they count as white space here.
 
+use memchr::memchr2;
 use nom::bytes::complete::take_while1;
 use nom::error::{Error, ErrorKind};
 use nom::{IResult, Parser};
@@ -128,25 +129,30 @@ pub(super) fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
 
 /// `quoted-string` with its quotes. A backslash takes any ASCII byte with it, NUL too.
 pub(super) fn quoted(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let mut bytes = input.iter().enumerate();
-    if bytes.next().is_none_or(|(_, byte)| *byte != b'"') {
-        return fail(input);
-    }
-    while let Some((at, byte)) = bytes.next() {
-        let good = match byte {
-            b'"' => {
-                let (string, rest) = input.split_at(at + 1);
+    let Some(mut rest) = input.strip_prefix(b"\"") else { return fail(input) };
+    while let Some(at) = memchr2(b'"', b'\\', rest) {
+        let (text, after) = rest.split_at(at);
+        if has_control(text) {
+            return fail(rest);
+        }
+        rest = match after {
+            [b'\\', byte, after @ ..] if byte.is_ascii() && !b"\r\n".contains(byte) => after,
+            [b'"', after @ ..] => {
+                let (string, rest) = input.split_at(input.len() - after.len());
                 return Ok((rest, string));
             }
-            b'\\' => bytes.next().is_some_and(|(_, byte)| byte.is_ascii() && !b"\r\n".contains(byte)),
-            b'\t' | b'\r' | b'\n' => true,
-            byte => !byte.is_ascii_control(),
+            _ => return fail(after),
         };
-        if !good {
-            return fail(input.get(at..).unwrap_or_default());
-        }
     }
     fail(input)
+}
+
+/// Whether there is a control character, white space aside. It looks at all bytes, as that is faster than to stop.
+pub(super) fn has_control(text: &[u8]) -> bool {
+    let control = |byte: u8| {
+        u8::from(byte < b' ') & u8::from(!matches!(byte, b'\t' | b'\r' | b'\n')) | u8::from(byte == 0x7F)
+    };
+    text.iter().fold(0, |found, byte| found | control(*byte)) != 0
 }
 
 /// The text of a quoted string, or the bytes themselves if they are not quoted.

@@ -158,6 +158,30 @@ pub(super) fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Reads the values of one header field one after the other, each with its rule. What a rule leaves over up to the next comma makes its
+/// value malformed, and the values behind that are read all the same.
+pub(super) fn each<'a, T>(
+    part: Part,
+    value: &'a [u8],
+    rule: impl Fn(&'a [u8]) -> Parsed<'a, T>,
+) -> impl Iterator<Item = Result<T, Malformed>> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let value = rest?;
+        if let Ok((after, read)) = rule(value) {
+            let after = lex::skip_blank(after);
+            rest = after.strip_prefix(b",");
+            if rest.is_some() || after.is_empty() {
+                return Some(Ok(read));
+            }
+        }
+        let end = comma(value);
+        rest = value.get(end + 1..);
+        let value = value.get(..end).unwrap_or_default();
+        Some(lex::whole(part, value, rule(value)))
+    })
+}
+
 /// Where the next comma is that separates values, or the end.
 pub(super) fn comma(value: &[u8]) -> usize {
     let mut at = 0;
