@@ -69,8 +69,7 @@ pub(super) fn host(input: &[u8]) -> Parsed<'_, Host<'_>> {
         let Some(address) = ipv6(address) else { return fail(input) };
         return rest.split_first().map_or_else(|| fail(rest), |(_, rest)| Ok((rest, Host::V6(address))));
     }
-    let end = input.iter().position(|byte| !lex::is(*byte, HOST)).unwrap_or(input.len());
-    let (name, rest) = input.split_at(end);
+    let (name, rest) = input.split_at(lex::span(input, HOST));
     if let Some(address) = ipv4(name) {
         return Ok((rest, Host::V4(address)));
     }

@@ -40,9 +40,9 @@ impl<'a> CSeq<'a> {
 
 /// A Call-ID: words with at most one `@` (RFC 3261, section 20.8). What devices write is taken: any characters of words.
 pub(super) fn call_id(value: &[u8]) -> Result<&[u8], Malformed> {
-    match value.iter().position(|byte| !lex::is(*byte, lex::WORD)) {
-        None if !value.is_empty() => Ok(value),
-        at => Err(Malformed::new(Part::CallId, at.unwrap_or(0))),
+    match lex::span(value, lex::WORD) {
+        length if length == value.len() && length > 0 => Ok(value),
+        at => Err(Malformed::new(Part::CallId, at)),
     }
 }
 
@@ -125,7 +125,7 @@ impl<'a> MediaType<'a> {
         let (rest, kind) = lex::token(value)?;
         let (rest, ()) = lex::separator(b'/', rest)?;
         let (rest, subtype) = lex::token(rest)?;
-        let (rest, params) = params::params(rest, |_| true)?;
+        let (rest, params) = params::params(rest, |_, _| true)?;
         Ok((rest, Self { kind, subtype, params }))
     }
 

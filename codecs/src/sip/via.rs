@@ -110,6 +110,8 @@ pub struct Via<'a> {
     pub params: Params<'a>,
     /// Bytes from the beginning of the value to the end of the parameters.
     pub(super) length: usize,
+    /// Bytes from the beginning of the value to the end of an `rport` without value and equals sign.
+    pub(super) bare_rport: Option<usize>,
 }
 
 impl<'a> Via<'a> {
@@ -161,15 +163,16 @@ impl<'a> Via<'a> {
             ttl: None,
             params: Params::default(),
             length: 0,
+            bare_rport: None,
         };
-        let (rest, params) = params::params(rest, |param| via.take(&param))?;
+        let (rest, params) = params::params(rest, |param, left| via.take(&param, value.len() - left))?;
         via.params = params;
         via.length = value.len() - rest.len();
         Ok((rest, via))
     }
 
     /// Takes note of a parameter; of several of a name the first counts. Says whether it may be so.
-    fn take(&mut self, param: &params::Param<'a>) -> bool {
+    fn take(&mut self, param: &params::Param<'a>, end: usize) -> bool {
         let value = param.text();
         match param.name.len() {
             6 if param.is("branch") => {
@@ -188,6 +191,7 @@ impl<'a> Via<'a> {
                 };
                 if self.rport == Rport::Absent {
                     self.rport = rport.unwrap_or_default();
+                    self.bare_rport = param.value.is_none().then_some(end);
                 }
                 rport.is_some()
             }

@@ -39,7 +39,7 @@ impl<'o> MessageWriter<'o> {
         read: &Essentials<'_>,
         reply: &Reply<'_>,
     ) -> Self {
-        let tagged = read.to.params.get("tag").is_some();
+        let tagged = read.to.has_tag();
         Self::begin_response(out, request, reply, Some(&read.via), tagged)
     }
 
@@ -104,7 +104,7 @@ impl<'o> MessageWriter<'o> {
 /// Whether a To has a tag. One that cannot be read has none if the word is not in it.
 fn has_tag(value: &[u8]) -> bool {
     match NameAddr::read(value) {
-        Ok(to) => to.params.get("tag").is_some(),
+        Ok(to) => to.has_tag(),
         Err(_) => value.windows(4).any(|window| {
             window.first().is_some_and(|before| b"; \t\n".contains(before))
                 && window.get(1..).is_some_and(|word| word.eq_ignore_ascii_case(b"tag"))
@@ -121,6 +121,23 @@ fn write_topmost(out: &mut Vec<u8>, value: &[u8], via: &Via<'_>, source: SocketA
     if same && !wanted && via.received.is_none() {
         return write_unfolded(out, value);
     }
+    if let (Some(end), true, None) = (via.bare_rport, wanted, via.received) {
+        let (before, behind) = head.split_at(end.min(head.len()));
+        write_unfolded(out, before);
+        out.push(b'=');
+        decimal(out, u64::from(source.port()));
+        write_unfolded(out, behind);
+    } else {
+        write_params(out, head, via, source);
+    }
+    out.extend_from_slice(b";received=");
+    address(out, from);
+    write_unfolded(out, lex::skip_blank(rest));
+}
+
+/// The Via with its parameters one by one: without `received`, and `rport` with the port if that is wanted.
+fn write_params(out: &mut Vec<u8>, head: &[u8], via: &Via<'_>, source: SocketAddr) {
+    let wanted = via.rport == Rport::Empty;
     let params = via.params.as_bytes().len();
     write_unfolded(out, head.get(..head.len().saturating_sub(params)).unwrap_or_default());
     for param in via.params.iter().filter(|param| !param.is("received")) {
@@ -134,9 +151,6 @@ fn write_topmost(out: &mut Vec<u8>, value: &[u8], via: &Via<'_>, source: SocketA
             write_unfolded(out, value);
         }
     }
-    out.extend_from_slice(b";received=");
-    address(out, from);
-    write_unfolded(out, lex::skip_blank(rest));
 }
 
 #[cfg(test)]
@@ -192,6 +206,9 @@ mod tests {
                 "SIP/2.0/UDP 192.0.2.4;rport=1024;branch=x;received=192.0.2.4",
             ),
             ("SIP/2.0/UDP h;rport= ;a=\"b\"", "SIP/2.0/UDP h;rport=1024;a=\"b\";received=192.0.2.4"),
+            ("SIP/2.0/UDP h;rport;x;rport=8", "SIP/2.0/UDP h;rport=1024;x;rport=8;received=192.0.2.4"),
+            ("SIP/2.0/UDP h\r\n ;rport\r\n ;x", "SIP/2.0/UDP h ;rport=1024 ;x;received=192.0.2.4"),
+            ("SIP/2.0/UDP h;rport;received=1.2.3.4", "SIP/2.0/UDP h;rport=1024;received=192.0.2.4"),
             ("SIP/2.0/UDP h;rport=7", "SIP/2.0/UDP h;rport=7;received=192.0.2.4"),
             ("SIP/2.0/UDP h;received=1.2.3.4;x", "SIP/2.0/UDP h;x;received=192.0.2.4"),
             (
