@@ -78,19 +78,14 @@ pub(super) fn host(input: &[u8]) -> Parsed<'_, Host<'_>> {
 
 /// Whether labels are a name: none is empty, and the last is no number, or a broken address would be taken for a name.
 fn is_name(name: &[u8]) -> bool {
-    let (mut empty, mut number) = (true, true);
-    for byte in dotless(name) {
-        if *byte == b'.' {
-            if empty {
-                return false;
-            }
-            (empty, number) = (true, true);
-        } else {
-            empty = false;
-            number &= byte.is_ascii_digit();
+    let mut last = dotless(name);
+    while let Some(end) = lex::find_near(last, b'.') {
+        if end == 0 {
+            return false;
         }
+        last = last.get(end + 1..).unwrap_or_default();
     }
-    !number
+    last.iter().any(|byte| !byte.is_ascii_digit())
 }
 
 /// Digits that are a port.
@@ -101,19 +96,20 @@ pub(super) fn port(input: &[u8]) -> Parsed<'_, u16> {
 
 /// Four numbers of one to three digits.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let (mut octets, mut at, mut digits) = ([0_u8; 4], 0, 0);
-    for byte in text {
-        match byte {
-            b'0'..=b'9' if digits < 3 => {
-                let octet = octets.get_mut(at)?;
-                *octet = octet.checked_mul(10)?.checked_add(byte - b'0')?;
-                digits += 1;
-            }
-            b'.' if digits > 0 => (at, digits) = (at + 1, 0),
-            _ => return None,
+    let (mut octets, mut at) = ([0_u8; 4], 0);
+    let (mut number, mut digits) = (0_u16, 0);
+    for byte in text.iter().chain(b".") {
+        if byte.is_ascii_digit() && digits < 3 {
+            number = number * 10 + u16::from(byte - b'0');
+            digits += 1;
+        } else if *byte == b'.' && digits > 0 {
+            *octets.get_mut(at)? = u8::try_from(number).ok()?;
+            (at, number, digits) = (at + 1, 0, 0);
+        } else {
+            return None;
         }
     }
-    (at == 3 && digits > 0).then(|| octets.into())
+    (at == 4).then(|| octets.into())
 }
 
 /// Bytes of the longest spelling of an IPv6 address.

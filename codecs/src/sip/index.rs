@@ -243,9 +243,10 @@ pub(super) fn field(bytes: &[u8], start: usize, end: usize) -> Option<Entry> {
     if known == HeaderName::Other && (name.is_empty() || !lex::all(name, TOKEN)) {
         return None;
     }
-    let raw = lex::trim(rest.get(1..)?);
-    let value = end - lex::skip_blank(rest.get(1..)?).len();
-    Some(Entry { name: known, start, name_end: start + name.len(), value, value_end: value + raw.len() })
+    let raw = lex::skip_blank(rest.get(1..)?);
+    let value = end - raw.len();
+    let value_end = value + lex::trim_end(raw).len();
+    Some(Entry { name: known, start, name_end: start + name.len(), value, value_end })
 }
 
 #[cfg(test)]

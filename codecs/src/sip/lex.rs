@@ -143,11 +143,20 @@ pub(super) fn skip_blank(input: &[u8]) -> &[u8] {
     rest
 }
 
+/// The bytes without white space behind them.
+pub(super) fn trim_end(input: &[u8]) -> &[u8] {
+    let mut rest = input;
+    while let Some((last, before)) = rest.split_last()
+        && is(*last, BLANK)
+    {
+        rest = before;
+    }
+    rest
+}
+
 /// The bytes without white space around them.
 pub(super) fn trim(input: &[u8]) -> &[u8] {
-    let input = skip_blank(input);
-    let end = input.iter().rposition(|byte| !is(*byte, BLANK)).map_or(0, |last| last + 1);
-    input.get(..end).unwrap_or_default()
+    trim_end(skip_blank(input))
 }
 
 /// A separator with the white space that may stand around it.
