@@ -1,1 +1,3 @@
-//! Callboard.
+//! Callboard: what several benchmarks share.
+
+pub mod sip;

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 
 use memchr::memchr;
-use nom::Parser;
-use nom::bytes::complete::take_while1;
 
 use super::fault::{Malformed, Part};
 use super::lex::{self, DISPLAY, Parsed, URIC, fail};
@@ -23,6 +21,8 @@ pub struct NameAddr<'a> {
     pub raw_uri: &'a [u8],
     /// Parameters of the header field; without `<` and `>` all of them are (section 20.10).
     pub params: Params<'a>,
+    /// The first `tag`, empty if it has no value.
+    tag: Option<&'a [u8]>,
 }
 
 impl<'a> NameAddr<'a> {
@@ -45,7 +45,12 @@ impl<'a> NameAddr<'a> {
     /// `tag` of a From or To (section 19.3).
     #[must_use]
     pub fn tag(&self) -> Option<&'a [u8]> {
-        self.params.text("tag").filter(|tag| !tag.is_empty())
+        self.tag.filter(|tag| !tag.is_empty())
+    }
+
+    /// Whether there is a `tag`, be it without value.
+    pub(super) const fn has_tag(&self) -> bool {
+        self.tag.is_some()
     }
 
     /// The display name without quotes and backslashes; folds are spaces.
@@ -61,7 +66,10 @@ impl<'a> NameAddr<'a> {
     }
 
     /// `( name-addr / addr-spec ) *( SEMI generic-param )`.
-    pub(super) fn parse(value: &'a [u8], take: impl FnMut(params::Param<'a>) -> bool) -> Parsed<'a, Self> {
+    pub(super) fn parse(
+        value: &'a [u8],
+        mut take: impl FnMut(params::Param<'a>) -> bool,
+    ) -> Parsed<'a, Self> {
         let start = lex::skip_blank(value);
         let (rest, (display_name, raw_uri)) = match display_name(start) {
             Ok((rest, name)) => {
@@ -74,8 +82,14 @@ impl<'a> NameAddr<'a> {
                 (rest, (None, uri))
             }
         };
-        let (rest, params) = params::params(rest, take)?;
-        Ok((rest, Self { display_name, raw_uri, params }))
+        let mut tag = None;
+        let (rest, params) = params::params(rest, |param, _| {
+            if param.name.len() == 3 && param.is("tag") {
+                tag = tag.or(Some(param.text().unwrap_or_default()));
+            }
+            take(param)
+        })?;
+        Ok((rest, Self { display_name, raw_uri, params, tag }))
     }
 }
 
@@ -89,7 +103,10 @@ fn display_name(start: &[u8]) -> Parsed<'_, Option<&[u8]>> {
     let mut end = start;
     let mut rest = start;
     while rest.first() != Some(&b'<') {
-        let (after, _) = take_while1(|byte| lex::is(byte, DISPLAY)).parse(rest)?;
+        let (_, after) = rest.split_at(lex::span(rest, DISPLAY));
+        if after.len() == rest.len() {
+            return fail(rest);
+        }
         (end, rest) = (after, lex::skip_blank(after));
     }
     let name = start.get(..start.len() - end.len()).filter(|name| !name.is_empty());
@@ -149,10 +166,14 @@ impl<'a> Contact<'a> {
     /// # Errors
     /// If it breaks the grammar.
     pub fn read(value: &'a [u8]) -> Result<Self, Malformed> {
-        if lex::trim(value) == b"*" {
-            return Ok(Self::Star);
+        lex::whole(Part::Contact, value, Self::parse(value))
+    }
+
+    pub(super) fn parse(value: &'a [u8]) -> Parsed<'a, Self> {
+        if let Some(rest) = lex::skip_blank(value).strip_prefix(b"*") {
+            return Ok((rest, Self::Star));
         }
-        lex::whole(Part::Contact, value, ContactAddress::parse(value)).map(Self::Address)
+        ContactAddress::parse(value).map(|(rest, address)| (rest, Self::Address(address)))
     }
 }
 

@@ -6,7 +6,7 @@ use super::message::{Headers, Request, Response};
 use super::uri::Uri;
 use super::values::{self, CSeq};
 use super::via::Via;
-use super::{HeaderName, Method};
+use super::{HeaderName, Method, lex};
 
 /// Which clients' requests are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,13 +213,16 @@ impl<'a> Headers<'a> {
     /// The topmost Via, and whether it is the only one. The others are counted, not read.
     fn read_via(&self) -> Result<(Via<'a>, bool), Fault> {
         let malformed = |cause| wrong(HeaderName::Via, cause);
-        let mut values = self.values(HeaderName::Via);
-        let topmost = values.next().ok_or(Fault::Missing(HeaderName::Via))?;
-        let others = values.take(self.index.vias).count();
-        if others >= self.index.vias {
-            return Err(malformed(Malformed::new(Part::TooMany, 0)));
+        let mut fields = self.all(HeaderName::Via);
+        let first = fields.next().ok_or(Fault::Missing(HeaderName::Via))?;
+        let topmost = values::each(Part::Via, first, Via::parse).next();
+        let via = topmost.ok_or(Fault::Missing(HeaderName::Via))?.map_err(malformed)?;
+        let behind = lex::skip_blank(first.get(via.length..).unwrap_or_default());
+        let others = behind.strip_prefix(b",").into_iter().chain(fields).flat_map(values::split);
+        match others.take(self.index.vias).count() {
+            others if others < self.index.vias => Ok((via, others == 0)),
+            _ => Err(malformed(Malformed::new(Part::TooMany, 0))),
         }
-        Ok((Via::read(topmost).map_err(malformed)?, others == 0))
     }
 }
 

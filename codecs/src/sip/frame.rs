@@ -133,7 +133,8 @@ impl Framer {
             };
             self.scanned += found;
             let line_end = self.scanned + 1;
-            let body = match bytes.get(line_end..).unwrap_or_default() {
+            let after = bytes.get(line_end..).unwrap_or_default();
+            let body = match after {
                 // Whether the header field goes on, or is the last one, is for the next bytes to say.
                 [] | [b'\r'] => break,
                 [b' ' | b'\t', ..] => {
@@ -145,7 +146,9 @@ impl Framer {
                 _ => None,
             };
             self.within(line_end - self.field)?;
-            if line_end >= self.limits.message_bytes {
+            // What bytes beyond the limit would say does not count, or it would matter when they arrive.
+            let decided = line_end + if after.first() == Some(&b'\r') { 2 } else { 1 };
+            if decided > self.limits.message_bytes {
                 return Err(BadStream::TooLong);
             }
             self.take(bytes.get(self.field..line_end).unwrap_or_default())?;

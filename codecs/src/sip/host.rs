@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use memchr::memchr;
 use nom::Parser;
-use nom::bytes::complete::take_while1;
 use nom::character::complete::digit1;
 
 use super::lex::{self, HOST, Parsed, fail};
+use super::write;
 
 /// Where a URI or a Via points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +47,10 @@ impl Host<'_> {
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         match self {
             Self::Name(name) => out.extend(dotless(name).iter().map(u8::to_ascii_lowercase)),
-            Self::V4(address) => super::write::display(out, address),
+            Self::V4(address) => write::address(out, (*address).into()),
             Self::V6(address) => {
                 out.push(b'[');
-                super::write::display(out, address);
+                write::address(out, (*address).into());
                 out.push(b']');
             }
         }
@@ -69,17 +69,23 @@ pub(super) fn host(input: &[u8]) -> Parsed<'_, Host<'_>> {
         let Some(address) = ipv6(address) else { return fail(input) };
         return rest.split_first().map_or_else(|| fail(rest), |(_, rest)| Ok((rest, Host::V6(address))));
     }
-    let (rest, name) = take_while1(|byte| lex::is(byte, HOST)).parse(input)?;
+    let (name, rest) = input.split_at(lex::span(input, HOST));
     if let Some(address) = ipv4(name) {
         return Ok((rest, Host::V4(address)));
     }
-    let mut labels = dotless(name).rsplit(|byte| *byte == b'.');
-    // A name's last label is no number, or a broken address would be taken for a name.
-    let is_number = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
-    if labels.next().is_none_or(is_number) || labels.any(<[u8]>::is_empty) {
-        return fail(input);
+    if is_name(name) { Ok((rest, Host::Name(name))) } else { fail(input) }
+}
+
+/// Whether labels are a name: none is empty, and the last is no number, or a broken address would be taken for a name.
+fn is_name(name: &[u8]) -> bool {
+    let mut last = dotless(name);
+    while let Some(end) = lex::find_near(last, b'.') {
+        if end == 0 {
+            return false;
+        }
+        last = last.get(end + 1..).unwrap_or_default();
     }
-    Ok((rest, Host::Name(name)))
+    last.iter().any(|byte| !byte.is_ascii_digit())
 }
 
 /// Digits that are a port.
@@ -90,13 +96,20 @@ pub(super) fn port(input: &[u8]) -> Parsed<'_, u16> {
 
 /// Four numbers of one to three digits.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    if !text.first().is_some_and(u8::is_ascii_digit) {
-        return None;
+    let (mut octets, mut at) = ([0_u8; 4], 0);
+    let (mut number, mut digits) = (0_u16, 0);
+    for byte in text.iter().chain(b".") {
+        if byte.is_ascii_digit() && digits < 3 {
+            number = number * 10 + u16::from(byte - b'0');
+            digits += 1;
+        } else if *byte == b'.' && digits > 0 {
+            *octets.get_mut(at)? = u8::try_from(number).ok()?;
+            (at, number, digits) = (at + 1, 0, 0);
+        } else {
+            return None;
+        }
     }
-    let mut parts = text.split(|byte| *byte == b'.');
-    let mut octet = || parts.next().filter(|digits| digits.len() <= 3).and_then(lex::number::<u8>);
-    let address = Ipv4Addr::new(octet()?, octet()?, octet()?, octet()?);
-    parts.next().is_none().then_some(address)
+    (at == 4).then(|| octets.into())
 }
 
 /// Bytes of the longest spelling of an IPv6 address.

@@ -233,15 +233,20 @@ fn line_end(bytes: &[u8], at: usize) -> usize {
 /// The header field between two places: `token *( SP / HTAB ) ":" value` (section 7.3.1).
 pub(super) fn field(bytes: &[u8], start: usize, end: usize) -> Option<Entry> {
     let line = bytes.get(start..end)?;
-    let length = line.iter().position(|byte| !lex::is(*byte, TOKEN)).filter(|length| *length > 0)?;
-    let (name, mut rest) = line.split_at(length);
-    while let [b' ' | b'\t', after @ ..] = rest {
-        rest = after;
+    let colon = lex::find_near(line, b':')?;
+    let (mut name, rest) = line.split_at(colon);
+    while let [before @ .., b' ' | b'\t'] = name {
+        name = before;
     }
-    let raw = lex::skip_blank(rest.strip_prefix(b":")?);
+    let known = HeaderName::recognise(name);
+    // Names that are known are tokens.
+    if known == HeaderName::Other && (name.is_empty() || !lex::all(name, TOKEN)) {
+        return None;
+    }
+    let raw = lex::skip_blank(rest.get(1..)?);
     let value = end - raw.len();
-    let value_end = value + lex::trim(raw).len();
-    Some(Entry { name: HeaderName::recognise(name), start, name_end: start + length, value, value_end })
+    let value_end = value + lex::trim_end(raw).len();
+    Some(Entry { name: known, start, name_end: start + name.len(), value, value_end })
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Inside a header value CR and LF stand in folds only, so they count as white space here.
 
-use nom::bytes::complete::take_while1;
+use memchr::memchr2;
+use nom::bytes::complete::take;
 use nom::error::{Error, ErrorKind};
 use nom::{IResult, Parser};
 
@@ -89,9 +90,41 @@ pub(super) fn is(byte: u8, class: u16) -> bool {
     CLASS[usize::from(byte)] & class != 0
 }
 
-/// Whether all bytes belong to one of these classes.
+/// How many bytes from the first on belong to one of these classes. Four are looked at together, which halves the work.
+pub(super) fn span(bytes: &[u8], class: u16) -> usize {
+    let mut rest = bytes;
+    while let Some(([a, b, c, d], after)) = rest.split_first_chunk() {
+        let [a, b, c, d] = [a, b, c, d].map(|byte| CLASS[usize::from(*byte)]);
+        if a & b & c & d & class == 0 {
+            break;
+        }
+        rest = after;
+    }
+    let end = rest.iter().position(|byte| !is(*byte, class)).unwrap_or(rest.len());
+    bytes.len() - rest.len() + end
+}
+
+/// Whether all bytes belong to this class.
 pub(super) fn all(bytes: &[u8], class: u16) -> bool {
-    bytes.iter().all(|byte| is(*byte, class))
+    span(bytes, class) == bytes.len()
+}
+
+/// Where a byte is, for texts in which it is near: eight bytes are looked at together.
+pub(super) fn find_near(bytes: &[u8], byte: u8) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let wanted = LOW * u64::from(byte);
+    let mut rest = bytes;
+    while let Some((eight, after)) = rest.split_first_chunk() {
+        // The lowest bit that is set marks the first byte that is zero, and no wrong one is below it.
+        let differs = u64::from_le_bytes(*eight) ^ wanted;
+        let zeros = differs.wrapping_sub(LOW) & !differs & (LOW << 7);
+        if zeros != 0 {
+            return Some(bytes.len() - rest.len() + zeros.trailing_zeros() as usize / 8);
+        }
+        rest = after;
+    }
+    let end = rest.iter().position(|other| *other == byte)?;
+    Some(bytes.len() - rest.len() + end)
 }
 
 /// A rule does not hold here.
@@ -101,15 +134,29 @@ pub(super) fn fail<T>(at: &[u8]) -> Parsed<'_, T> {
 
 /// What stands behind white space.
 pub(super) fn skip_blank(input: &[u8]) -> &[u8] {
-    let end = input.iter().position(|byte| !is(*byte, BLANK)).unwrap_or(input.len());
-    input.get(end..).unwrap_or_default()
+    let mut rest = input;
+    while let Some((first, after)) = rest.split_first()
+        && is(*first, BLANK)
+    {
+        rest = after;
+    }
+    rest
+}
+
+/// The bytes without white space behind them.
+pub(super) fn trim_end(input: &[u8]) -> &[u8] {
+    let mut rest = input;
+    while let Some((last, before)) = rest.split_last()
+        && is(*last, BLANK)
+    {
+        rest = before;
+    }
+    rest
 }
 
 /// The bytes without white space around them.
 pub(super) fn trim(input: &[u8]) -> &[u8] {
-    let input = skip_blank(input);
-    let end = input.iter().rposition(|byte| !is(*byte, BLANK)).map_or(0, |last| last + 1);
-    input.get(..end).unwrap_or_default()
+    trim_end(skip_blank(input))
 }
 
 /// A separator with the white space that may stand around it.
@@ -123,30 +170,38 @@ pub(super) fn separator(byte: u8, input: &[u8]) -> Parsed<'_, ()> {
 
 /// `token`.
 pub(super) fn token(input: &[u8]) -> Parsed<'_, &[u8]> {
-    take_while1(|byte| is(byte, TOKEN)).parse(input)
+    match span(input, TOKEN) {
+        0 => fail(input),
+        end => Ok(take(end).parse(input)?),
+    }
 }
 
 /// `quoted-string` with its quotes. A backslash takes any ASCII byte with it, NUL too.
 pub(super) fn quoted(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let mut bytes = input.iter().enumerate();
-    if bytes.next().is_none_or(|(_, byte)| *byte != b'"') {
-        return fail(input);
-    }
-    while let Some((at, byte)) = bytes.next() {
-        let good = match byte {
-            b'"' => {
-                let (string, rest) = input.split_at(at + 1);
+    let Some(mut rest) = input.strip_prefix(b"\"") else { return fail(input) };
+    while let Some(at) = memchr2(b'"', b'\\', rest) {
+        let (text, after) = rest.split_at(at);
+        if has_control(text) {
+            return fail(rest);
+        }
+        rest = match after {
+            [b'\\', byte, after @ ..] if byte.is_ascii() && !b"\r\n".contains(byte) => after,
+            [b'"', after @ ..] => {
+                let (string, rest) = input.split_at(input.len() - after.len());
                 return Ok((rest, string));
             }
-            b'\\' => bytes.next().is_some_and(|(_, byte)| byte.is_ascii() && !b"\r\n".contains(byte)),
-            b'\t' | b'\r' | b'\n' => true,
-            byte => !byte.is_ascii_control(),
+            _ => return fail(after),
         };
-        if !good {
-            return fail(input.get(at..).unwrap_or_default());
-        }
     }
     fail(input)
+}
+
+/// Whether there is a control character, white space aside. It looks at all bytes, as that is faster than to stop.
+pub(super) fn has_control(text: &[u8]) -> bool {
+    let control = |byte: u8| {
+        u8::from(byte < b' ') & u8::from(!matches!(byte, b'\t' | b'\r' | b'\n')) | u8::from(byte == 0x7F)
+    };
+    text.iter().fold(0, |found, byte| found | control(*byte)) != 0
 }
 
 /// The text of a quoted string, or the bytes themselves if they are not quoted.
@@ -223,6 +278,20 @@ mod tests {
     fn a_quoted_text_is_read_without_its_escapes() {
         let text: Vec<u8> = unescaped(b"J \\\\\\\"R\r\n  T").collect();
         assert_eq!(text, b"J \\\"R T");
+    }
+
+    #[test]
+    fn spans_end_where_the_first_stranger_is() {
+        let text = b"abcdefghijklmnopqrstuvwxyz";
+        for end in 0..text.len() {
+            let mut other = *text;
+            other[end] = b':';
+            assert_eq!((span(&other, TOKEN), find_near(&other, b':')), (end, Some(end)));
+            assert_eq!((span(&text[..end], TOKEN), find_near(&text[..end], b':')), (end, None));
+            other[end] = b';';
+            assert_eq!(find_near(&other, b':'), None);
+        }
+        assert_eq!(find_near(b"\xBA\x3B\x39:\x3A\0\0\0", b':'), Some(3));
     }
 
     #[test]

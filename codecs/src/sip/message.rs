@@ -123,12 +123,14 @@ impl<'a> Headers<'a> {
 
     /// All Vias from the topmost on.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'a>, Malformed>> + use<'a> {
-        self.limited(HeaderName::Via, self.index.vias).map(|value| value.and_then(Via::read))
+        let read = |value| values::each(Part::Via, value, Via::parse);
+        limited(self.all(HeaderName::Via).flat_map(read), self.index.vias)
     }
 
     /// All Contacts.
     pub fn contacts(&self) -> impl Iterator<Item = Result<Contact<'a>, Malformed>> + use<'a> {
-        self.limited(HeaderName::Contact, self.index.contacts).map(|value| value.and_then(Contact::read))
+        let read = |value| values::each(Part::Contact, value, Contact::parse);
+        limited(self.all(HeaderName::Contact).flat_map(read), self.index.contacts)
     }
 
     /// All addresses of a Route, Record-Route, Path or Service-Route, in their order.
@@ -136,18 +138,9 @@ impl<'a> Headers<'a> {
         &self,
         name: HeaderName,
     ) -> impl Iterator<Item = Result<NameAddr<'a>, Malformed>> + use<'a> {
-        self.limited(name, self.index.vias).map(|value| value.and_then(NameAddr::read))
-    }
-
-    /// Values of that name; instead of the one above the limit, that there are too many.
-    fn limited(
-        &self,
-        name: HeaderName,
-        limit: usize,
-    ) -> impl Iterator<Item = Result<&'a [u8], Malformed>> + use<'a> {
-        let too_many = Malformed::new(Part::TooMany, 0);
-        let judge = move |(at, value)| if at < limit { Ok(value) } else { Err(too_many) };
-        self.values(name).enumerate().take(limit.saturating_add(1)).map(judge)
+        let rule = |value| NameAddr::parse(value, |_| true);
+        let read = move |value| values::each(Part::Address, value, rule);
+        limited(self.all(name).flat_map(read), self.index.vias)
     }
 
     /// From.
@@ -239,6 +232,15 @@ impl<'a> Headers<'a> {
     pub fn has_option(&self, name: HeaderName, option: &str) -> bool {
         self.tokens(name).any(|token| token.eq_ignore_ascii_case(option.as_bytes()))
     }
+}
+
+/// Values up to a limit; instead of the one above it, that there are too many.
+fn limited<T>(
+    values: impl Iterator<Item = Result<T, Malformed>>,
+    limit: usize,
+) -> impl Iterator<Item = Result<T, Malformed>> {
+    let judge = move |(at, value)| if at < limit { value } else { Err(Malformed::new(Part::TooMany, 0)) };
+    values.enumerate().take(limit.saturating_add(1)).map(judge)
 }
 
 impl<'a> Request<'a> {

@@ -15,6 +15,14 @@ macro_rules! names {
         const NAMES: &[(&str, HeaderName)] = &[$(($text, HeaderName::$variant),)*];
 
         impl HeaderName {
+            /// The name with a colon and a space, as it begins a line.
+            pub(super) const fn line_start(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($text, ": "),)*
+                    Self::Other => "",
+                }
+            }
+
             /// The name in its long form as RFCs write it; empty for [`HeaderName::Other`].
             #[must_use]
             pub const fn as_str(self) -> &'static str {
@@ -155,38 +163,32 @@ names! {
 /// Sets of names are bits of a word.
 const _: () = assert!(HeaderName::Other as u8 == 61);
 
-/// Length of the longest name.
-const LONGEST: usize = 19;
+/// For each [`slot`] one more than the place in [`NAMES`] of the name that has it; 0 if none has. The factors of `slot` were
+/// searched for so that no two names share one.
+const SLOTS: [u8; 256] = slots();
 
-/// Where the names of each length begin in [`BY_LENGTH`], and how the last ones end.
-const STARTS: [u8; LONGEST + 2] = starts();
-const BY_LENGTH: [(&str, HeaderName); NAMES.len()] = by_length();
-
-const fn starts() -> [u8; LONGEST + 2] {
-    let mut starts = [0; LONGEST + 2];
+const fn slots() -> [u8; 256] {
+    let mut slots = [0; 256];
     let mut at = 0;
     while at < NAMES.len() {
-        let mut longer = NAMES[at].0.len() + 1;
-        while longer < starts.len() {
-            starts[longer] += 1;
-            longer += 1;
-        }
+        let slot = slot(NAMES[at].0.as_bytes());
+        assert!(slots[slot] == 0, "two names share a slot");
         at += 1;
+        slots[slot] = NAMES[at - 1].1 as u8 + 1;
     }
-    starts
+    slots
 }
 
-const fn by_length() -> [(&'static str, HeaderName); NAMES.len()] {
-    let mut sorted = [("", HeaderName::Other); NAMES.len()];
-    let mut next = STARTS;
-    let mut at = 0;
-    while at < NAMES.len() {
-        let length = NAMES[at].0.len();
-        sorted[next[length] as usize] = NAMES[at];
-        next[length] += 1;
-        at += 1;
-    }
-    sorted
+/// A number below 256 from a name's length, first, middle and last byte in small letters.
+const fn slot(name: &[u8]) -> usize {
+    const CASE: u8 = 0x20;
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return 0 };
+    let middle = name[name.len() / 2];
+    let sum = name.len().wrapping_mul(106)
+        + (*first | CASE) as usize * 31
+        + (middle | CASE) as usize * 232
+        + (*last | CASE) as usize * 141;
+    (sum >> 4) & 255
 }
 
 impl HeaderName {
@@ -196,12 +198,13 @@ impl HeaderName {
         if let [letter] = name {
             return Self::compact(*letter);
         }
-        let (Some(start), Some(end)) = (STARTS.get(name.len()), STARTS.get(name.len() + 1)) else {
-            return Self::Other;
-        };
-        let candidates = BY_LENGTH.get(usize::from(*start)..usize::from(*end)).unwrap_or_default();
-        let found = candidates.iter().find(|(text, _)| name.eq_ignore_ascii_case(text.as_bytes()));
-        found.map_or(Self::Other, |(_, name)| *name)
+        let place = usize::from(SLOTS[slot(name)]).checked_sub(1);
+        match place.and_then(|place| NAMES.get(place)) {
+            Some((text, known)) if name == text.as_bytes() || name.eq_ignore_ascii_case(text.as_bytes()) => {
+                *known
+            }
+            _ => Self::Other,
+        }
     }
 
     /// The compact forms (RFC 3261, section 20, and the RFCs of the others).
@@ -247,7 +250,6 @@ mod tests {
             assert_eq!(HeaderName::recognise(text.as_bytes()), *name);
             assert_eq!(HeaderName::recognise(text.to_ascii_uppercase().as_bytes()), *name);
             assert_eq!(name.as_str(), *text);
-            assert!(text.len() <= LONGEST);
             assert_eq!(HeaderName::recognise(format!("{text}s").as_bytes()), HeaderName::Other);
         }
         for other in [&b""[..], b"C%6Fntact", b"z", b"Aastra-Mac", &[b'x'; 300]] {

@@ -16,7 +16,7 @@ impl<'a> Param<'a> {
     /// Whether this is the parameter of that name.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+        self.name == name.as_bytes() || self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
     /// The value without quotes around it. Backslashes in it are still there.
@@ -76,13 +76,16 @@ pub(super) fn param(input: &[u8]) -> Parsed<'_, Param<'_>> {
         let (rest, value) = lex::quoted(after)?;
         return Ok((rest, Param { name, value: Some(value) }));
     }
-    let end = after.iter().position(|byte| !lex::is(*byte, VALUE)).unwrap_or(after.len());
-    let (value, rest) = after.split_at(end);
+    let (value, rest) = after.split_at(lex::span(after, VALUE));
     Ok((rest, Param { name, value: Some(value) }))
 }
 
-/// All parameters from here on; each is given to `take` too, which says whether it may be so.
-pub(super) fn params<'a>(input: &'a [u8], mut take: impl FnMut(Param<'a>) -> bool) -> Parsed<'a, Params<'a>> {
+/// All parameters from here on; each is given to `take` too, with the number of bytes behind it. `take` says whether it may
+/// be so.
+pub(super) fn params<'a>(
+    input: &'a [u8],
+    mut take: impl FnMut(Param<'a>, usize) -> bool,
+) -> Parsed<'a, Params<'a>> {
     let mut rest = input;
     loop {
         let at = lex::skip_blank(rest);
@@ -91,7 +94,7 @@ pub(super) fn params<'a>(input: &'a [u8], mut take: impl FnMut(Param<'a>) -> boo
             return Ok((rest, Params(params)));
         }
         let (after, param) = next(at)?;
-        if !take(param) {
+        if !take(param, after.len()) {
             return fail(at);
         }
         rest = after;
@@ -101,7 +104,7 @@ pub(super) fn params<'a>(input: &'a [u8], mut take: impl FnMut(Param<'a>) -> boo
 /// A value that is parameters from here to its end.
 pub(super) fn whole<'a>(value: &'a [u8], from: &'a [u8]) -> Result<Params<'a>, Malformed> {
     let start = value.len() - from.len();
-    lex::whole(Part::Parameter, from, params(from, |_| true))
+    lex::whole(Part::Parameter, from, params(from, |_, _| true))
         .map_err(|error| Malformed::new(error.part, start + error.at))
 }
 

@@ -40,9 +40,9 @@ impl<'a> CSeq<'a> {
 
 /// A Call-ID: words with at most one `@` (RFC 3261, section 20.8). What devices write is taken: any characters of words.
 pub(super) fn call_id(value: &[u8]) -> Result<&[u8], Malformed> {
-    match value.iter().position(|byte| !lex::is(*byte, lex::WORD)) {
-        None if !value.is_empty() => Ok(value),
-        at => Err(Malformed::new(Part::CallId, at.unwrap_or(0))),
+    match lex::span(value, lex::WORD) {
+        length if length == value.len() && length > 0 => Ok(value),
+        at => Err(Malformed::new(Part::CallId, at)),
     }
 }
 
@@ -125,7 +125,7 @@ impl<'a> MediaType<'a> {
         let (rest, kind) = lex::token(value)?;
         let (rest, ()) = lex::separator(b'/', rest)?;
         let (rest, subtype) = lex::token(rest)?;
-        let (rest, params) = params::params(rest, |_| true)?;
+        let (rest, params) = params::params(rest, |_, _| true)?;
         Ok((rest, Self { kind, subtype, params }))
     }
 
@@ -155,6 +155,30 @@ pub(super) fn split(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         let end = comma(value);
         rest = value.get(end + 1..);
         Some(lex::trim(value.get(..end).unwrap_or_default()))
+    })
+}
+
+/// Reads the values of one header field one after the other, each with its rule. What a rule leaves over up to the next comma makes its
+/// value malformed, and the values behind that are read all the same.
+pub(super) fn each<'a, T>(
+    part: Part,
+    value: &'a [u8],
+    rule: impl Fn(&'a [u8]) -> Parsed<'a, T>,
+) -> impl Iterator<Item = Result<T, Malformed>> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let value = rest?;
+        if let Ok((after, read)) = rule(value) {
+            let after = lex::skip_blank(after);
+            rest = after.strip_prefix(b",");
+            if rest.is_some() || after.is_empty() {
+                return Some(Ok(read));
+            }
+        }
+        let end = comma(value);
+        rest = value.get(end + 1..);
+        let value = value.get(..end).unwrap_or_default();
+        Some(lex::whole(part, value, rule(value)))
     })
 }
 

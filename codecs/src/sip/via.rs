@@ -33,9 +33,16 @@ impl<'a> Transport<'a> {
     /// The transport that this token is, in any case.
     #[must_use]
     pub fn read(token: &'a [u8]) -> Self {
-        let known = [Self::Udp, Self::Tcp, Self::Tls, Self::Sctp, Self::Ws, Self::Wss].into_iter();
-        let is_this = |transport: &Self| transport.as_bytes().eq_ignore_ascii_case(token);
-        known.into_iter().find(is_this).unwrap_or(Self::Other(token))
+        match token {
+            b"UDP" => Self::Udp,
+            b"TCP" => Self::Tcp,
+            b"TLS" => Self::Tls,
+            _ => {
+                let known = [Self::Udp, Self::Tcp, Self::Tls, Self::Sctp, Self::Ws, Self::Wss];
+                let is_this = |transport: &Self| transport.as_bytes().eq_ignore_ascii_case(token);
+                known.into_iter().find(is_this).unwrap_or(Self::Other(token))
+            }
+        }
     }
 
     /// The transport as it stands in a Via.
@@ -101,6 +108,10 @@ pub struct Via<'a> {
     pub ttl: Option<u8>,
     /// All parameters.
     pub params: Params<'a>,
+    /// Bytes from the beginning of the value to the end of the parameters.
+    pub(super) length: usize,
+    /// Bytes from the beginning of the value to the end of an `rport` without value and equals sign.
+    pub(super) bare_rport: Option<usize>,
 }
 
 impl<'a> Via<'a> {
@@ -151,14 +162,17 @@ impl<'a> Via<'a> {
             maddr: None,
             ttl: None,
             params: Params::default(),
+            length: 0,
+            bare_rport: None,
         };
-        let (rest, params) = params::params(rest, |param| via.take(&param))?;
+        let (rest, params) = params::params(rest, |param, left| via.take(&param, value.len() - left))?;
         via.params = params;
+        via.length = value.len() - rest.len();
         Ok((rest, via))
     }
 
     /// Takes note of a parameter; of several of a name the first counts. Says whether it may be so.
-    fn take(&mut self, param: &params::Param<'a>) -> bool {
+    fn take(&mut self, param: &params::Param<'a>, end: usize) -> bool {
         let value = param.text();
         match param.name.len() {
             6 if param.is("branch") => {
@@ -177,6 +191,7 @@ impl<'a> Via<'a> {
                 };
                 if self.rport == Rport::Absent {
                     self.rport = rport.unwrap_or_default();
+                    self.bare_rport = param.value.is_none().then_some(end);
                 }
                 rport.is_some()
             }

@@ -69,7 +69,7 @@ impl<'a> Uri<'a> {
     /// If it breaks the grammar, or has more than [`MAX_URI_PARTS`] parameters or headers.
     pub fn read(text: &'a [u8]) -> Result<Self, Malformed> {
         let (scheme, rest) = scheme(text)?;
-        let read = if scheme.eq_ignore_ascii_case(b"sip") {
+        let read = if matches!(scheme, [b's' | b'S', b'i' | b'I', b'p' | b'P']) {
             SipUri::read(rest, false).map(Self::Sip)
         } else if scheme.eq_ignore_ascii_case(b"sips") {
             SipUri::read(rest, true).map(Self::Sip)

@@ -5,7 +5,8 @@ use crate::sip::lex::{self, RESERVED};
 
 /// Whether all of a text belongs to a class or is an escape (`%` and two hexadecimal digits).
 pub(super) fn escaped(text: &[u8], class: u16) -> bool {
-    let mut bytes = text.iter();
+    let (_, rest) = text.split_at(lex::span(text, class));
+    let mut bytes = rest.iter();
     while let Some(byte) = bytes.next() {
         let good = match byte {
             b'%' => [bytes.next(), bytes.next()].iter().all(|digit| digit.is_some_and(u8::is_ascii_hexdigit)),

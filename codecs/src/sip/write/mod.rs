@@ -11,7 +11,7 @@ use super::{HeaderName, Method};
 pub use request::{RequestHead, ViaHead};
 pub use response::Reply;
 pub use text::write_unfolded;
-pub(super) use text::{decimal, display};
+pub(super) use text::{address, decimal};
 
 /// A value of the caller that must not stand where it was to be written: it would break the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,9 +85,10 @@ pub struct ChallengeValue<'a> {
     pub stale: bool,
 }
 
-/// Whether a text has no control characters but tabs.
+/// Whether a text has no control characters but tabs. It looks at all bytes, as that is faster than to stop.
 fn is_text(text: &[u8]) -> bool {
-    text.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
+    let control = |byte: u8| u8::from(byte < b' ') & u8::from(byte != b'\t') | u8::from(byte == 0x7F);
+    text.iter().fold(0, |found, byte| found | control(*byte)) == 0
 }
 
 /// Whether a text may stand in quotes as it is.
@@ -124,7 +125,7 @@ impl<'o> MessageWriter<'o> {
 
     fn begin(&mut self, name: HeaderName) {
         self.require(!matches!(name, HeaderName::Other | HeaderName::ContentLength), BadText::Name);
-        self.put(&[name.as_str().as_bytes(), b": "]);
+        self.put(&[name.line_start().as_bytes()]);
     }
 
     fn end(&mut self) {

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::{BadText, MessageWriter, decimal, display, is_text, is_token, write_unfolded};
-use crate::sip::{HeaderName, NameAddr, Request, Rport, Via, lex};
+use super::{BadText, MessageWriter, address, decimal, is_text, is_token, write_unfolded};
+use crate::sip::{Essentials, HeaderName, NameAddr, Request, Rport, Via, lex};
 
 /// How a request is answered.
 #[derive(Clone, Copy, Debug)]
@@ -25,20 +25,45 @@ impl<'o> MessageWriter<'o> {
     /// The topmost Via is told where the request came from, if it says something else or asks for it (RFC 3261,
     /// section 18.2.1; RFC 3581, section 4).
     pub fn response(out: &'o mut Vec<u8>, request: &Request<'_>, reply: &Reply<'_>) -> Self {
+        let headers = &request.headers;
+        let via = reply.source.and_then(|_| headers.values(HeaderName::Via).next());
+        let via = via.and_then(|value| Via::read(value).ok());
+        let tagged = headers.first(HeaderName::To).is_some_and(has_tag);
+        Self::begin_response(out, request, reply, via.as_ref(), tagged)
+    }
+
+    /// Begins the same response to a request that was not refused, with what [`Request::check`] has read: so it is not read again.
+    pub fn response_to(
+        out: &'o mut Vec<u8>,
+        request: &Request<'_>,
+        read: &Essentials<'_>,
+        reply: &Reply<'_>,
+    ) -> Self {
+        let tagged = read.to.has_tag();
+        Self::begin_response(out, request, reply, Some(&read.via), tagged)
+    }
+
+    fn begin_response(
+        out: &'o mut Vec<u8>,
+        request: &Request<'_>,
+        reply: &Reply<'_>,
+        via: Option<&Via<'_>>,
+        tagged: bool,
+    ) -> Self {
         let mut writer = Self::new(out);
         writer.require((100..700).contains(&reply.status), BadText::Status);
         writer.require(is_text(reply.reason.as_bytes()), BadText::Reason);
         writer.put(&[b"SIP/2.0 "]);
         decimal(writer.out, u64::from(reply.status));
         writer.put(&[b" ", reply.reason.as_bytes(), b"\r\n"]);
-        writer.vias(request, reply.source);
+        writer.vias(request, via, reply.source);
         let headers = &request.headers;
         if reply.status == 100 {
             // The sender measures the way with it (RFC 3261, section 8.2.6.1).
             writer = writer.copy(headers, HeaderName::Timestamp);
         }
         writer.take_over(request, HeaderName::From);
-        writer.to(request, reply);
+        writer.to(request, reply, tagged);
         writer.take_over(request, HeaderName::CallId);
         writer.take_over(request, HeaderName::CSeq);
         writer
@@ -52,23 +77,23 @@ impl<'o> MessageWriter<'o> {
         }
     }
 
-    fn vias(&mut self, request: &Request<'_>, source: Option<SocketAddr>) {
-        let mut source = source;
+    fn vias(&mut self, request: &Request<'_>, topmost: Option<&Via<'_>>, source: Option<SocketAddr>) {
+        let mut known = topmost.zip(source);
         for value in request.headers.all(HeaderName::Via) {
             self.begin(HeaderName::Via);
-            match source.take() {
-                Some(source) => topmost(self.out, value, source),
+            match known.take() {
+                Some((via, source)) => write_topmost(self.out, value, via, source),
                 None => write_unfolded(self.out, value),
             }
             self.end();
         }
     }
 
-    fn to(&mut self, request: &Request<'_>, reply: &Reply<'_>) {
+    fn to(&mut self, request: &Request<'_>, reply: &Reply<'_>, tagged: bool) {
         let Some(value) = request.headers.first(HeaderName::To) else { return };
         self.begin(HeaderName::To);
         write_unfolded(self.out, value);
-        if reply.status > 100 && !has_tag(value) {
+        if reply.status > 100 && !tagged {
             self.require(is_token(reply.to_tag), BadText::Tag);
             self.put(&[b";tag=", reply.to_tag]);
         }
@@ -79,7 +104,7 @@ impl<'o> MessageWriter<'o> {
 /// Whether a To has a tag. One that cannot be read has none if the word is not in it.
 fn has_tag(value: &[u8]) -> bool {
     match NameAddr::read(value) {
-        Ok(to) => to.params.get("tag").is_some(),
+        Ok(to) => to.has_tag(),
         Err(_) => value.windows(4).any(|window| {
             window.first().is_some_and(|before| b"; \t\n".contains(before))
                 && window.get(1..).is_some_and(|word| word.eq_ignore_ascii_case(b"tag"))
@@ -87,17 +112,34 @@ fn has_tag(value: &[u8]) -> bool {
     }
 }
 
-/// The header field with the topmost Via. One that cannot be read is copied as it is.
-fn topmost(out: &mut Vec<u8>, value: &[u8], source: SocketAddr) {
-    let Ok((rest, via)) = Via::parse(value) else { return write_unfolded(out, value) };
-    let address = source.ip().to_canonical();
-    let same = via.host.address().is_some_and(|host| host.to_canonical() == address);
+/// The header field with the topmost Via, which is `via`, and perhaps others behind it.
+fn write_topmost(out: &mut Vec<u8>, value: &[u8], via: &Via<'_>, source: SocketAddr) {
+    let from = source.ip().to_canonical();
+    let same = via.host.address().is_some_and(|host| host.to_canonical() == from);
     let wanted = via.rport == Rport::Empty;
+    let (head, rest) = value.split_at(via.length.min(value.len()));
     if same && !wanted && via.received.is_none() {
         return write_unfolded(out, value);
     }
+    if let (Some(end), true, None) = (via.bare_rport, wanted, via.received) {
+        let (before, behind) = head.split_at(end.min(head.len()));
+        write_unfolded(out, before);
+        out.push(b'=');
+        decimal(out, u64::from(source.port()));
+        write_unfolded(out, behind);
+    } else {
+        write_params(out, head, via, source);
+    }
+    out.extend_from_slice(b";received=");
+    address(out, from);
+    write_unfolded(out, lex::skip_blank(rest));
+}
+
+/// The Via with its parameters one by one: without `received`, and `rport` with the port if that is wanted.
+fn write_params(out: &mut Vec<u8>, head: &[u8], via: &Via<'_>, source: SocketAddr) {
+    let wanted = via.rport == Rport::Empty;
     let params = via.params.as_bytes().len();
-    write_unfolded(out, value.get(..value.len() - rest.len() - params).unwrap_or_default());
+    write_unfolded(out, head.get(..head.len().saturating_sub(params)).unwrap_or_default());
     for param in via.params.iter().filter(|param| !param.is("received")) {
         out.push(b';');
         out.extend_from_slice(param.name);
@@ -109,10 +151,6 @@ fn topmost(out: &mut Vec<u8>, value: &[u8], source: SocketAddr) {
             write_unfolded(out, value);
         }
     }
-    out.extend_from_slice(b";received=");
-    display(out, &address);
-    let rest = lex::trim(rest);
-    write_unfolded(out, rest);
 }
 
 #[cfg(test)]
@@ -168,6 +206,9 @@ mod tests {
                 "SIP/2.0/UDP 192.0.2.4;rport=1024;branch=x;received=192.0.2.4",
             ),
             ("SIP/2.0/UDP h;rport= ;a=\"b\"", "SIP/2.0/UDP h;rport=1024;a=\"b\";received=192.0.2.4"),
+            ("SIP/2.0/UDP h;rport;x;rport=8", "SIP/2.0/UDP h;rport=1024;x;rport=8;received=192.0.2.4"),
+            ("SIP/2.0/UDP h\r\n ;rport\r\n ;x", "SIP/2.0/UDP h ;rport=1024 ;x;received=192.0.2.4"),
+            ("SIP/2.0/UDP h;rport;received=1.2.3.4", "SIP/2.0/UDP h;rport=1024;received=192.0.2.4"),
             ("SIP/2.0/UDP h;rport=7", "SIP/2.0/UDP h;rport=7;received=192.0.2.4"),
             ("SIP/2.0/UDP h;received=1.2.3.4;x", "SIP/2.0/UDP h;x;received=192.0.2.4"),
             (

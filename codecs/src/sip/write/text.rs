@@ -1,7 +1,7 @@
 //! Small texts: numbers, addresses, values without their folds.
 
-use std::fmt::Display;
 use std::io::Write;
+use std::net::IpAddr;
 
 use memchr::memchr2;
 
@@ -22,10 +22,22 @@ pub(in crate::sip) fn decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
-/// Appends what a value displays.
-pub(in crate::sip) fn display(out: &mut Vec<u8>, value: &impl Display) {
-    // Writing into a vector cannot fail.
-    let _ = write!(out, "{value}");
+/// Appends an address without brackets.
+pub(in crate::sip) fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, others @ ..] = address.octets();
+            decimal(out, first.into());
+            for octet in others {
+                out.push(b'.');
+                decimal(out, octet.into());
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing into a vector cannot fail.
+            let _ = write!(out, "{address}");
+        }
+    }
 }
 
 /// Appends a value with each fold as one space, so that it stands on one line whatever it was (RFC 3261, section 7.3.1).
