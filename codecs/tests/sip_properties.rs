@@ -103,6 +103,17 @@ fn frames(side: Side, limits: Limits, pieces: &[&[u8]]) -> (Vec<(Frame, Vec<u8>)
     (all, None)
 }
 
+#[test]
+fn no_seed_does_harm() {
+    let folder = format!("{}/../fuzz/corpus/sip_message", env!("CARGO_MANIFEST_DIR"));
+    let seeds: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|seed| std::fs::read(seed.unwrap().path()).unwrap()).collect();
+    assert!(seeds.len() > 60);
+    for seed in seeds {
+        sip_views::look_at(&seed);
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_reads_the_same(

@@ -107,7 +107,8 @@ const fn bits(names: &[HeaderName]) -> u64 {
 }
 
 impl<'a> Request<'a> {
-    /// Judge the request by the rules that hold for all methods, and read what every request has.
+    /// Judge the request by the rules that hold for all methods, and read what every request has. Other header fields, such as
+    /// Contact, are judged when they are read.
     ///
     /// # Errors
     /// What the sender is to be told, if [`Request::is_answerable`]: 505 for another version; 400 for what breaks the grammar,

@@ -275,6 +275,21 @@ mod tests {
         assert_eq!(first(Side::Server, format!("{head}xy").as_bytes()), Err(BadStream::TooLong));
     }
 
+    /// A line end at the limit, with a byte behind it that could have begun the last line: what it would have meant does not count,
+    /// whether or not it is there yet.
+    #[test]
+    fn bytes_beyond_the_limit_say_nothing() {
+        let field = "Content-Length: x\r\n";
+        let text = "a: b\r\n".repeat(30) + field + "\rX";
+        assert_eq!(text.len(), 201);
+        let mut framer = Framer::new(Side::Server, limits());
+        let one_by_one = (0..=text.len()).find_map(|end| framer.next(&text.as_bytes()[..end]).err());
+        assert_eq!(one_by_one, Some(BadStream::TooLong));
+        assert_eq!(first(Side::Server, text.as_bytes()), Err(BadStream::TooLong));
+        let earlier = text.replacen("a: b", "a: ", 1);
+        assert_eq!(first(Side::Server, earlier.as_bytes()), Err(BadStream::ContentLength));
+    }
+
     /// Bytes that come one by one are looked at once each, with a second look at line ends.
     #[test]
     fn progress_is_remembered() {

@@ -109,9 +109,11 @@ pub(super) fn all(bytes: &[u8], class: u16) -> bool {
     span(bytes, class) == bytes.len()
 }
 
+/// The lowest bit of each byte of a word.
+const LOW: u64 = 0x0101_0101_0101_0101;
+
 /// Where a byte is, for texts in which it is near: eight bytes are looked at together.
 pub(super) fn find_near(bytes: &[u8], byte: u8) -> Option<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
     let wanted = LOW * u64::from(byte);
     let mut rest = bytes;
     while let Some((eight, after)) = rest.split_first_chunk() {
@@ -125,6 +127,20 @@ pub(super) fn find_near(bytes: &[u8], byte: u8) -> Option<usize> {
     }
     let end = rest.iter().position(|other| *other == byte)?;
     Some(bytes.len() - rest.len() + end)
+}
+
+/// Whether a byte below the space may be there: surely if there is one, and sometimes if there is none. Eight are looked at
+/// together.
+pub(super) fn may_have_control(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some((eight, after)) = rest.split_first_chunk() {
+        let eight = u64::from_le_bytes(*eight);
+        if eight.wrapping_sub(LOW * u64::from(b' ')) & !eight & (LOW << 7) != 0 {
+            return true;
+        }
+        rest = after;
+    }
+    rest.iter().any(|byte| *byte < b' ')
 }
 
 /// A rule does not hold here.

@@ -85,10 +85,10 @@ pub struct ChallengeValue<'a> {
     pub stale: bool,
 }
 
-/// Whether a text has no control characters but tabs. It looks at all bytes, as that is faster than to stop.
+/// Whether a text has no control characters but tabs.
 fn is_text(text: &[u8]) -> bool {
-    let control = |byte: u8| u8::from(byte < b' ') & u8::from(byte != b'\t') | u8::from(byte == 0x7F);
-    text.iter().fold(0, |found, byte| found | control(*byte)) == 0
+    text.iter().fold(0, |found, byte| found | u8::from(*byte == 0x7F)) == 0
+        && (!lex::may_have_control(text) || text.iter().all(|byte| *byte >= b' ' || *byte == b'\t'))
 }
 
 /// Whether a text may stand in quotes as it is.

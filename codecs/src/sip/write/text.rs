@@ -26,12 +26,16 @@ pub(in crate::sip) fn decimal(out: &mut Vec<u8>, mut number: u64) {
 pub(in crate::sip) fn address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            let [first, others @ ..] = address.octets();
-            decimal(out, first.into());
-            for octet in others {
-                out.push(b'.');
-                decimal(out, octet.into());
+            let (mut text, mut end) = ([b'.'; 16], 0);
+            for octet in address.octets() {
+                let digits = [octet / 100, octet / 10 % 10, octet % 10];
+                let skipped = usize::from(octet < 100) + usize::from(octet < 10);
+                for (place, digit) in text.iter_mut().skip(end).zip(digits.iter().skip(skipped)) {
+                    *place = b'0' + digit;
+                }
+                end += 3 - skipped + 1;
             }
+            out.extend_from_slice(text.get(..end - 1).unwrap_or_default());
         }
         IpAddr::V6(address) => {
             // Writing into a vector cannot fail.
@@ -42,6 +46,9 @@ pub(in crate::sip) fn address(out: &mut Vec<u8>, address: IpAddr) {
 
 /// Appends a value with each fold as one space, so that it stands on one line whatever it was (RFC 3261, section 7.3.1).
 pub fn write_unfolded(out: &mut Vec<u8>, value: &[u8]) {
+    if !lex::may_have_control(value) {
+        return out.extend_from_slice(value);
+    }
     let mut rest = value;
     while let Some(at) = memchr2(b'\r', b'\n', rest) {
         let (before, after) = rest.split_at(at);
@@ -66,10 +73,27 @@ mod tests {
     }
 
     #[test]
-    fn no_fold_remains() {
-        for (value, expected) in
-            [("a", "a"), ("a\r\n b", "a b"), ("a;\r\n\t\r\n  b", "a; b"), ("a\rb\n", "a b "), ("\r\n", " ")]
+    fn addresses_are_written_as_they_are_shown() {
+        for text in
+            ["0.0.0.0", "255.255.255.255", "192.0.2.1", "10.20.100.9", "2001:db8::1", "::ffff:192.0.2.1"]
         {
+            let mut out = b"x".to_vec();
+            address(&mut out, text.parse().unwrap());
+            assert_eq!(out, format!("x{text}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_fold_remains() {
+        for (value, expected) in [
+            ("a", "a"),
+            ("a\r\n b", "a b"),
+            ("a;\r\n\t\r\n  b", "a; b"),
+            ("a\rb\n", "a b "),
+            ("\r\n", " "),
+            ("\u{e4}bcdefg\u{1}h", "\u{e4}bcdefg\u{1}h"),
+            ("abcdefgh\n i", "abcdefgh i"),
+        ] {
             let mut out = Vec::new();
             write_unfolded(&mut out, value.as_bytes());
             assert_eq!(out, expected.as_bytes());
