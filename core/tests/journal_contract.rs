@@ -130,9 +130,9 @@ fn what_cannot_be_stored_is_refused(mut kind: impl Kind) {
     for key in ["", "a\0b", &"k".repeat(MAX_KEY_BYTES + 1)] {
         assert!(matches!(journal.append(key, None), Err(SubmitError::BadKey(_))), "{key}");
     }
-    let error = journal.append("large", Some(&[0; 16 * 1024 + 1])).unwrap_err();
+    let error = journal.append("large", Some(&vec![0; 16 * 1024 + 1])).unwrap_err();
     assert_eq!(error, SubmitError::TooLarge { key: "large".into(), bytes: 16_385, limit: 16_384 });
-    let position = journal.append(&"k".repeat(MAX_KEY_BYTES), Some(&[0; 16 * 1024])).unwrap();
+    let position = journal.append(&"k".repeat(MAX_KEY_BYTES), Some(&vec![0; 16 * 1024])).unwrap();
     journal.committed(position).wait().unwrap();
     assert_eq!(keys(journal.as_ref()), ["k".repeat(MAX_KEY_BYTES)]);
     assert_eq!(journal.stats().refused, 4);

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use callboard_core::store::journal::{self, FileJournal, Journal as _, JournalConfig};
 use callboard_core::store::{
     Folders, MaintenanceError, OpenError, SledStore, Store, StoreConfig, Table, Write, check, compact,
     export, import,
@@ -299,4 +300,111 @@ fn the_files_are_readable_for_their_owner_only() {
     for name in ["db", "conf", "commits"] {
         assert_eq!(mode(&records.join(name)), 0o600, "{name}");
     }
+}
+
+type Bindings = BTreeMap<String, Vec<u8>>;
+
+fn bindings() -> Bindings {
+    (0_u8..100).map(|at| (format!("sip:{at}@example.net"), vec![at; usize::from(at)])).collect()
+}
+
+fn open_journal(dir: &Path) -> std::sync::Arc<FileJournal> {
+    FileJournal::open(dir, &JournalConfig { min_free_bytes: 0, ..JournalConfig::default() }).unwrap().0
+}
+
+fn write_bindings(dir: &Path, bindings: &Bindings) {
+    let journal = open_journal(dir);
+    for (key, value) in bindings {
+        journal.append(key, Some(b"an older value")).unwrap();
+        journal.append(key, Some(value)).unwrap();
+    }
+    journal.append("gone", Some(b"x")).unwrap();
+    journal.append("gone", None).unwrap();
+    journal.shutdown(LONG).unwrap();
+}
+
+fn read_bindings(dir: &Path) -> Bindings {
+    let mut bindings = Bindings::new();
+    let scan = open_journal(dir).scan(&mut |key, value| {
+        bindings.insert(key.to_owned(), value.to_vec());
+        ControlFlow::Continue(())
+    });
+    assert!(scan.unwrap().damage.is_none());
+    bindings
+}
+
+/// An export of a store and a journal.
+fn both_exported(dir: &Path) -> String {
+    let folders = Folders::of(dir);
+    write(&folders.store, &contents());
+    write_bindings(&folders.bindings, &bindings());
+    let mut out = Vec::new();
+    let report = export(&folders, &mut out, None, &mut |_| ()).unwrap();
+    assert_eq!((report.records, report.is_complete()), (402, true));
+    assert_eq!(report.journal.unwrap().scan.records, 100);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn bindings_are_exported_and_imported_with_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = both_exported(dir.path());
+    assert_eq!(text.lines().filter(|line| line.contains("\"table\":\"binding\"")).count(), 100);
+    let new = Folders::of(&dir.path().join("new"));
+    let report = import(&new, &config(), &mut text.as_bytes(), &mut |_| ()).unwrap();
+    assert_eq!(report.records, 402);
+    assert_eq!((read(&new.store), read_bindings(&new.bindings)), (contents(), bindings()));
+    // Without bindings there is no journal, and an export does not need one.
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("\"table\":\"binding\"")).collect();
+    let without = lines.join("\n").replace("\"records\":402", "\"records\":302") + "\n";
+    let bare = Folders::of(&dir.path().join("bare"));
+    import(&bare, &config(), &mut without.as_bytes(), &mut |_| ()).unwrap();
+    assert!(!bare.bindings.exists());
+    let report = export(&bare, &mut Vec::new(), None, &mut |_| ()).unwrap();
+    assert_eq!((report.records, report.journal), (302, None));
+}
+
+#[test]
+fn a_journal_is_imported_into_only_where_there_was_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = both_exported(dir.path());
+    let new = Folders::of(&dir.path().join("new"));
+    write_bindings(&new.bindings, &bindings());
+    let outcome = import(&new, &config(), &mut text.as_bytes(), &mut |_| ());
+    assert!(matches!(&outcome, Err(MaintenanceError::NotEmpty(of)) if *of == new.bindings), "{outcome:?}");
+    assert!(!new.store.exists());
+    assert_eq!(read_bindings(&new.bindings), bindings());
+}
+
+#[test]
+fn an_interrupted_import_starts_over_with_the_journal_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = both_exported(dir.path());
+    let new = Folders::of(&dir.path().join("new"));
+    let (half, _) = text.split_at(text.find("\"key\":\"sip:50@example.net\"").unwrap());
+    // A new one goes as a whole.
+    let outcome = import(&new, &config(), &mut half.as_bytes(), &mut |_| ());
+    assert!(matches!(outcome, Err(MaintenanceError::Line { .. })), "{outcome:?}");
+    assert!(!dir.path().join("new").exists());
+    // The directory of one that was there stays as unfinished; so it does after a kill, with half a journal.
+    fs::create_dir_all(&new.store).unwrap();
+    import(&new, &config(), &mut half.as_bytes(), &mut |_| ()).unwrap_err();
+    write_bindings(&new.bindings, &Bindings::from([("half".to_owned(), Vec::new())]));
+    import(&new, &config(), &mut text.as_bytes(), &mut |_| ()).unwrap();
+    assert_eq!((read(&new.store), read_bindings(&new.bindings)), (contents(), bindings()));
+}
+
+#[test]
+fn damage_of_the_journal_makes_an_export_incomplete() {
+    let dir = tempfile::tempdir().unwrap();
+    both_exported(dir.path());
+    let folders = Folders::of(dir.path());
+    let log = folders.bindings.join("log-0000000001");
+    let mut bytes = fs::read(&log).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    let report = export(&folders, &mut Vec::new(), None, &mut |_| ()).unwrap();
+    assert!(!report.is_complete() && report.records >= 401, "{report:?}");
+    assert!(!journal::check(&folders.bindings).unwrap().unwrap().is_sound());
 }

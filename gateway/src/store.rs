@@ -119,8 +119,9 @@ fn checked(folders: &Folders) -> anyhow::Result<(String, bool)> {
     if let Some(fault) = report.commits_fault {
         let _ = writeln!(text, "{}", unmarked(fault));
     }
-    bindings.iter().for_each(|bindings| tell_bindings(bindings, &mut text));
-    Ok((text, report.is_sound() && bindings.is_none_or(|bindings| bindings.is_sound())))
+    let Some(bindings) = bindings else { return Ok((text, report.is_sound())) };
+    tell_bindings(&bindings, &mut text);
+    Ok((text, report.is_sound() && bindings.is_sound()))
 }
 
 /// What else is to be said of the journal of bindings.
@@ -324,6 +325,7 @@ fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -
 
 #[cfg(test)]
 mod tests {
+    use callboard_core::store::journal::{FileJournal, Journal as _, JournalConfig};
     use callboard_core::store::{SledStore, Store as _, Write};
 
     use super::*;
@@ -360,5 +362,38 @@ mod tests {
                 && is_damage(&export_to_file(&folders, &other).unwrap_err())
         );
         assert!(!other.exists() && !dir.path().join("other.part").exists());
+    }
+    #[test]
+    fn bindings_are_checked_exported_and_compacted_with_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = Folders::of(dir.path());
+        let config = StoreConfig { min_free_bytes: 0, ..StoreConfig::default() };
+        drop(SledStore::open(&folders.store, &config).unwrap());
+        assert!(!checked(&folders).unwrap().0.contains("binding"));
+        let config = JournalConfig { min_free_bytes: 0, ..JournalConfig::default() };
+        let (journal, _) = FileJournal::open(&folders.bindings, &config).unwrap();
+        for value in [b"1", b"2"] {
+            let position = journal.append("sip:1@example.net", Some(value)).unwrap();
+            journal.committed(position).wait().unwrap();
+        }
+        drop(journal);
+        let (text, sound) = checked(&folders).unwrap();
+        assert!(sound && text.contains("binding: 1 records, 18 bytes\n"), "{text}");
+        let to = dir.path().join("export");
+        assert_eq!(export_to_file(&folders, &to).unwrap().records, 1);
+        assert_eq!(compact(&folders).unwrap(), ExitCode::SUCCESS);
+        assert!(folders.bindings.join("snapshot-0000000001").exists());
+        assert!(checked(&folders).unwrap().1);
+
+        let snapshot = folders.bindings.join("snapshot-0000000001");
+        let mut bytes = fs::read(&snapshot).unwrap();
+        bytes[80] ^= 1;
+        fs::write(&snapshot, bytes).unwrap();
+        let (text, sound) = checked(&folders).unwrap();
+        assert!(!sound && text.contains("damaged: snapshot-0000000001 at byte 44"), "{text}");
+        assert!(!export_to_file(&folders, &dir.path().join("second")).unwrap().is_complete());
+        assert_eq!(compact(&folders).unwrap(), ExitCode::from(DAMAGED));
+        let (text, sound) = checked(&folders).unwrap();
+        assert!(sound && text.contains("kept aside"), "{text}");
     }
 }

@@ -38,7 +38,7 @@ impl Default for JournalConfig {
         Self {
             queue_bytes: 16 * MIB,
             max_record_bytes: 64 * 1024,
-            flush_spacing: Duration::from_millis(1),
+            flush_spacing: Duration::from_micros(1_500),
             flush_interval: Duration::from_millis(50),
             compact_bytes: 128 * MIB as u64,
             compact_percent: 100,

@@ -10,7 +10,9 @@
 //!
 //! A file has its name once it is whole and on disk. So a kill at any point leaves the old files or the new one.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -142,9 +144,9 @@ impl Directory {
 
     /// Begins a file that gets its name when it is [finished](Self::finish).
     pub(super) fn begin(&self, kind: Kind, number: u64, first_batch: u64) -> io::Result<Unfinished> {
-        let mut marker = [0; 8];
-        aws_lc_rs::rand::fill(&mut marker).map_err(|_| io::Error::other("no random numbers"))?;
-        let head = Head { kind, number, first_batch, marker: u64::from_le_bytes(marker) };
+        // Nobody can guess the keys of a hasher, and nobody may guess the marker: no more is asked of it.
+        let marker = RandomState::new().build_hasher().finish();
+        let head = Head { kind, number, first_batch, marker };
         let path = self.dir.join(name(kind, number) + UNFINISHED);
         let mut file =
             OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).open(&path)?;

@@ -87,7 +87,11 @@ fn mend(directory: &Directory, newest: &mut Segment) -> io::Result<(Option<u64>,
 
 /// Begins a log behind all files.
 fn add_log(directory: &Directory, segments: &mut Vec<Segment>) -> io::Result<Log> {
-    let number = segments.last().map_or(0, |newest| newest.number) + 1;
+    let number = segments.last().map_or(1, |newest| match newest.kind {
+        Kind::Log => newest.number + 1,
+        // There was a log behind it. The gap keeps that from being forgotten.
+        Kind::Snapshot => newest.number + 2,
+    });
     let next_batch = next_batch(segments)?;
     let segment = directory.create(Kind::Log, number, next_batch)?;
     let log = Log::new(&segment, next_batch).ok_or_else(|| io::Error::other("a new log has no head"))?;
