@@ -8,7 +8,7 @@
 //!
 //! `append` has THREADS threads rewrite random ones of KEYS records of 200 bytes. Each appends BATCH of them, hands one
 //! ticket for them to a thread that waits, and goes on until OUTSTANDING tickets of all threads together wait. With a RATE
-//! other than 0 no more than so many records per second are appended, in an even rhythm; SPACING_US is the shortest time
+//! other than 0 no more than so many records per second are appended, in an even rhythm; `SPACING_US` is the shortest time
 //! between flushes. The CPU of the thread that writes is told apart: the threads that append and wait are the bench's. `fill` writes each key once, `load` opens the journal and reads all of it. CPU is that
 //! of the process, so that of making up keys and values is in it: `append` measures that first and tells it. Memory is
 //! the peak of the process, so run each step in a process of its own.
@@ -123,7 +123,7 @@ fn append(dir: &Path, load: Load) {
     let stats = journal.stats();
     let records = stats.committed_records as f64;
     latencies.sort_unstable();
-    let latency = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let latency = |permille: usize| latencies[(latencies.len() - 1) * permille / 1_000].as_secs_f64() * 1e3;
     println!(
         "{records} records in {wall:.2} s: {:.0} records/s, {:.2} CPU us per record, {overhead:.2} of them for making it \
          up and {:.2} for writing ({:.0} per flush); {} flushes, {:.1} records each; commit latency p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms; {} compactions",
@@ -133,9 +133,9 @@ fn append(dir: &Path, load: Load) {
         writer * 1e6 / stats.batches as f64,
         stats.batches,
         records / stats.batches as f64,
-        latency(0.5),
-        latency(0.99),
-        latency(0.999),
+        latency(500),
+        latency(990),
+        latency(999),
         stats.compactions,
     );
     journal.shutdown(Duration::from_mins(1)).unwrap();

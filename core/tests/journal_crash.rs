@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use callboard_core::store::journal::{FileJournal, Journal, JournalConfig, check};
+use callboard_core::store::journal::{FileJournal, Journal, JournalCheck, JournalConfig, check};
 
 const CHILD: &str = "CALLBOARD_JOURNAL_CRASH_CHILD";
 const KEYS: u64 = 300;
@@ -100,7 +100,7 @@ fn kill_one(dir: &Path, first: u64, lines: usize) -> Option<u64> {
 /// Returns the number to go on with.
 fn verify(dir: &Path, acknowledged: u64) -> u64 {
     let checked = check(dir).unwrap();
-    assert!(checked.as_ref().is_none_or(|check| check.is_sound()), "{checked:?}");
+    assert!(checked.as_ref().is_none_or(JournalCheck::is_sound), "{checked:?}");
     let (journal, _) = FileJournal::open(dir, &config()).unwrap();
     let mut found = BTreeMap::new();
     let scan = journal

@@ -79,7 +79,9 @@ fn newest() -> BTreeMap<u64, Vec<u8>> {
 }
 
 fn told(damage: &Damage) -> String {
-    damage.list.iter().map(|stretch| format!("{}: {}; ", stretch.file, stretch.reason)).collect()
+    let told: Vec<_> =
+        damage.list.iter().map(|stretch| format!("{}: {}", stretch.file, stretch.reason)).collect();
+    told.join("; ")
 }
 
 proptest! {

@@ -60,7 +60,7 @@ pub struct Damage {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// The first [`Damage::LISTED`] stretches.
+    /// The first [`Damage::LISTED`] stretches, and at least one of each damaged file.
     pub list: Vec<Stretch>,
 }
 
@@ -78,7 +78,9 @@ impl Damage {
         self.stretches += 1;
         self.records += stretch.records.unwrap_or(0);
         self.bytes += stretch.bytes;
-        if self.list.len() < Self::LISTED {
+        // They come file by file, and what is kept aside is found by this list.
+        let of_another_file = self.list.last().is_none_or(|last| last.file != stretch.file);
+        if self.list.len() < Self::LISTED || of_another_file {
             self.list.push(stretch);
         }
     }
@@ -102,4 +104,30 @@ pub struct Stretch {
     pub records: Option<u64>,
     /// What is wrong with it.
     pub reason: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_damaged_file_is_listed_and_the_list_is_bounded() {
+        let mut damage = Damage::default();
+        for at in 0..2 * Damage::LISTED as u64 {
+            let file = if at < 1_500 { "log-1" } else { "log-2" }.to_owned();
+            damage.note(Stretch { file, offset: at, bytes: 2, records: Some(3), reason: "spoilt" });
+        }
+        assert_eq!((damage.stretches, damage.bytes, damage.count()), (2_000, 4_000, 6_000));
+        assert_eq!(damage.list.len(), Damage::LISTED + 1);
+        assert_eq!(damage.list.last().map(|stretch| stretch.offset), Some(1_500));
+        let mut unknown = Damage::default();
+        unknown.note(Stretch {
+            file: "log-1".to_owned(),
+            offset: 0,
+            bytes: 0,
+            records: None,
+            reason: "gone",
+        });
+        assert_eq!((unknown.count(), Damage::default().count()), (1, 0));
+    }
 }
