@@ -7,6 +7,7 @@ mod sip {
     mod liveness;
     mod outbound;
     mod register;
+    mod sync;
     mod torture;
     mod world;
 }

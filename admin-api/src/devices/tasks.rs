@@ -139,6 +139,8 @@ impl TaskInput {
             (TaskType::FactoryReset, None) => Ok(TaskRequest::Restart { factory_reset: true }),
             (TaskType::FactoryResetKeepCertificates, None) => Ok(TaskRequest::FactoryResetKeepCertificates),
             (TaskType::ApplyTemplates, None) => Ok(TaskRequest::ApplyTemplates),
+            (TaskType::CheckSync, None) => Ok(TaskRequest::CheckSync { restart: false }),
+            (TaskType::CheckSyncRestart, None) => Ok(TaskRequest::CheckSync { restart: true }),
             (TaskType::SoftwareDeployment | TaskType::FileDeployment, None) => {
                 Err(Problem::field("type", "is given to devices as a job"))
             }

@@ -49,6 +49,10 @@ pub(crate) enum TaskType {
     SecureModeOn,
     /// Leave secure mode.
     SecureModeOff,
+    /// Be told by SIP to fetch the configuration (NOTIFY with `check-sync`, in the words of the phone's vendor).
+    CheckSync,
+    /// The same, and to restart.
+    CheckSyncRestart,
 }
 
 impl TaskType {
@@ -65,6 +69,8 @@ impl TaskType {
             device::TaskType::FileDeployment => Self::FileDeployment,
             device::TaskType::SecureModeOn => Self::SecureModeOn,
             device::TaskType::SecureModeOff => Self::SecureModeOff,
+            device::TaskType::CheckSync => Self::CheckSync,
+            device::TaskType::CheckSyncRestart => Self::CheckSyncRestart,
         }
     }
 }
@@ -308,6 +314,8 @@ impl JobInput {
                 TaskRequest::SecureModeOn { default_pin: self.pin.take() == Some(PinInput::Default) }
             }
             TaskType::SecureModeOff => TaskRequest::SecureModeOff,
+            TaskType::CheckSync => TaskRequest::CheckSync { restart: false },
+            TaskType::CheckSyncRestart => TaskRequest::CheckSync { restart: true },
         };
         let foreign = [
             ("items", self.items.is_some()),

@@ -3,6 +3,7 @@
 use callboard_core::device::DeviceId;
 use callboard_core::reach::CallOutcome;
 use callboard_core::service::Settings;
+use callboard_core::service::Way;
 use serde_json::{Value, json};
 
 use crate::harness::{Rig, settings};
@@ -48,8 +49,8 @@ async fn a_phone_with_work_is_called_and_every_step_is_told() {
     let reach = &rig.service.reach;
     assert_eq!(reach.due(rig.service.now(), 9).calls, std::slice::from_ref(&id));
     assert_eq!(rig.get(PATH).await.expect(200)["calls"]["state"], "calling");
-    let target = rig.service.target(&id).unwrap();
-    assert_eq!(target.0.address.to_string(), "192.0.2.41:8085");
+    let Ok(Way::ContactMe(target, None)) = rig.service.way(&id) else { panic!() };
+    assert_eq!(target.address.to_string(), "192.0.2.41:8085");
     rig.service.called(&id, CallOutcome::Status(503));
     let calls = rig.get(PATH).await.expect(200)["calls"].clone();
     assert_eq!((&calls["state"], &calls["tries_left"]), (&json!("waiting"), &json!(4)));
@@ -73,7 +74,7 @@ async fn a_phone_behind_nat_is_not_called() {
     assert!(problem["detail"].as_str().unwrap().contains("behind NAT"), "{problem}");
     rig.post(TASKS, &json!({ "type": "read-all" })).await.expect(201);
     assert_eq!(rig.service.reach.due(rig.service.now(), 9).calls, std::slice::from_ref(&id));
-    let why = rig.service.target(&id).unwrap_err();
+    let why = rig.service.way(&id).unwrap_err();
     rig.service.called(&id, why);
     let calls = rig.get(PATH).await.expect(200)["calls"].clone();
     assert_eq!((&calls["state"], &calls["last"]["outcome"]), (&json!("used-up"), &json!("not-called")));
@@ -96,13 +97,13 @@ async fn a_phone_of_a_deleted_site_is_given_up() {
         .unwrap();
     assert_eq!(rig.get(PATH).await.expect(200)["direct"]["callable"], true);
     rig.post(TASKS, &json!({ "type": "read-all" })).await.expect(201);
-    assert_eq!(rig.service.target(&id).unwrap().1, Some(site.id));
+    assert!(matches!(rig.service.way(&id), Ok(Way::ContactMe(_, at)) if at == Some(site.id)));
     rig.service.delete_site(site.id, None).await.unwrap();
     let direct = rig.get(PATH).await.expect(200)["direct"].clone();
     assert_eq!((&direct["callable"], &direct["reason"]), (&json!(false), &json!("site-gone")));
     rig.post(CONTACT, &Value::Null).await.problem(409, "conflict");
     assert_eq!(rig.service.reach.due(rig.service.now(), 9).calls, std::slice::from_ref(&id));
-    let why = rig.service.target(&id).unwrap_err();
+    let why = rig.service.way(&id).unwrap_err();
     rig.service.called(&id, why);
     let calls = rig.get(PATH).await.expect(200)["calls"].clone();
     assert_eq!((&calls["state"], &calls["last"]["outcome"]), (&json!("used-up"), &json!("not-called")));

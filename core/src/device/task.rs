@@ -52,6 +52,11 @@ pub enum TaskKind {
     },
     /// Leave secure mode.
     SecureModeOff,
+    /// Be told by SIP to fetch the configuration.
+    CheckSync {
+        /// And to restart.
+        restart: bool,
+    },
 }
 
 impl TaskKind {
@@ -69,6 +74,8 @@ impl TaskKind {
             Self::FileDeployment(_) => TaskType::FileDeployment,
             Self::SecureModeOn { .. } => TaskType::SecureModeOn,
             Self::SecureModeOff => TaskType::SecureModeOff,
+            Self::CheckSync { restart: false } => TaskType::CheckSync,
+            Self::CheckSync { restart: true } => TaskType::CheckSyncRestart,
         }
     }
 
@@ -120,6 +127,10 @@ task_types! {
     SecureModeOn "secure-mode-on",
     /// Leave secure mode.
     SecureModeOff "secure-mode-off",
+    /// Be told by SIP to fetch the configuration.
+    CheckSync "check-sync",
+    /// Be told by SIP to fetch the configuration and to restart.
+    CheckSyncRestart "check-sync-restart",
 }
 
 impl TaskType {
@@ -132,6 +143,11 @@ impl TaskType {
                 | Self::FactoryResetKeepCertificates
                 | Self::SoftwareDeployment
         )
+    }
+
+    /// Whether the phone is told by SIP, not in a flow.
+    pub const fn is_check_sync(self) -> bool {
+        matches!(self, Self::CheckSync | Self::CheckSyncRestart)
     }
 
     /// Whether the phone forgets its settings.

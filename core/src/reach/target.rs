@@ -67,6 +67,9 @@ pub enum NotCallable {
     /// Its site was deleted: nobody stands in that network any more.
     #[error("the site through which it came is no longer there")]
     SiteGone,
+    /// It is to be told by SIP, and is not registered.
+    #[error("the phone is not registered by SIP")]
+    NotRegistered,
     /// Another address than the phone called from.
     #[error("the phone named another address than it called from")]
     Elsewhere,
@@ -85,6 +88,7 @@ impl NotCallable {
             Self::ByEdge => "forbidden-by-edge",
             Self::SiteGone => "site-gone",
             Self::BehindNat => "behind-nat",
+            Self::NotRegistered => "not-registered",
             Self::Elsewhere => "elsewhere",
         }
     }

@@ -42,7 +42,7 @@ pub use admin::{AdminError, SecureModeRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
 pub use jobs::{JobRequest, JobSettings};
 pub use outcome::{Outcome, OverloadCause};
-pub use reach::CallRefused;
+pub use reach::{CallRefused, Way};
 pub use sites::CertifyError;
 pub use task_wish::{FileSourceWish, FileWish, FileWishAction, SoftwareWish, TaskRequest};
 pub use wpi::{Sender, WpiRequest, WpiResponse, device_of};

@@ -1,7 +1,8 @@
 //! Who has to be called, and what came of it.
 
 use super::Service;
-use crate::device::{Device, DeviceId};
+use super::sip::NoSync;
+use crate::device::{Device, DeviceId, Task};
 use crate::event::{EventDraft, EventKind};
 use crate::fleet::FleetError;
 use crate::reach::calls::NotNow;
@@ -26,6 +27,15 @@ pub enum CallRefused {
     NotNow(NotNow),
 }
 
+/// How a device is called.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By contact-me, at its web server. The site is that whose edge has to make the call.
+    ContactMe(Target, Option<SiteId>),
+    /// By SIP, where it is registered: see [`Service::begin_sync`].
+    CheckSync,
+}
+
 impl Service {
     /// Have a device called now, whether work waits for it or not.
     pub fn call_now(&self, id: &DeviceId) -> Result<(), CallRefused> {
@@ -33,10 +43,14 @@ impl Service {
         if !self.reach.is_enabled() {
             return Err(CallRefused::Off);
         }
-        self.way_to(&device).map_err(CallRefused::NotCallable)?;
+        match self.way_to(&device) {
+            Ok(_) => {}
+            Err(_) if self.sync_way(id).is_ok() => {}
+            Err(why) => return Err(CallRefused::NotCallable(why)),
+        }
         self.reach.keep_distance(&device, self.now());
         self.reach.hurry(id, self.now()).map_err(CallRefused::NotNow)?;
-        self.admin_event(Some(id), "contact-me asked for");
+        self.admin_event(Some(id), "call asked for");
         Ok(())
     }
 
@@ -66,21 +80,40 @@ impl Service {
         }
     }
 
-    /// Where a device that is due is called. An outcome means that it is not, and is to be told like that of a call.
-    ///
-    /// The site is that whose edge has to make the call.
-    pub fn target(&self, id: &DeviceId) -> Result<(Target, Option<SiteId>), CallOutcome> {
+    /// How a device that is due is called. An outcome means that it is not, and is to be told like that of a call.
+    pub fn way(&self, id: &DeviceId) -> Result<Way, CallOutcome> {
         let device = self.fleet.get(id).ok_or(CallOutcome::NotCalled(NotCallable::Unknown))?;
-        let target = self.way_to(&device).map_err(|why| match why {
-            NotCallable::Unsure => CallOutcome::NoSocket,
-            why => CallOutcome::NotCalled(why),
-        })?;
+        let by_sip = || self.sip_way(&device);
+        // What only SIP can do is done by SIP.
+        let book = self.jobs.book();
+        let is_sync = |task: &Task| task.is_pending() && task.task_type.is_check_sync();
+        let is_due = |task: &Task| is_sync(task) && crate::job::is_due(task, &book, self.now());
+        if device.tasks.iter().any(is_due) {
+            return by_sip();
+        }
+        match self.way_to(&device) {
+            Ok(target) => self.contact_me(&device, target),
+            Err(NotCallable::Unsure) => Err(CallOutcome::NoSocket),
+            // A phone that stands behind NAT, or knows nothing of contact-me, may be reached where it is registered.
+            Err(why) => by_sip().map_err(|_| CallOutcome::NotCalled(why)),
+        }
+    }
+
+    fn sip_way(&self, device: &Device) -> Result<Way, CallOutcome> {
+        match self.sync_way(&device.id) {
+            Ok(()) => Ok(Way::CheckSync),
+            Err(NoSync::NotRegistered) => Err(CallOutcome::NotCalled(NotCallable::NotRegistered)),
+            Err(NoSync::FlowGone) => Err(CallOutcome::Broken),
+        }
+    }
+
+    fn contact_me(&self, device: &Device, target: Target) -> Result<Way, CallOutcome> {
         let site = device.route.site;
         // What another edge calls is another machine, though it may have the same address.
         if site.is_none() {
             self.reach.call_address(target.address, self.now()).map_err(CallOutcome::Postponed)?;
         }
-        Ok((target, site))
+        Ok(Way::ContactMe(target, site))
     }
 
     /// How the call of a device that was due went.

@@ -41,6 +41,11 @@ pub enum TaskRequest {
     },
     /// Leave secure mode.
     SecureModeOff,
+    /// Be told by SIP to fetch the configuration.
+    CheckSync {
+        /// And to restart.
+        restart: bool,
+    },
 }
 
 impl TaskRequest {
@@ -194,6 +199,7 @@ impl Service {
             TaskRequest::FactoryResetKeepCertificates => TaskKind::FactoryResetKeepCertificates,
             TaskRequest::SecureModeOn { default_pin } => TaskKind::SecureModeOn { default_pin },
             TaskRequest::SecureModeOff => TaskKind::SecureModeOff,
+            TaskRequest::CheckSync { restart } => TaskKind::CheckSync { restart },
         })
     }
 

@@ -29,7 +29,7 @@ fn world() -> World {
 }
 
 /// The header field that answers the challenge of `algorithm`.
-fn authorization(answer: &Answer, algorithm: &str, user: &str, password: &str, nc: u32) -> String {
+pub(crate) fn authorization(answer: &Answer, algorithm: &str, user: &str, password: &str, nc: u32) -> String {
     let challenge =
         answer.headers("WWW-Authenticate").find(|line| line.contains(&format!("algorithm={algorithm}")));
     let challenge = challenge.unwrap_or_else(|| panic!("{}", answer.text));

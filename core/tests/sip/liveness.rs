@@ -7,7 +7,7 @@ use super::world::{World, register, udp};
 const BEHIND: &str = "Contact: <sip:alice@10.0.0.4:5060>\r\n";
 const NAT: &str = "198.51.100.7:31000";
 
-fn answer_to(request: &str, status: &str) -> String {
+pub(crate) fn answer_to(request: &str, status: &str) -> String {
     let copied: Vec<_> = request
         .lines()
         .filter(|line| {

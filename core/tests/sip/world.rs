@@ -1,7 +1,9 @@
 //! A service that answers SIP, and everything around it.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use callboard_core::device::DeviceId;
@@ -126,7 +128,8 @@ impl World {
     pub(crate) fn new(mut sip: SipSettings) -> Self {
         sip.location.registrar.spread_percent = 0;
         sip.location.pings.nat_udp = Some(Duration::from_secs(30));
-        let settings = Settings { sip, ..Settings::default() };
+        let mut settings = Settings { sip, tasks_per_device: 10, ..Settings::default() };
+        settings.reach.enabled = true;
         let millis = AtomicU64::new(1_767_323_045_000);
         let hands = Arc::new(Hands { millis, count: AtomicU64::new(0) });
         let journal = Arc::new(MemoryJournal::new(JournalConfig::default()));
@@ -240,4 +243,12 @@ impl Register<'_> {
 
 pub(crate) fn register(call_id: &str, cseq: u32, more: &str) -> String {
     Register { call_id, cseq, more }.text()
+}
+
+/// What a future gives that waits for nothing: the store is in memory.
+pub(crate) fn done<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
 }

@@ -220,6 +220,8 @@ config_table! {
         trusted_networks: networks(),
         /// Whether a client certificate of the internal authority takes the place of a password.
         trust_certificates: choice(Switch::On),
+        /// Whether phones that register become devices, if it is proven or trusted which they are.
+        take_in: choice(Switch::On),
         /// Addresses-of-record with bindings; one more is told "later".
         addresses_of_record: count(1_200_000 in 1..=100_000_000),
         /// Bindings of one address-of-record.

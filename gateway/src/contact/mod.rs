@@ -21,7 +21,7 @@ use callboard_codecs::contact::ServiceAddress;
 use callboard_codecs::edge::CallOutcome as EdgeOutcome;
 use callboard_core::device::DeviceId;
 use callboard_core::reach::{CallOutcome, NotCallable, Target};
-use callboard_core::service::Service;
+use callboard_core::service::{Service, Way};
 use callboard_core::site::SiteId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -101,9 +101,13 @@ impl Dispatcher {
             let id = self.next_device().await;
             let mut due = UnderWay { service: self.service.clone(), id, outcome: CallOutcome::Broken };
             match self.way_to(&due.id) {
-                Ok((target, site)) => {
+                Ok(Way::ContactMe(target, site)) => {
                     rate.turn().await;
                     calls.spawn(self.call_device(due, target, site, place));
+                }
+                Ok(Way::CheckSync) => {
+                    rate.turn().await;
+                    calls.spawn(self.sync_device(due, place));
                 }
                 Err(outcome) => {
                     due.outcome = outcome;
@@ -135,12 +139,31 @@ impl Dispatcher {
         }
     }
 
-    /// Where a device is called, and by which site's edge, or what came of it instead.
-    fn way_to(&self, id: &DeviceId) -> Result<(Target, Option<SiteId>), CallOutcome> {
-        let (target, site) = self.service.target(id)?;
+    /// How a device is called, or what came of it instead.
+    fn way_to(&self, id: &DeviceId) -> Result<Way, CallOutcome> {
+        let way = self.service.way(id)?;
         let live = &self.service.sites.live;
         let is_away = |site| !live.get(site).is_some_and(|live| live.presence.is_connected());
-        if site.is_some_and(is_away) { Err(CallOutcome::EdgeAway) } else { Ok((target, site)) }
+        match way {
+            Way::ContactMe(_, Some(site)) if is_away(site) => Err(CallOutcome::EdgeAway),
+            way => Ok(way),
+        }
+    }
+
+    /// Tell a device by SIP. It has its own patience: that of a SIP transaction.
+    fn sync_device(
+        &self,
+        due: UnderWay,
+        place: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let metrics = self.metrics.clone();
+        async move {
+            let (_place, mut under_way) = (place, due);
+            let begun = Instant::now();
+            under_way.outcome = tell_by_sip(&under_way.service, &under_way.id).await;
+            metrics.seconds.record(begun.elapsed());
+            metrics.ended(&under_way.outcome);
+        }
     }
 
     fn call_device(
@@ -195,6 +218,21 @@ async fn call_at_site(edges: Option<&Hub>, site: SiteId, target: Target, limit: 
         Ok((EdgeOutcome::Forbidden, _)) => CallOutcome::NotCalled(NotCallable::ByEdge),
         Ok((EdgeOutcome::NotCalled, _)) | Err(CallError::Away | CallError::Busy) => CallOutcome::EdgeAway,
     }
+}
+
+/// Have a device fetch its configuration, as soon as it is durable that it is told.
+async fn tell_by_sip(service: &Service, id: &DeviceId) -> CallOutcome {
+    let mut call = match service.begin_sync(id) {
+        Ok(call) => call,
+        Err(outcome) => return outcome,
+    };
+    if let Some(ticket) = call.ticket.take()
+        && let Err(error) = ticket.await
+    {
+        tracing::debug!(device = %id, %error, "it is not told: that is not durable");
+        return CallOutcome::NoSocket;
+    }
+    service.send_sync(call).await.unwrap_or(CallOutcome::Broken)
 }
 
 /// A call that is under way. However it ends, the plan is told.

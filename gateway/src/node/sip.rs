@@ -57,6 +57,7 @@ pub(super) fn sip_settings(config: &Config) -> SipSettings {
         client_transactions: sip.client_transactions,
         server_transactions: sip.server_transactions,
         pings_per_second: sip.pings_per_second,
+        take_in: sip.take_in == Switch::On,
         flow_timer: seconds(sip.flow_timer),
         retry_after: seconds(sip.retry_after),
         busy_from: f32::from(u8::try_from(sip.busy_percent).unwrap_or(100)) / 100.0,

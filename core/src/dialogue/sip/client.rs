@@ -81,7 +81,7 @@ impl<P> ClientTransactions<P> {
     /// A request was sent on `flow`. On datagrams it is repeated until somebody answers (timer E).
     ///
     /// # Errors
-    /// [`Full`]; the request is not looked after then.
+    /// [`Full`], and what the request was for; it is not looked after then.
     pub fn begin(
         &mut self,
         branch: Branch,
@@ -89,9 +89,9 @@ impl<P> ClientTransactions<P> {
         request: Arc<[u8]>,
         purpose: P,
         now: Timestamp,
-    ) -> Result<(), Full> {
+    ) -> Result<(), (Full, P)> {
         if self.open.len() >= self.limit {
-            return Err(Full { limit: self.limit });
+            return Err((Full { limit: self.limit }, purpose));
         }
         let gives_up = now.plus(T1_64);
         let repeats = (!flow.transport.is_reliable()).then(|| now.plus(T1));
@@ -212,7 +212,7 @@ mod tests {
         let mut transactions = begun(udp());
         let request: Arc<[u8]> = Arc::from(&b"OPTIONS"[..]);
         transactions.begin(2, tcp(), request.clone(), "ping", START).unwrap();
-        assert_eq!(transactions.begin(3, tcp(), request, "ping", START), Err(Full { limit: 2 }));
+        assert_eq!(transactions.begin(3, tcp(), request, "ping", START), Err((Full { limit: 2 }, "ping")));
         assert_eq!(transactions.failed(2), Some("ping"));
         assert_eq!(transactions.len(), 1);
     }

@@ -47,6 +47,8 @@ impl Stage {
             TaskType::Restart | TaskType::FactoryReset | TaskType::FactoryResetKeepCertificates => Self::Boot,
             // Chosen at the device, and done by bootstrapping.
             TaskType::SecureModeOn | TaskType::SecureModeOff => return None,
+            // Done by SIP.
+            TaskType::CheckSync | TaskType::CheckSyncRestart => return None,
         })
     }
 }
@@ -327,7 +329,9 @@ impl Flow {
             TaskKind::Restart { .. } | TaskKind::FactoryResetKeepCertificates => {
                 Ok(Start::Say(self.send_out(ctx, task, Action::Restart, restart_items(kind))))
             }
-            TaskKind::SecureModeOn { .. } | TaskKind::SecureModeOff => Ok(Start::Later),
+            TaskKind::SecureModeOn { .. } | TaskKind::SecureModeOff | TaskKind::CheckSync { .. } => {
+                Ok(Start::Later)
+            }
         }
     }
 

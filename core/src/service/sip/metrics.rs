@@ -4,6 +4,7 @@ use callboard_codecs::sip::{Message, Method};
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::Sip;
+use crate::reach::CallOutcome;
 use crate::sip::binding::{Liveness, Transport};
 use crate::sip::digest::{self, Verdict};
 use crate::sip::location::Tick;
@@ -34,6 +35,10 @@ const VERDICTS: [&str; 8] = [
 
 /// Tells the installed recorder what these metrics mean.
 pub fn describe_metrics() {
+    describe_counter!(
+        "callboard_sip_check_syncs_total",
+        "Phones that were told by SIP to fetch their configuration, by outcome"
+    );
     describe_counter!("callboard_sip_requests_total", "SIP requests that came in, by method");
     describe_counter!("callboard_sip_responses_total", "Answers to SIP requests, by method and status");
     describe_counter!("callboard_sip_shed_total", "SIP requests that were told to come later, by method");
@@ -98,6 +103,7 @@ pub(super) struct SipMetrics {
     not_begun: Counter,
     stray: Counter,
     told: [Counter; TOLD.len()],
+    synced: [Counter; CallOutcome::LABELS.len()],
 }
 
 fn method_index(method: Method<'_>) -> usize {
@@ -146,6 +152,7 @@ impl SipMetrics {
             repeated: counter!("callboard_sip_retransmissions_sent_total"),
             not_begun: dropped("own_request"),
             stray: dropped("stray_response"),
+            synced: CallOutcome::LABELS.map(|outcome| counter!("callboard_sip_check_syncs_total", "outcome" => outcome)),
             told: TOLD.map(|class| counter!("callboard_sip_own_requests_answered_total", "class" => class)),
             servers: gauge!("callboard_sip_transactions", "kind" => "server"),
         }
@@ -213,6 +220,10 @@ impl SipMetrics {
 
     pub(super) fn stray(&self) {
         self.stray.increment(1);
+    }
+
+    pub(super) fn synced(&self, outcome: &CallOutcome) {
+        self.synced[outcome.label()].increment(1);
     }
 
     pub(super) fn told(&self, status: u16) {

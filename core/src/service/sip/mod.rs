@@ -12,6 +12,7 @@ mod receive;
 mod register;
 mod request;
 mod settings;
+mod sync;
 mod time;
 
 use std::fmt;
@@ -37,6 +38,7 @@ use crate::time::{Random, Timestamp};
 
 pub use metrics::describe_metrics;
 pub use settings::SipSettings;
+pub use sync::{NoSync, SyncCall};
 
 use answer::Dates;
 use metrics::SipMetrics;

@@ -12,6 +12,7 @@ use super::authenticate::Who;
 use super::receive::{SUPPORTED, text_of};
 use super::{Reaction, Sip, Text};
 use crate::device::DeviceId;
+use crate::event::{EventDraft, EventKind};
 use crate::service::Service;
 use crate::sip::binding::Binding;
 use crate::sip::identify::{device_in, device_of_instance};
@@ -92,11 +93,11 @@ impl Service {
             Err(refusal) => return refuse(refusal, out),
         };
         let device = self.device_of(asked, &sender, &read, &to);
-        let username = match &sender {
-            Who::User(user) => user.username.as_str(),
-            Who::Trusted | Who::Device(_) => "",
+        let (username, is_sure) = match &sender {
+            Who::User(user) => (user.username.as_str(), user.device.is_some()),
+            Who::Trusted | Who::Device(_) => ("", true),
         };
-        self.lay(asked, essentials, (text, dates), &read, (username, device.as_ref()), out)
+        self.lay(asked, essentials, (text, dates), &read, (username, device.as_ref(), is_sure), out)
     }
 
     /// Do it, and write the answer.
@@ -106,7 +107,7 @@ impl Service {
         essentials: &Essentials<'_>,
         (text, dates): (&Text, &mut Dates),
         read: &Read<'_>,
-        (username, device): (&str, Option<&DeviceId>),
+        (username, device, is_sure): (&str, Option<&DeviceId>, bool),
         out: &mut Vec<u8>,
     ) -> Reaction {
         let (Ok(aor), Ok(params), Ok(path), Ok(call_id)) = (
@@ -142,7 +143,7 @@ impl Service {
             self.sip.list(asked, bindings, read.outbound, dates, out)
         });
         match listed {
-            Ok((registered, Ok(_))) => self.registered(asked, aor, device, &registered),
+            Ok((registered, Ok(_))) => self.registered(asked, aor, (device, is_sure), &registered),
             Ok((_, Err(bad))) => self.sip.unwritable(asked, bad),
             Err(error) => self.not_registered(asked, &error, out),
         }
@@ -152,7 +153,7 @@ impl Service {
         &self,
         asked: &Asked<'_>,
         aor: &str,
-        device: Option<&DeviceId>,
+        (device, is_sure): (Option<&DeviceId>, bool),
         registered: &Registered,
     ) -> Reaction {
         self.sip.metrics.answered(asked.request.method, 200);
@@ -162,7 +163,40 @@ impl Service {
         if registered.back {
             self.endpoint_back(aor, device);
         }
+        if let Some(device) = device
+            && (registered.made || registered.back)
+        {
+            self.phone_came(asked, device, is_sure);
+        }
         Reaction::AnswerAfter(registered.position, registered.place)
+    }
+
+    /// A phone has registered anew: it is taken in if nobody knows it, and told what waits for it.
+    fn phone_came(&self, asked: &Asked<'_>, id: &DeviceId, is_sure: bool) {
+        if self.fleet.look(id, |_| ()).is_some() {
+            return self.work_begins(id);
+        }
+        if !is_sure || !self.sip.settings.take_in {
+            return;
+        }
+        let (now, source) = (asked.now, asked.incoming.flow.remote.ip());
+        let agent = shortened(text_of(asked.request, HeaderName::UserAgent));
+        let (model, version) = agent.split_once('/').unwrap_or((agent, ""));
+        let taken = self.fleet.update_detached(id, true, |device| {
+            let mut new = device.clone();
+            new.revision += 1;
+            new.identity.device_type = model.into();
+            new.identity.software_type = "SIP".into();
+            new.identity.software_version = version.into();
+            new.contacts.first = now;
+            new.contacts.last = now;
+            new.contacts.source = Some(source);
+            Ok(new)
+        });
+        match taken {
+            Ok(_) => self.record(EventDraft::about(id, EventKind::DeviceRegistered, "registered by SIP")),
+            Err(error) => tracing::debug!(device = %id, %error, "a phone is not taken in"),
+        }
     }
 
     fn not_registered(&self, asked: &Asked<'_>, error: &LocationError, out: &mut Vec<u8>) -> Reaction {

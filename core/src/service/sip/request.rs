@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use callboard_codecs::sip::{BRANCH_COOKIE, Response};
 
+use super::sync::Sync;
 use super::{Incoming, Outlet, SendFault, Sip};
 use crate::dialogue::sip::client::Branch;
 use crate::service::Service;
@@ -13,7 +14,7 @@ use crate::sip::location::Place;
 use crate::time::Timestamp;
 
 /// What a request of this server is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Purpose {
     /// To know whether an endpoint is there.
     Ping {
@@ -22,6 +23,8 @@ pub(super) enum Purpose {
         /// Which binding, in which form.
         transaction: u64,
     },
+    /// To make a phone fetch its configuration.
+    Sync(Sync),
 }
 
 /// What came of it.
@@ -72,7 +75,7 @@ impl Sip {
         }
     }
 
-    /// Send a request and look after it. `Err(None)`: too many are under way.
+    /// Send a request and look after it. If that cannot be, what it is for comes back; with `None`: too many are under way.
     pub(super) fn begin(
         &self,
         branch: Branch,
@@ -80,19 +83,21 @@ impl Sip {
         request: &Arc<[u8]>,
         purpose: Purpose,
         now: Timestamp,
-    ) -> Result<(), Option<SendFault>> {
-        if let Err(full) = self.clients.lock().begin(branch, *flow, request.clone(), purpose, now) {
+    ) -> Result<(), (Purpose, Option<SendFault>)> {
+        if let Err((full, purpose)) = self.clients.lock().begin(branch, *flow, request.clone(), purpose, now)
+        {
             tracing::debug!(%full, "a SIP request is not sent");
             self.metrics.not_begun();
-            return Err(None);
+            return Err((purpose, None));
         }
         match self.send(flow, request) {
             Ok(()) => Ok(()),
             // A datagram that does not leave is a datagram lost: it is repeated.
             Err(SendFault::Failed) if !flow.transport.is_reliable() => Ok(()),
             Err(fault) => {
-                self.clients.lock().failed(branch);
-                Err(Some(fault))
+                let purpose = self.clients.lock().failed(branch);
+                // An answer may have come by another way meanwhile.
+                purpose.map_or(Ok(()), |purpose| Err((purpose, Some(fault))))
             }
         }
     }
@@ -121,7 +126,7 @@ impl Service {
         match ended {
             Some(Some(purpose)) => {
                 self.sip.metrics.told(response.status);
-                self.sip_told(&purpose, Told::Status(response.status));
+                self.sip_told(purpose, Told::Status(response.status), Some(response));
             }
             // A provisional one, or a repetition.
             Some(None) => {}
@@ -130,12 +135,13 @@ impl Service {
     }
 
     /// What came of a request of this server.
-    pub(super) fn sip_told(&self, purpose: &Purpose, told: Told) {
+    pub(super) fn sip_told(&self, purpose: Purpose, told: Told, response: Option<&Response<'_>>) {
         match purpose {
+            Purpose::Sync(sync) => self.sync_told(sync, told, response),
             Purpose::Ping { place, transaction } => {
                 // Whatever it answers: it is there.
                 let is_there = told != Told::Nothing;
-                let Some((aor, device)) = self.sip.location.answered(*place, *transaction, is_there) else {
+                let Some((aor, device)) = self.sip.location.answered(place, transaction, is_there) else {
                     return;
                 };
                 if is_there {

@@ -1,7 +1,5 @@
 //! Settings of SIP.
 
-use std::time::Duration;
-
 use callboard_codecs::sip::Limits;
 
 use crate::sip::credentials::CredentialLimits;
@@ -37,12 +35,12 @@ pub struct SipSettings {
     /// How full the journal may be, of 1, before new endpoints are told "later"; those that refresh are from halfway between this
     /// and 1 on.
     pub busy_from: f32,
+    /// Whether phones that register become devices, if it is proven or trusted which they are.
+    pub take_in: bool,
     /// What this server calls itself in `From` and `Server`.
     pub server: Box<str>,
     /// The address that requests of this server name as its own, for others than those it came from.
     pub external_address: Option<Box<str>>,
-    /// Time between two calls of one endpoint.
-    pub sync_spacing: Duration,
 }
 
 impl Default for SipSettings {
@@ -60,9 +58,9 @@ impl Default for SipSettings {
             flow_timer: 120,
             retry_after: 20,
             busy_from: 0.5,
+            take_in: true,
             server: "Callboard".into(),
             external_address: None,
-            sync_spacing: Duration::from_secs(10),
         }
     }
 }

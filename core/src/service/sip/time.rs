@@ -66,7 +66,7 @@ impl Service {
                     // Whether it leaves or not: the next repetition, or the end, comes in time.
                     let _ = self.sip.send(&flow, &request);
                 }
-                client::Due::TimedOut(purpose) => self.sip_told(&purpose, Told::Nothing),
+                client::Due::TimedOut(purpose) => self.sip_told(purpose, Told::Nothing, None),
             }
         }
     }
@@ -81,9 +81,9 @@ impl Service {
             }
         };
         match request {
-            Ok(()) | Err(None) => {}
-            Err(Some(SendFault::FlowGone)) => self.sip_told(&purpose(ping), Told::Nothing),
-            Err(Some(fault)) => tracing::debug!(aor = %ping.aor, %fault, "an endpoint is not asked"),
+            Ok(()) | Err((_, None)) => {}
+            Err((purpose, Some(SendFault::FlowGone))) => self.sip_told(purpose, Told::Nothing, None),
+            Err((_, Some(fault))) => tracing::debug!(aor = %ping.aor, %fault, "an endpoint is not asked"),
         }
     }
 }

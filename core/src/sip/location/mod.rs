@@ -106,6 +106,8 @@ pub struct Registered {
     pub place: Option<Place>,
     /// The request was a repetition of one that was done before.
     pub repeated: bool,
+    /// A binding was made that was not there before.
+    pub made: bool,
     /// An endpoint is back that was lost.
     pub back: bool,
 }
@@ -229,9 +231,9 @@ impl Location {
         let back = done.before().iter().any(|old| old.liveness == Liveness::Lost && old.is_current(now))
             && !done.after(&entry.bindings).is_empty();
         self.plan_pings(&mut entry.bindings, now);
-        let repeated = done == Done::Repeated;
+        let (repeated, made) = (done == Done::Repeated, done == Done::Made);
         let listed = list(&entry.bindings);
-        let registered = Registered { position: entry.position, place: Some(place), repeated, back };
+        let registered = Registered { position: entry.position, place: Some(place), repeated, made, back };
         self.account(place, &done, &entry.bindings);
         Ok((self.settle(shard, place, registered), listed))
     }
@@ -248,8 +250,13 @@ impl Location {
         let mut bindings = Vec::new();
         let done = registrar::register(&mut bindings, registration, &self.settings.registrar, now)?;
         if bindings.is_empty() {
-            let registered =
-                Registered { position: Position::default(), place: None, repeated: false, back: false };
+            let registered = Registered {
+                position: Position::default(),
+                place: None,
+                repeated: false,
+                made: false,
+                back: false,
+            };
             return Ok((registered, list(&[])));
         }
         self.reserve()?;
@@ -262,7 +269,8 @@ impl Location {
         if let Some(entry) = shard.get(place.slot) {
             self.account(place, &done, &entry.bindings);
         }
-        let registered = Registered { position, place: Some(place), repeated: false, back: false };
+        let registered =
+            Registered { position, place: Some(place), repeated: false, made: true, back: false };
         Ok((registered, listed))
     }
 
@@ -371,7 +379,8 @@ impl Location {
         entry.position = position;
         let done = Done::All(std::mem::replace(&mut entry.bindings, left));
         self.account(place, &done, &entry.bindings);
-        let registered = Registered { position, place: Some(place), repeated: false, back: false };
+        let registered =
+            Registered { position, place: Some(place), repeated: false, made: false, back: false };
         self.settle(&mut shard, place, registered);
         Ok(Some(position))
     }

@@ -1,0 +1,166 @@
+//! Phones that are told to fetch their configuration.
+
+use std::time::Duration;
+
+use callboard_core::device::{DeviceId, Task, TaskOutcome, TaskState};
+use callboard_core::reach::CallOutcome;
+use callboard_core::secret::Secret;
+use callboard_core::service::{TaskRequest, Way};
+use callboard_core::sip::credentials::CredentialWish;
+use callboard_core::sip::vendor::SyncWish;
+
+use super::liveness::answer_to;
+use super::world::{PHONE, World, done, register, udp};
+
+const PHONE_ID: &str = "00:15:65:aa:bb:cc";
+const CONTACT: &str =
+    "Contact: <sip:alice@192.0.2.4:5060>\r\nUser-Agent: Yealink SIP-T46S/66.85 001565aabbcc\r\n";
+
+fn id() -> DeviceId {
+    PHONE_ID.parse().unwrap()
+}
+
+fn task(world: &World, restart: bool) {
+    done(world.service.add_task(&id(), TaskRequest::CheckSync { restart })).unwrap();
+}
+
+fn last_task(world: &World) -> Task {
+    world.service.fleet.get(&id()).unwrap().tasks.last().unwrap().clone()
+}
+
+/// What the dispatcher does; gives the request that left.
+fn dispatch(world: &World) -> (String, tokio::sync::oneshot::Receiver<CallOutcome>) {
+    assert_eq!(world.service.reach.due(world.now(), 9).calls, [id()]);
+    assert_eq!(world.service.way(&id()), Ok(Way::CheckSync));
+    let mut call = world.service.begin_sync(&id()).unwrap();
+    if let Some(ticket) = call.ticket.take() {
+        ticket.wait().unwrap();
+    }
+    let told = world.service.send_sync(call);
+    (world.requests().remove(0).1, told)
+}
+
+fn ended(task: &Task) -> (TaskOutcome, &str) {
+    match &task.state {
+        TaskState::Ended { outcome, reason, .. } => (*outcome, reason),
+        state => panic!("{state:?}"),
+    }
+}
+
+#[test]
+fn a_phone_that_registers_is_a_device_and_does_as_it_is_told() {
+    let world = World::trusting();
+    world.send(&udp(PHONE), register("a", 1, CONTACT));
+    let device = world.service.fleet.get(&id()).expect("it is taken in");
+    assert_eq!((&*device.identity.device_type, &*device.identity.software_type), ("Yealink SIP-T46S", "SIP"));
+    for (restart, event) in [(false, "check-sync;reboot=false"), (true, "check-sync;reboot=true")] {
+        task(&world, restart);
+        let (request, mut told) = dispatch(&world);
+        assert!(request.starts_with("NOTIFY sip:alice@192.0.2.4:5060 SIP/2.0\r\n"), "{request}");
+        assert!(
+            request.contains(&format!("\r\nEvent: {event}\r\nSubscription-State: terminated\r\n")),
+            "{request}"
+        );
+        assert_eq!(last_task(&world).is_running(), restart, "nobody makes it restart once more");
+        world.send(&udp(PHONE), answer_to(&request, "200 OK"));
+        assert_eq!(told.try_recv(), Ok(CallOutcome::Understood));
+        assert_eq!(ended(&last_task(&world)), (TaskOutcome::Successful, "the phone answered"));
+        world.service.called(&id(), CallOutcome::Understood);
+        assert_eq!(world.service.reach.counts().waiting, 0, "it rests");
+        world.wait(Duration::from_mins(2));
+        world.requests();
+    }
+}
+
+#[test]
+fn a_phone_that_refuses_or_is_silent_has_a_true_end() {
+    let world = World::trusting();
+    world.send(&udp(PHONE), register("a", 1, CONTACT));
+    task(&world, false);
+    let (request, mut told) = dispatch(&world);
+    world.send(&udp(PHONE), answer_to(&request, "489 Bad Event"));
+    assert_eq!(told.try_recv(), Ok(CallOutcome::Status(489)));
+    let reason = "the phone does not know check-sync (489)";
+    assert_eq!(ended(&last_task(&world)), (TaskOutcome::Failed, reason));
+    world.service.called(&id(), CallOutcome::Status(489));
+    world.wait(Duration::from_mins(2));
+    world.requests();
+
+    task(&world, false);
+    let (_, mut told) = dispatch(&world);
+    world.wait(Duration::from_secs(33));
+    assert_eq!(told.try_recv(), Ok(CallOutcome::TimedOut));
+    assert!(last_task(&world).is_pending(), "it does no harm once more");
+    world.service.called(&id(), CallOutcome::TimedOut);
+    world.wait(Duration::from_mins(2));
+    world.requests();
+    let (request, _told) = dispatch(&world);
+    world.send(&udp(PHONE), answer_to(&request, "202 Accepted"));
+    assert_eq!(ended(&last_task(&world)).0, TaskOutcome::Successful);
+    world.service.called(&id(), CallOutcome::Understood);
+    world.wait(Duration::from_mins(2));
+    world.requests();
+
+    task(&world, true);
+    dispatch(&world);
+    world.wait(Duration::from_secs(33));
+    let reason = "the phone did not answer; it may have restarted";
+    assert_eq!(ended(&last_task(&world)), (TaskOutcome::Timeout, reason));
+}
+
+#[test]
+fn a_phone_that_is_not_registered_is_told_when_it_is() {
+    let world = World::trusting();
+    world.send(&udp(PHONE), register("a", 1, CONTACT));
+    world.send(&udp(PHONE), register("a", 2, "Contact: *\r\nExpires: 0\r\n"));
+    task(&world, false);
+    assert_eq!(world.service.reach.due(world.now(), 9).calls, [id()]);
+    let why = world.service.way(&id()).unwrap_err();
+    assert_eq!(why.to_string(), "not called: the phone is not registered by SIP");
+    world.service.called(&id(), why);
+    world.wait(Duration::from_mins(2));
+    world.send(&udp(PHONE), register("b", 1, CONTACT));
+    let (request, _told) = dispatch(&world);
+    world.send(&udp(PHONE), answer_to(&request, "200 OK"));
+    assert_eq!(ended(&last_task(&world)).0, TaskOutcome::Successful);
+}
+
+#[test]
+fn a_challenge_is_answered_with_the_phones_own_password_only() {
+    let world = World::new(callboard_core::service::sip::SipSettings::default());
+    let credentials = &world.service.sip.credentials;
+    credentials.put_realm("phones".parse().unwrap(), Vec::new(), true, None).unwrap().1.wait().unwrap();
+    let wish = CredentialWish {
+        realm: "phones".parse().unwrap(),
+        username: "alice".parse().unwrap(),
+        device: Some(id()),
+        password: Some(Secret::new("wonderland")),
+    };
+    credentials.put(wish, true, None).unwrap().1.wait().unwrap();
+    let challenged = world.send(&udp(PHONE), register("a", 1, CONTACT));
+    let authorization = super::authenticate::authorization(&challenged, "MD5", "alice", "wonderland", 1);
+    world.send(&udp(PHONE), register("a", 2, &format!("{authorization}{CONTACT}")));
+    for (realm, answers) in [("phones", true), ("elsewhere", false)] {
+        let mut told = world.service.sync_aor("alice@example.com", SyncWish::Fetch).unwrap();
+        let (_, request) = world.requests().remove(0);
+        let challenge = format!(
+            "WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"abc\", qop=\"auth\", algorithm=MD5\r\n"
+        );
+        let refusal = answer_to(&request, "401 Unauthorized")
+            .replace("Content-Length", &format!("{challenge}Content-Length"));
+        world.send(&udp(PHONE), &refusal);
+        let again = world.requests();
+        if answers {
+            let (_, request) = &again[0];
+            assert!(request.contains("\r\nCSeq: 2 NOTIFY\r\n"), "{request}");
+            assert!(
+                request.contains("Authorization: Digest username=\"alice\", realm=\"phones\", nonce=\"abc\""),
+                "{request}"
+            );
+            world.send(&udp(PHONE), answer_to(request, "200 OK"));
+            assert_eq!(told.try_recv(), Ok(CallOutcome::Understood));
+        } else {
+            assert_eq!((again.len(), told.try_recv()), (0, Ok(CallOutcome::Status(401))));
+        }
+    }
+}
