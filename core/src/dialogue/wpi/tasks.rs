@@ -45,10 +45,11 @@ impl Stage {
             }
             TaskType::FileDeployment => Self::Files,
             TaskType::Restart | TaskType::FactoryReset | TaskType::FactoryResetKeepCertificates => Self::Boot,
-            // Chosen at the device, and done by bootstrapping.
-            TaskType::SecureModeOn | TaskType::SecureModeOff => return None,
-            // Done by SIP.
-            TaskType::CheckSync | TaskType::CheckSyncRestart => return None,
+            // Secure mode is chosen at the device, and done by bootstrapping; check-sync is done by SIP.
+            TaskType::SecureModeOn
+            | TaskType::SecureModeOff
+            | TaskType::CheckSync
+            | TaskType::CheckSyncRestart => return None,
         })
     }
 }

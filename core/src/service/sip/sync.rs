@@ -4,6 +4,7 @@
 //! A device with such a task is told on the flow of its latest registration, in the words of its vendor. A task that makes the
 //! phone restart is durable as running before the message leaves, so that a crash never makes it restart twice.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use callboard_codecs::sip::{
@@ -138,7 +139,7 @@ impl Service {
         outcome
     }
 
-    fn notify(&self, sync: Sync, authorization: Option<(HeaderName, String)>) {
+    fn notify(&self, sync: Sync, authorization: Option<&(HeaderName, String)>) {
         let now = self.now();
         let branch = self.sip.next_branch();
         let request = match self.sip.check_sync(&sync, branch, authorization) {
@@ -169,7 +170,7 @@ impl Service {
             _ => None,
         };
         if let Some(authorization) = challenged {
-            return self.notify(Sync { cseq: sync.cseq + 1, ..sync }, Some(authorization));
+            return self.notify(Sync { cseq: sync.cseq + 1, ..sync }, Some(&authorization));
         }
         let outcome = match told {
             Told::Status(200..=299) => CallOutcome::Understood,
@@ -266,7 +267,7 @@ impl Sip {
         &self,
         sync: &Sync,
         branch: Branch,
-        authorization: Option<(HeaderName, String)>,
+        authorization: Option<&(HeaderName, String)>,
     ) -> Result<Arc<[u8]>, BadText> {
         let binding = &sync.binding;
         let names = self.names(sync.call, &binding.flow);
@@ -294,7 +295,7 @@ impl Sip {
             .header(HeaderName::Contact, contact.as_bytes())
             .header(HeaderName::Event, event.as_bytes())
             .header(HeaderName::SubscriptionState, b"terminated");
-        if let Some((name, value)) = &authorization {
+        if let Some((name, value)) = authorization {
             writer = writer.header(*name, value.as_bytes());
         }
         writer.finish()?;
@@ -336,10 +337,11 @@ impl Sip {
             answer.scheme.name(),
         );
         if let Some(nc) = answer.nc {
-            value.push_str(&format!(", qop=auth, nc={nc}, cnonce=\"{cnonce}\""));
+            // Writing to a text cannot fail.
+            let _ = write!(value, ", qop=auth, nc={nc}, cnonce=\"{cnonce}\"");
         }
         if let Some(opaque) = received.opaque {
-            value.push_str(&format!(", opaque=\"{opaque}\""));
+            let _ = write!(value, ", opaque=\"{opaque}\"");
         }
         Some(value)
     }
