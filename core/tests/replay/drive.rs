@@ -20,6 +20,7 @@ use callboard_core::fleet::Filter;
 use callboard_core::item::{ItemKey, ItemWrite};
 use callboard_core::policy::{AppliesTo, Template, TemplateId, TemplateItem, TemplateKind};
 use callboard_core::secret::Secret;
+use callboard_core::service::sip::admin::DeviceCredentials;
 use callboard_core::service::{
     JobRequest, Outcome, OverloadCause, SecureModeRequest, Service, Settings, TaskRequest, WpiRequest,
     WpiResponse,
@@ -392,7 +393,8 @@ impl Run<'_> {
             2 => SecureModeRequest::DefaultPin,
             3 => SecureModeRequest::IndividualPin(Secret::new(PIN)),
             4 => {
-                if poll(std::pin::pin!(service.delete_device(&device, None))).is_none_or(|done| done.is_ok())
+                if poll(std::pin::pin!(service.delete_device(&device, None, DeviceCredentials::Forget)))
+                    .is_none_or(|done| done.is_ok())
                 {
                     self.revisions.remove(&device);
                     self.deletions += 1;

@@ -11,6 +11,7 @@ use callboard_core::policy::{
     AppliesTo, Fault as WrongField, Template, TemplateId, TemplateItem, TemplateKind,
 };
 use callboard_core::secret::Secret;
+use callboard_core::service::sip::admin::DeviceCredentials;
 use callboard_core::service::{
     AdminError, FileSourceWish, FileWish, FileWishAction, JobRequest, SecureModeRequest, SoftwareWish,
     TaskRequest,
@@ -82,7 +83,7 @@ impl Stage {
                 now(service.cancel_job(job, None)).map(drop)
             }
             "polling" => service.switch_to_polling(&id).map(drop).map_err(AdminError::from),
-            "delete-device" => now(service.delete_device(&id, None)),
+            "delete-device" => now(service.delete_device(&id, None, DeviceCredentials::Forget)),
             other => return Err(step.fault(format!("administrators cannot {other}"))),
         };
         done.map_err(|error| refused(step, &error))
