@@ -22,5 +22,6 @@ mod outcomes;
 mod packaging;
 mod secrets;
 mod secure;
+mod sip_api;
 mod steps;
 mod tls;
