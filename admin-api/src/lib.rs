@@ -1,4 +1,4 @@
-//! The administration API: devices, templates, events and the node, as JSON over HTTP (docs/api.md).
+//! The administration API: devices, templates, SIP, events and the node, as JSON over HTTP (docs/api.md).
 //!
 //! [`router`] gives a service for any listener that speaks HTTP; TLS, connection limits and the throttling of
 //! guessed tokens are the business of whoever opens that listener. Types of the wire stand beside the handlers of their resource; nothing of the
@@ -20,6 +20,7 @@ mod paging;
 mod problem;
 mod refusal;
 mod scans;
+mod sip;
 mod sites;
 mod state;
 mod status;

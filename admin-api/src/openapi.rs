@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::problem::Problem;
 use crate::state::State;
-use crate::{catalogue, devices, events, files, jobs, problem, scans, sites, status, templates};
+use crate::{catalogue, devices, events, files, jobs, problem, scans, sip, sites, status, templates};
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
 const VIEWER: &str = "/api/v1/docs";
@@ -33,6 +33,7 @@ const VIEWER: &str = "/api/v1/docs";
         (name = "jobs", description = "One wish for many devices, now or later"),
         (name = "scans", description = "Calling a range of addresses, so that phones come"),
         (name = "sites", description = "Branches with an edge"),
+        (name = "sip", description = "Endpoints that register by SIP, and who may"),
         (name = "events", description = "What happened"),
         (name = "node", description = "The server itself, and the names of items"),
     )
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(jobs::routes())
         .merge(scans::routes())
         .merge(sites::routes())
+        .merge(sip::routes())
         .merge(events::routes())
         .merge(status::routes())
         .merge(catalogue::routes());

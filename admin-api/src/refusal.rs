@@ -5,6 +5,9 @@ use callboard_core::fleet::FleetError;
 use callboard_core::job::JobError;
 use callboard_core::policy::{Fault, TemplateError};
 use callboard_core::service::AdminError;
+use callboard_core::service::sip::admin::RegistrationError;
+use callboard_core::sip::credentials::CredentialError;
+use callboard_core::sip::location::LocationError;
 use callboard_core::site::SiteError;
 use callboard_core::store::{CommitError, SubmitError};
 
@@ -24,6 +27,8 @@ impl From<AdminError> for Problem {
             AdminError::Template(error) => error.into(),
             AdminError::Job(error) => error.into(),
             AdminError::Field(fault) => Self::fields(vec![fault.into()]),
+            AdminError::Credential(error) => error.into(),
+            AdminError::Registration(error) => error.into(),
             AdminError::Vault(error) => internal(&error),
         }
     }
@@ -126,6 +131,37 @@ impl From<SiteError> for Problem {
             SiteError::Submit(error) => error.into(),
             SiteError::Commit(error) => error.into(),
             SiteError::Record(error) => internal(&error),
+        }
+    }
+}
+
+impl From<CredentialError> for Problem {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::UnknownRealm(_) | CredentialError::Unknown(..) => {
+                Self::not_found(error.to_string())
+            }
+            CredentialError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
+            CredentialError::Full { .. }
+            | CredentialError::DomainTaken { .. }
+            | CredentialError::RestTaken(_)
+            | CredentialError::RealmInUse { .. } => Self::new(Kind::Conflict, error.to_string()),
+            CredentialError::Password => Self::field("password", error.to_string()),
+            CredentialError::Submit(error) => error.into(),
+            CredentialError::Commit(error) => error.into(),
+            CredentialError::Record(error) => internal(&error),
+            CredentialError::Vault(error) => internal(&error),
+        }
+    }
+}
+
+impl From<RegistrationError> for Problem {
+    fn from(error: RegistrationError) -> Self {
+        match error {
+            RegistrationError::Unknown(_) => Self::not_found(error.to_string()),
+            RegistrationError::Location(LocationError::Submit(error)) => error.into(),
+            RegistrationError::Location(error) => internal(&error),
+            RegistrationError::Commit(error) => error.into(),
         }
     }
 }

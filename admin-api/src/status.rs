@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use axum::extract::State as FromState;
 use callboard_core::device;
 use callboard_core::service::Service;
+use callboard_core::sip::binding::{Liveness, Transport};
+use callboard_core::store::journal::JournalStats;
 use callboard_core::store::{Health, StoreStats};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -156,6 +158,122 @@ impl Store {
     }
 }
 
+/// The journal of registrations in figures, since the server started.
+#[derive(Debug, Serialize, ToSchema)]
+struct Journal {
+    /// `healthy`, `stalled`, `no-space`, `failed` or `stopped`.
+    health: &'static str,
+    /// What that means; empty when healthy.
+    health_detail: String,
+    /// How full its queue is, 0 to 1; 1 whenever it takes nothing. From `sip.busy_percent` on endpoints are told to come later.
+    load: f32,
+    /// Bytes that wait to be written.
+    queued_bytes: usize,
+    /// Most bytes that may wait.
+    queue_bytes_limit: usize,
+    /// Records that wait to be written.
+    queued_records: usize,
+    /// Bytes of changes since the last compaction.
+    log_bytes: u64,
+    /// Bytes of what the last compaction left.
+    snapshot_bytes: u64,
+    /// Whether a compaction is under way.
+    compacting: bool,
+    /// Compactions that ended well.
+    compactions: u64,
+    /// Groups made durable.
+    batches: u64,
+    /// Records made durable.
+    committed_records: u64,
+    /// Bytes made durable.
+    committed_bytes: u64,
+    /// Records refused.
+    refused: u64,
+    /// Records known to be damaged; 1 if their number is not known.
+    damaged_records: u64,
+    /// Records of the latest group.
+    last_batch_records: usize,
+    /// Bytes of the latest group.
+    last_batch_bytes: usize,
+    /// Seconds that the latest group took.
+    last_batch_seconds: f64,
+}
+
+impl Journal {
+    fn of(health: &Health, stats: &JournalStats, load: f32) -> Self {
+        let (health, health_detail) = words(health);
+        Self {
+            health,
+            health_detail,
+            load,
+            queued_bytes: stats.queued_bytes,
+            queue_bytes_limit: stats.queue_bytes_limit,
+            queued_records: stats.queued_records,
+            log_bytes: stats.log_bytes,
+            snapshot_bytes: stats.snapshot_bytes,
+            compacting: stats.compacting,
+            compactions: stats.compactions,
+            batches: stats.batches,
+            committed_records: stats.committed_records,
+            committed_bytes: stats.committed_bytes,
+            refused: stats.refused,
+            damaged_records: stats.damaged_records,
+            last_batch_records: stats.last_batch_records,
+            last_batch_bytes: stats.last_batch_bytes,
+            last_batch_seconds: stats.last_batch_time.as_secs_f64(),
+        }
+    }
+}
+
+/// SIP in figures.
+#[derive(Debug, Serialize, ToSchema)]
+struct Sip {
+    /// Addresses-of-record with registrations.
+    aors: usize,
+    /// Most that there may be.
+    aors_limit: usize,
+    /// Registrations by transport and state.
+    bindings: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
+    /// Requests of this server that are under way.
+    client_transactions: usize,
+    /// Most that may be.
+    client_transactions_limit: usize,
+    /// Answers that are kept for requests that come again.
+    server_transactions: usize,
+    /// Most that are.
+    server_transactions_limit: usize,
+    /// Realms.
+    realms: usize,
+    /// Credentials, those of all realms together.
+    credentials: usize,
+    /// Records of realms and credentials that could not be read at the start; the log names them.
+    unreadable_credentials: usize,
+}
+
+impl Sip {
+    fn of(service: &Service) -> Self {
+        let (sip, settings) = (&service.sip, service.sip.settings());
+        let bindings = |transport: Transport| {
+            let count = |state: Liveness| (state.as_str(), sip.location.bindings(transport, state));
+            (transport.as_str(), Liveness::ALL.map(count).into())
+        };
+        let transactions = sip.transactions();
+        let realms = sip.credentials.realms();
+        Self {
+            aors: sip.location.aors(),
+            aors_limit: settings.location.aors,
+            bindings: Transport::ALL.map(bindings).into(),
+            client_transactions: transactions.client,
+            client_transactions_limit: settings.client_transactions,
+            server_transactions: transactions.server,
+            server_transactions_limit: settings.server_transactions,
+            credentials: realms.iter().map(|realm| sip.credentials.count(realm.name.as_str())).sum(),
+            realms: realms.len(),
+            unreadable_credentials: sip.credentials.unreadable(),
+        }
+    }
+}
+
 fn words(health: &Health) -> (&'static str, String) {
     match health {
         Health::Healthy => ("healthy", String::new()),
@@ -198,8 +316,12 @@ struct Status {
     polling: Polling,
     /// Event streams that are open.
     event_streams: usize,
+    /// SIP in figures.
+    sip: Sip,
     /// The store in figures.
     store: Store,
+    /// The journal of registrations in figures.
+    journal: Journal,
 }
 
 /// Get the node's status
@@ -210,6 +332,7 @@ async fn get_status(FromState(state): FromState<State>) -> axum::Json<Status> {
     let causes: Vec<_> =
         node.causes().into_iter().map(|cause| Cause { cause: cause.cause, detail: cause.detail }).collect();
     let doors = node.doors().into_iter();
+    let journal = service.sip.location.journal();
     axum::Json(Status {
         node: settings.node_name.clone(),
         version: settings.version.clone(),
@@ -224,6 +347,8 @@ async fn get_status(FromState(state): FromState<State>) -> axum::Json<Status> {
         open_flows: service.open_flows(),
         polling: Polling::of(service),
         event_streams: state.open_streams(),
+        sip: Sip::of(service),
         store: Store::of(&service.store().health(), &service.store().stats()),
+        journal: Journal::of(&journal.health(), &journal.stats(), journal.load()),
     })
 }

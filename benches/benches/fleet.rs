@@ -19,6 +19,7 @@ use callboard_core::policy::{
     AppliesTo, Facts, Occasion, Template, TemplateId, TemplateItem, TemplateKind, difference,
 };
 use callboard_core::secret::Vault;
+use callboard_core::service::sip::admin::DeviceCredentials;
 use callboard_core::service::{Service, WpiRequest, WpiResponse};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -219,7 +220,7 @@ fn boot(criterion: &mut Criterion) {
         // The phone is a new one each time, and so is its message.
         digest += 1;
         // The very first time there is none.
-        drop(now(world.service.delete_device(&device_id(), None)));
+        drop(now(world.service.delete_device(&device_id(), None, DeviceCredentials::Forget)));
         let first = say(&world, &opening, None, digest);
         let second = say(&world, &all, first.set_cookie, digest);
         let third = say(&world, &written, first.set_cookie, digest);

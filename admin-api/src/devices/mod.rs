@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use callboard_core::device::DeviceId;
 use callboard_core::fleet::Filter;
 use callboard_core::service::Service;
+use callboard_core::service::sip::admin::DeviceCredentials;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,6 +27,7 @@ pub(crate) use tasks::{TaskItemInput, item_keys, item_values};
 use crate::extract::{Id, IfMatch, Json, Params, etag};
 use crate::paging::Page;
 use crate::problem::Problem;
+use crate::sip::Registration;
 use crate::state::State;
 use filter::ListQuery;
 use model::{Device, DeviceSummary};
@@ -37,6 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(list_devices))
         .routes(routes!(get_device, delete_device))
+        .routes(routes!(list_device_registrations))
         .routes(routes!(set_device_templates))
         .merge(items::routes())
         .merge(tasks::routes())
@@ -87,12 +90,23 @@ async fn get_device(
     Ok((etag(device.revision), axum::Json(Device::of(&device, state.service()))))
 }
 
+/// What is forgotten with a device.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Forgetting {
+    /// Whether its SIP credentials stay, for when it comes again.
+    #[serde(default)]
+    keep_credentials: bool,
+}
+
 /// Forget a device
 ///
-/// With its items, tasks and assignments. If it calls again it is a new one.
+/// With its items, tasks and assignments, and with its SIP registrations and credentials: nobody gets in with their passwords any
+/// more. If it calls again it is a new one. If only credentials or registrations name the device, these are forgotten.
 #[utoipa::path(delete, path = "/devices/{id}", tag = "devices",
     params(("id" = String, Path, description = "Its id; a MAC address in any spelling"),
-           ("If-Match" = Option<String>, Header, description = "The revision that is meant")),
+           ("If-Match" = Option<String>, Header, description = "The revision that is meant"), Forgetting),
     responses((status = 204, description = "Forgotten"),
               (status = 404, description = "No such device"),
               (status = 412, description = "The device has another revision")))]
@@ -100,14 +114,35 @@ async fn delete_device(
     FromState(state): FromState<State>,
     Id(id): Id<DeviceId>,
     revision: IfMatch,
+    Params(query): Params<Forgetting>,
 ) -> Result<StatusCode, Problem> {
+    let service = state.service();
+    let credentials =
+        if query.keep_credentials { DeviceCredentials::Keep } else { DeviceCredentials::Forget };
     let expected = match state.device(&id) {
         // A record that cannot be read shows no revision; deleting it is the way out.
-        Err(_) if state.service().fleet.is_unreadable(&id) => None,
+        Err(_) if service.fleet.is_unreadable(&id) => None,
+        // What is left of it has none either.
+        Err(_) if service.has_endpoint(&id, credentials) => revision.expected(0)?,
         device => revision.expected(device?.revision)?,
     };
-    state.service().delete_device(&id, expected).await?;
+    service.delete_device(&id, expected, credentials).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// List where a device is registered
+///
+/// By SIP; all on one page.
+#[utoipa::path(get, path = "/devices/{id}/registrations", tag = "devices",
+    params(("id" = String, Path, description = "Its id; a MAC address in any spelling")),
+    responses((status = 200, description = "Its registrations", body = Page<Registration>),
+              (status = 404, description = "No such device")))]
+async fn list_device_registrations(
+    FromState(state): FromState<State>,
+    Id(id): Id<DeviceId>,
+) -> Result<axum::Json<Page<Registration>>, Problem> {
+    state.device(&id)?;
+    Ok(axum::Json(Page { items: Registration::of_device(&id, state.service()), next: None }))
 }
 
 /// Templates for a device.

@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::tasks::Task;
+use crate::sip::RegistrationSummary;
 use crate::time::{text, text_if_set};
+
+/// Registrations that are shown with a device.
+const REGISTRATIONS: usize = 32;
 
 /// How far the service knows a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -254,6 +258,8 @@ pub(super) struct Device {
     refused: Vec<Refusal>,
     /// Work that waits for its next contact.
     tasks: Vec<Task>,
+    /// Where it is registered by SIP, at most 32 entries; `GET /devices/{id}/registrations` has all.
+    registrations: Vec<RegistrationSummary>,
 }
 
 impl Device {
@@ -269,6 +275,7 @@ impl Device {
             template_faults: device.faults.iter().map(ItemFault::of).collect(),
             refused: device.refused.iter().map(refused).collect(),
             tasks: device.tasks.iter().map(|task| Task::of(task, service)).collect(),
+            registrations: RegistrationSummary::of_device(&device.id, service, REGISTRATIONS),
         }
     }
 }

@@ -10,6 +10,8 @@ use callboard_core::file::{FileId, ProviderId};
 use callboard_core::job::JobId;
 use callboard_core::policy::TemplateId;
 use callboard_core::reach::scan::ScanId;
+use callboard_core::service::sip::admin::Aor;
+use callboard_core::sip::credentials::{RealmName, Username};
 use callboard_core::site::SiteId;
 use http::request::Parts;
 
@@ -93,6 +95,34 @@ impl FromRequestParts<State> for Id<(DeviceId, TaskId)> {
         let device = parse(&device)?;
         let task = task.parse().map_err(|_| Problem::not_found("a task id is a decimal number"))?;
         Ok(Self((device, TaskId(task))))
+    }
+}
+
+impl FromRequestParts<State> for Id<Aor> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<RealmName> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<(RealmName, Username)> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let Path((realm, username)) =
+            Path::<(String, String)>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        Ok(Self((parse(&realm)?, parse(&username)?)))
     }
 }
 

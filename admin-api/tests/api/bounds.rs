@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use callboard_admin_api::ApiSettings;
+use callboard_core::sip::trust::Trust;
 use serde_json::json;
 
 use crate::harness::{Rig, settings};
+use crate::sip::register;
 use crate::templates::sample;
 
 #[tokio::test]
@@ -59,8 +61,13 @@ async fn one_request_too_many_is_told_to_come_later() {
 
 #[tokio::test]
 async fn the_status_tells_all() {
-    let rig = Rig::new();
+    let mut trusting = settings();
+    trusting.sip.trust = Trust::new(vec!["0.0.0.0/0".parse().unwrap()], true).unwrap();
+    let rig = Rig::with(trusting, ApiSettings::default());
     rig.devices(2);
+    rig.put("/sip/realms/r", "", &json!({ "domains": [] })).await.expect(201);
+    rig.put("/sip/realms/r/credentials/u", "", &json!({ "password": "p" })).await.expect(201);
+    register(&rig, "alice", "");
     let status = rig.get("/status").await.expect(200);
     assert_eq!(
         (&status["node"], &status["ready"], &status["causes"]),
@@ -73,13 +80,28 @@ async fn the_status_tells_all() {
     assert_eq!((&status["devices"]["unreadable"], &status["unreadable_templates"]), (&json!(0), &json!(0)));
     assert_eq!(
         (&status["store"]["health"], &status["store"]["committed_records"]),
-        (&json!("healthy"), &json!(2))
+        (&json!("healthy"), &json!(4))
     );
+    let none = json!({ "registered": 0, "reachable": 0, "lost": 0 });
+    let some = json!({ "registered": 1, "reachable": 0, "lost": 0 });
+    assert_eq!(
+        status["sip"],
+        json!({
+            "aors": 1, "aors_limit": 1_200_000, "bindings": { "udp": some, "tcp": none, "tls": none },
+            "client_transactions": 0, "client_transactions_limit": 100_000, "server_transactions": 0,
+            "server_transactions_limit": 65_536, "realms": 1, "credentials": 1, "unreadable_credentials": 0,
+        })
+    );
+    let journal = &status["journal"];
+    assert_eq!((&journal["health"], &journal["committed_records"]), (&json!("healthy"), &json!(1)));
+    assert_eq!((&journal["load"], &journal["queued_bytes"]), (&json!(0.0), &json!(0)));
     rig.node.draining.send_replace(true);
     rig.store.set_no_space(true);
+    rig.journal.set_no_space(true);
     let status = rig.get("/status").await.expect(200);
     assert_eq!((&status["ready"], &status["causes"][0]["cause"]), (&json!(false), &json!("draining")));
     assert_eq!(status["store"]["health"], "no-space");
+    assert_eq!((&status["journal"]["health"], &status["journal"]["load"]), (&json!("no-space"), &json!(1.0)));
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ async fn a_device_is_shown_in_full() {
             "refused_count": 1, "task_count": 0, "polls": false, "secure_mode": mode,
             "template_faults": [{ "template": "000000000001", "name": "alert", "index": 2, "reason": "why not" }],
             "refused": [{ "name": "dhcp", "status": "invalid data", "at": "1970-01-01T00:00:00.000Z" }],
-            "tasks": [],
+            "tasks": [], "registrations": [],
         })
     );
 }

@@ -27,6 +27,17 @@ fn seeds() -> Vec<(Method, &'static str, Value)> {
             json!({ "mode": "individual-pin", "pin": "4711-4711-4711" }),
         ),
         (Method::PUT, "/devices/00:00:00:00:00:01/templates", json!({ "templates": ["000000000abc"] })),
+        (Method::PUT, "/sip/realms/r", json!({ "domains": ["example.com", "192.0.2.1"] })),
+        (
+            Method::PUT,
+            "/sip/realms/r/credentials/u",
+            json!({ "password": "p", "device": "00:00:00:00:00:01" }),
+        ),
+        (
+            Method::POST,
+            "/sip/realms/r/credentials",
+            json!({ "credentials": [{ "username": "u" }], "replace": true }),
+        ),
     ]
 }
 
@@ -35,6 +46,7 @@ fn ask(request: Request<Body>) -> Answer {
     runtime.block_on(async {
         let rig = Rig::new();
         rig.devices(1);
+        rig.put("/sip/realms/r", "", &json!({ "domains": [] })).await.expect(201);
         rig.raw(request).await
     })
 }
@@ -54,7 +66,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn spoiled_bodies(seed in 0_usize..6, at in any::<prop::sample::Index>(), cut in 0_usize..4, put in prop::collection::vec(any::<u8>(), 0..4)) {
+    fn spoiled_bodies(seed in 0_usize..9, at in any::<prop::sample::Index>(), cut in 0_usize..4, put in prop::collection::vec(any::<u8>(), 0..4)) {
         let (method, path, body) = seeds().swap_remove(seed);
         let mut bytes = body.to_string().into_bytes();
         let at = at.index(bytes.len());
@@ -74,6 +86,9 @@ proptest! {
         for (method, path) in [
             (Method::GET, format!("devices?{query}")),
             (Method::GET, format!("events?{query}")),
+            (Method::GET, format!("sip/registrations?{query}")),
+            (Method::GET, format!("sip/registrations/{path}")),
+            (Method::DELETE, format!("sip/realms/{path}")),
             (Method::DELETE, format!("devices/{path}")),
             (Method::PUT, path),
         ] {

@@ -185,6 +185,7 @@ impl FileStorage for Shelf {
 pub(crate) struct Rig {
     pub(crate) service: Arc<Service>,
     pub(crate) store: Arc<MemoryStore>,
+    pub(crate) journal: Arc<MemoryJournal>,
     pub(crate) node: Arc<Node>,
     pub(crate) router: Router,
 }
@@ -253,6 +254,7 @@ impl Rig {
 
     pub(crate) fn with(settings: Settings, api: ApiSettings) -> Self {
         let store = Arc::new(MemoryStore::default());
+        let journal = Arc::new(MemoryJournal::new(JournalConfig::default()));
         let numbers = Arc::new(Counter(AtomicU64::new(0)));
         let around = Surroundings {
             store: store.clone(),
@@ -260,7 +262,7 @@ impl Rig {
             clock: numbers.clone(),
             random: numbers,
             credentials: Arc::new(NoCredentials),
-            journal: Arc::new(MemoryJournal::new(JournalConfig::default())),
+            journal: journal.clone(),
         };
         let service = Arc::new(Service::new(around, settings));
         let node = Arc::new(Node { draining: watch::Sender::new(false) });
@@ -271,7 +273,7 @@ impl Rig {
             files: Arc::new(Shelf { service: service.clone(), bytes: Mutex::default() }),
             status: node.clone(),
         };
-        Self { service, store, node, router: router(api) }
+        Self { service, store, journal, node, router: router(api) }
     }
 
     /// Put a device into the fleet as if it had called.

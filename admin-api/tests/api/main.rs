@@ -15,6 +15,7 @@ mod reach;
 mod refusals;
 mod scans;
 mod secrets;
+mod sip;
 mod sites;
 mod tasks;
 mod templates;

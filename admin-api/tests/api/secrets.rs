@@ -7,13 +7,17 @@ use callboard_core::pki::Series;
 use callboard_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Rig, TOKEN};
+use crate::harness::{Answer, Rig, TOKEN};
 
-const PLANTED: [&str; 5] = ["reported-x7", "template-x7", "task-value-x7", "pin-number-x7", "misplaced-x7"];
+const PLANTED: [&str; 6] =
+    ["reported-x7", "template-x7", "task-value-x7", "pin-number-x7", "misplaced-x7", "digest-x7"];
+/// `planted:r:digest-x7` by MD5 and SHA-256: with them somebody could register as with the password.
+const HASHES: [&str; 2] =
+    ["b6d8781e0f8c4d870f52eb1f3f256cbd", "ef05d320c394393bf1630930e61160be638ed56599268e690dd171c84253e8d6"];
 
 /// Every answer that the API can give after secrets went in by every way, wrong ways included.
 async fn answers(rig: &Rig) -> Vec<String> {
-    let [reported, in_template, in_task, pin, misplaced] = PLANTED;
+    let [reported, in_template, in_task, pin, misplaced, _] = PLANTED;
     rig.device(
         "00:00:00:00:00:01",
         &[("sip-pwd", None, reported), ("user-pwd", None, reported), ("realm", None, "r")],
@@ -58,9 +62,13 @@ async fn answers(rig: &Rig) -> Vec<String> {
     ] {
         seen.push(rig.put(&mode, "", &body).await);
     }
+    seen.extend(sip_answers(rig, misplaced).await);
     for path in [
         "/devices",
         device,
+        "/sip/realms",
+        "/sip/realms/r/credentials",
+        "/sip/realms/r/credentials/planted",
         &tasks,
         &template,
         "/templates",
@@ -81,11 +89,47 @@ async fn answers(rig: &Rig) -> Vec<String> {
     seen.into_iter().map(|answer| format!("{:?}\n{}", answer.headers, answer.text)).collect()
 }
 
+/// What is answered to passwords of SIP.
+async fn sip_answers(rig: &Rig, misplaced: &str) -> Vec<Answer> {
+    let [.., password] = PLANTED;
+    let (realm, users) = ("/sip/realms/r", "/sip/realms/r/credentials");
+    let user = &format!("{users}/planted");
+    let mut seen = vec![rig.put(realm, "", &json!({ "domains": [] })).await];
+    seen.push(rig.put(user, "", &json!({ "password": password, "device": "00:00:00:00:00:01" })).await);
+    seen.push(rig.put(user, "*", &json!({ "password": password })).await);
+    let many = json!({ "credentials": [{ "username": "planted", "password": password },
+                                       { "username": "other", "password": misplaced }] });
+    seen.push(rig.post(users, &many).await);
+    for answer in &seen {
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+    for body in [
+        json!({ "password": [misplaced] }),
+        json!({ "password": misplaced.repeat(99) }),
+        json!({ "password": misplaced, "device": format!("{misplaced} ä") }),
+        json!(misplaced),
+    ] {
+        seen.push(rig.put(user, "*", &body).await);
+    }
+    for entry in [
+        json!({ "username": misplaced, "password": [misplaced] }),
+        json!({ "username": format!("{misplaced}:"), "password": misplaced }),
+        json!({ "username": "a", "password": misplaced.repeat(99) }),
+        json!([misplaced]),
+    ] {
+        seen.push(rig.post(users, &json!({ "credentials": [entry] })).await);
+    }
+    for answer in seen.iter().skip(4) {
+        answer.problem(422, "validation");
+    }
+    seen
+}
+
 #[tokio::test]
 async fn no_answer_holds_a_planted_secret() {
     let rig = Rig::new();
     for answer in answers(&rig).await {
-        for secret in PLANTED.into_iter().chain([TOKEN, "default-pin-123"]) {
+        for secret in PLANTED.into_iter().chain(HASHES).chain([TOKEN, "default-pin-123"]) {
             assert!(!answer.contains(secret), "{secret} in {answer}");
         }
     }

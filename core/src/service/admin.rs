@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::dry_run::occasion;
+use super::sip::admin::{DeviceCredentials, RegistrationError};
 use super::task_wish::TaskRequest;
 use crate::device::{Device, DeviceId, SecureMode, Task, TaskId, next_task_id};
 use crate::dialogue::wpi::pin_fault;
@@ -13,6 +14,7 @@ use crate::job::JobError;
 use crate::policy::{Difference, Facts, Fault, Template, TemplateError, TemplateId, difference};
 use crate::reach::polling::PollingMode;
 use crate::secret::{Secret, VaultError};
+use crate::sip::credentials::CredentialError;
 
 /// Why an administrator's wish was not granted. Nothing of it was, except after a commit error: then it is granted in
 /// memory, but not known to be durable (see [`FleetError::Commit`] and [`TemplateError::Commit`]).
@@ -30,6 +32,12 @@ pub enum AdminError {
     /// About a job.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// About realms or credentials of SIP.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// About registrations of SIP.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
     /// A secret cannot be sealed.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -67,11 +75,26 @@ impl Service {
         difference(desired, device, &device.reported, &self.around.vault)
     }
 
-    /// Forget a device. If it calls again it is a new one.
-    pub async fn delete_device(&self, id: &DeviceId, expected: Option<u64>) -> Result<(), AdminError> {
-        self.fleet.remove(id, expected)?.await.map_err(FleetError::from)?;
-        self.admin_event(Some(id), "device deleted");
-        Ok(())
+    /// Forget a device with its SIP registrations, and with its SIP credentials if that is wanted. If it calls again it is a
+    /// new one. One that is not there, but of which SIP holds something, is forgotten there: a removal that was broken off is
+    /// completed by the next.
+    pub async fn delete_device(
+        &self,
+        id: &DeviceId,
+        expected: Option<u64>,
+        credentials: DeviceCredentials,
+    ) -> Result<(), AdminError> {
+        let device = match self.fleet.remove(id, expected) {
+            Err(FleetError::Unknown(_)) if self.has_endpoint(id, credentials) => None,
+            removed => Some(removed?),
+        };
+        // Begun before anybody waits, so that no crash is likely to come between.
+        let leaving = self.forget_endpoint(id, credentials);
+        if let Some(ticket) = device {
+            ticket.await.map_err(FleetError::from)?;
+            self.admin_event(Some(id), "device deleted");
+        }
+        self.endpoint_forgotten(id, leaving?).await
     }
 
     /// Set the templates that are assigned to a device.

@@ -3,6 +3,7 @@
 //! [`Service::sip_received`] takes one message and writes the answer into the caller's buffer. Nothing here waits: an answer that says
 //! that something is durable comes with the position of the journal after which it may leave.
 
+pub mod admin;
 mod answer;
 mod authenticate;
 mod domain;

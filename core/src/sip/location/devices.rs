@@ -12,6 +12,10 @@ use crate::device::DeviceId;
 
 const SHARDS: usize = 16;
 
+/// Addresses-of-record of one device that are remembered. A phone has a dozen lines; more are made up by somebody, and finding one
+/// among them takes a walk over them.
+const MAX_PLACES: usize = 256;
+
 type Shard = Mutex<HashMap<DeviceId, SmallVec<[Place; 1]>, RandomState>>;
 
 /// Places by device. Its locks are taken while one of the bindings' is held, never the other way round.
@@ -37,7 +41,7 @@ impl Devices {
     pub(super) fn add(&self, device: &DeviceId, place: Place) {
         let mut shard = self.shard(device).lock();
         let places = shard.entry(device.clone()).or_default();
-        if !places.contains(&place) {
+        if places.len() < MAX_PLACES && !places.contains(&place) {
             places.push(place);
         }
     }

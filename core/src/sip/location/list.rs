@@ -8,6 +8,9 @@ use crate::time::Timestamp;
 /// Slots of a shard that are looked at under one lock.
 const STRETCH: u32 = 1_024;
 
+/// Slots that are looked at for one page.
+const LOOKED_AT: u32 = 100_000;
+
 /// Which bindings are wanted. What is not said does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BindingFilter {
@@ -61,26 +64,40 @@ pub struct ListPage {
 }
 
 impl Location {
-    /// The next at most `limit` addresses-of-record with current bindings that `filter` takes, from `from` on. One that is there
-    /// throughout is listed once; one that comes or goes meanwhile may or may not be.
-    pub fn list(&self, from: ListPosition, limit: usize, filter: &BindingFilter, now: Timestamp) -> ListPage {
+    /// The next at most `limit` current bindings that `filter` takes, from `from` on. Those of one address-of-record stay together:
+    /// if they alone are more than `limit`, there are more. One that is there throughout is listed once; one that comes or goes
+    /// meanwhile may or may not be.
+    ///
+    /// No more than 100,000 places are looked at, and none any more as soon as `go_on` says so: a page may be empty and still have
+    /// a next one.
+    pub fn list(
+        &self,
+        from: ListPosition,
+        limit: usize,
+        filter: &BindingFilter,
+        now: Timestamp,
+        go_on: &dyn Fn() -> bool,
+    ) -> ListPage {
         let mut page = ListPage::default();
-        let mut at = from;
+        let (mut at, mut left, mut looked_at) = (from, limit, 0);
         while usize::from(at.shard) < SHARDS {
-            if page.items.len() >= limit {
+            if left == 0 || looked_at >= LOOKED_AT || !go_on() {
                 page.next = Some(at);
                 return page;
             }
-            at = self.stretch(at, limit, filter, now, &mut page);
+            let begin = at;
+            at = self.stretch(at, &mut left, filter, now, &mut page);
+            let is_same = at.shard == begin.shard;
+            looked_at += if is_same { at.slot.saturating_sub(begin.slot) } else { STRETCH };
         }
         page
     }
 
-    /// Look at a stretch of one shard. Returns where to go on.
+    /// Look at a stretch of one shard, for at most `left` bindings. Returns where to go on.
     fn stretch(
         &self,
         at: ListPosition,
-        limit: usize,
+        left: &mut usize,
         filter: &BindingFilter,
         now: Timestamp,
         page: &mut ListPage,
@@ -95,8 +112,13 @@ impl Location {
             if bindings.is_empty() {
                 continue;
             }
+            if bindings.len() > *left && !page.items.is_empty() {
+                *left = 0;
+                return ListPosition { shard: at.shard, slot };
+            }
+            *left = left.saturating_sub(bindings.len());
             page.items.push((entry.aor.clone(), bindings));
-            if page.items.len() >= limit {
+            if *left == 0 {
                 return next(at.shard, slot + 1, slots);
             }
         }

@@ -185,29 +185,32 @@ fn what_was_registered_is_there_after_a_restart() {
     assert_eq!((after.aors(), due.len()), (0, 1));
 }
 
+/// Somebody registers for the first time.
+fn register(location: &Location, aor: &str, contacts: &[ContactWish<'_>], device: Option<&DeviceId>) {
+    let registration = Registration {
+        call_id: "c",
+        cseq: 1,
+        contacts: Contacts::Some(contacts),
+        expires: None,
+        path: "",
+        user_agent: &location.share("Phone/1"),
+        flow: Flow::udp("192.0.2.4:5060".parse().unwrap()),
+        transaction: FixedState::with_seed(1).hash_one(aor),
+        username: "",
+        device,
+        outbound: false,
+    };
+    location.register(aor, &registration, START, |_| ()).unwrap();
+}
+
 #[test]
 fn devices_know_their_bindings_and_lists_have_pages() {
     let location = location();
     let device: DeviceId = "00:1a:e8:00:00:01".parse().unwrap();
-    let user_agent = location.share("Phone/1");
     for number in 0..50 {
-        let aor = format!("{number}@x");
         let uri = format!("sip:{number}@192.0.2.4");
-        let contacts = [contact(&uri)];
-        let registration = Registration {
-            call_id: "c",
-            cseq: 1,
-            contacts: Contacts::Some(&contacts),
-            expires: None,
-            path: "",
-            user_agent: &user_agent,
-            flow: Flow::udp("192.0.2.4:5060".parse().unwrap()),
-            transaction: number,
-            username: "",
-            device: (number % 10 == 0).then_some(&device),
-            outbound: false,
-        };
-        location.register(&aor, &registration, START, |_| ()).unwrap();
+        let device = (number % 10 == 0).then_some(&device);
+        register(&location, &format!("{number}@x"), &[contact(&uri)], device);
     }
     assert_eq!(location.of_device(&device, START).len(), 5);
     location.remove("10@x", None).unwrap().unwrap();
@@ -217,7 +220,7 @@ fn devices_know_their_bindings_and_lists_have_pages() {
     let all = |filter: &BindingFilter| {
         let (mut from, mut names) = (ListPosition::default(), Vec::new());
         loop {
-            let page = location.list(from, 7, filter, START);
+            let page = location.list(from, 7, filter, START, &|| true);
             assert!(page.items.len() <= 7);
             names.extend(page.items.into_iter().map(|item| item.0));
             match page.next {
@@ -233,6 +236,45 @@ fn devices_know_their_bindings_and_lists_have_pages() {
     assert_eq!(all(&BindingFilter { device: Some(device), ..BindingFilter::default() }), 4);
     assert_eq!(all(&BindingFilter { aor: Some("4@X".into()), ..BindingFilter::default() }), 5);
     assert_eq!(all(&BindingFilter { nat: Some(true), ..BindingFilter::default() }), 0);
+}
+
+#[test]
+fn a_page_keeps_bindings_of_one_address_together_and_ends_when_nobody_waits() {
+    let location = location();
+    let uris: Vec<_> = (0..3).map(|at| format!("sip:x@192.0.2.{at}")).collect();
+    let contacts: Vec<_> = uris.iter().map(|uri| contact(uri)).collect();
+    for number in 0..20 {
+        register(&location, &format!("{number}@x"), &contacts, None);
+    }
+    let filter = BindingFilter::default();
+    for (limit, each) in [(1, 1), (3, 1), (5, 1), (6, 2), (8, 2), (60, 20)] {
+        let (mut from, mut seen) = (ListPosition::default(), Vec::new());
+        loop {
+            let page = location.list(from, limit, &filter, START, &|| true);
+            assert!(page.items.iter().all(|item| item.1.len() == 3) && page.items.len() <= each, "{limit}");
+            seen.extend(page.items.into_iter().map(|item| item.0));
+            let Some(next) = page.next else { break };
+            from = next;
+        }
+        assert_eq!(seen.iter().collect::<std::collections::BTreeSet<_>>().len(), seen.len(), "{limit}");
+        assert_eq!(seen.len(), 20, "{limit}");
+    }
+    let page = location.list(ListPosition::default(), 60, &filter, START, &|| false);
+    assert_eq!((page.items.len(), page.next), (0, Some(ListPosition::default())));
+}
+
+#[test]
+fn one_device_has_a_bounded_number_of_addresses() {
+    let journal = Arc::new(MemoryJournal::new(JournalConfig::default()));
+    let location = Location::new(journal, LocationSettings { aors: 1_000, ..settings() }, 7, START);
+    let device: DeviceId = "00:1a:e8:00:00:01".parse().unwrap();
+    for number in 0..300 {
+        let uri = format!("sip:{number}@192.0.2.4");
+        register(&location, &format!("{number}@x"), &[contact(&uri)], Some(&device));
+    }
+    assert_eq!((location.aors(), location.of_device(&device, START).len()), (300, 256));
+    location.remove("0@x", None).unwrap().unwrap();
+    assert_eq!(location.of_device(&device, START).len(), 255);
 }
 
 /// What a step of the model does.
