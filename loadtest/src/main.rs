@@ -22,6 +22,7 @@ mod report;
 mod require;
 mod scenario;
 mod server;
+mod sip;
 mod tally;
 mod verify;
 mod wire;
@@ -61,23 +62,23 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<Report> {
     raise_file_limit()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let common = cli.scenario.common();
+    let outcome = cli.scenario.outcome();
     let report = runtime.block_on(async {
         // Whichever ends first drops the others, and with them every process and connection of the run.
         tokio::select! {
             report = scenario::run(&cli.scenario) => report,
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-            () = tokio::time::sleep(Duration::from_secs(common.max_seconds)) => {
-                bail!("not done after {} s (--max-seconds)", common.max_seconds)
+            () = tokio::time::sleep(Duration::from_secs(outcome.max_seconds)) => {
+                bail!("not done after {} s (--max-seconds)", outcome.max_seconds)
             }
         }
     });
     // Name look-ups and files may still be busy in the background.
     runtime.shutdown_timeout(Duration::from_secs(5));
     let mut report = report?;
-    require::judge(&common.require, &mut report)?;
+    require::judge(&outcome.require, &mut report)?;
     report.print()?;
-    if let Some(file) = &common.json {
+    if let Some(file) = &outcome.json {
         report.save(file)?;
     }
     Ok(report)

@@ -95,6 +95,16 @@ impl Report {
         self.samples.push(why);
     }
 
+    /// Add what went wrong in a part of the run that has no report of its own.
+    pub(crate) fn take_faults(&mut self, tally: Tally) {
+        self.errors += tally.errors();
+        self.overloads += tally.overloads;
+        for (kind, count) in tally.faults {
+            *self.errors_by_kind.entry(kind.to_owned()).or_default() += count;
+        }
+        self.samples.extend(tally.samples);
+    }
+
     /// Add a figure that only this scenario has.
     pub(crate) fn set(&mut self, name: &'static str, value: impl Into<serde_json::Value>) {
         self.extra.insert(name, value.into());

@@ -39,10 +39,20 @@ pub(crate) struct Server {
     pub(crate) dcmp: SocketAddr,
     /// The door of edges, if there is one.
     pub(crate) edge: Option<SocketAddr>,
+    /// The doors of SIP phones.
+    pub(crate) sip: SipDoors,
     metrics: SocketAddr,
     pub(crate) admin: Admin,
     /// From its start to ready.
     pub(crate) ready_after: Duration,
+}
+
+/// Where SIP phones reach a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SipDoors {
+    pub(crate) udp: SocketAddr,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) tls: SocketAddr,
 }
 
 impl Launch {
@@ -81,12 +91,14 @@ impl Launch {
         let (wpi, dcmp, admin) = (door("wpi")?, door("dcmp")?, door("admin")?);
         let token = std::fs::read_to_string(self.data.join("admin-token")).context("admin token")?;
         let edge = doors.get("edge").copied();
+        let sip = SipDoors { udp: door("sip_udp")?, tcp: door("sip_tcp")?, tls: door("sip_tls")? };
         Ok(Server {
             process,
             launch: self.clone(),
             wpi,
             dcmp,
             edge,
+            sip,
             metrics: door("metrics")?,
             admin: Admin::new(admin, &token)?,
             ready_after,
@@ -151,6 +163,9 @@ impl Server {
             ("WPI", Some(self.wpi)),
             ("DCMP", Some(self.dcmp)),
             ("EDGE", self.edge),
+            ("SIP_UDP", Some(self.sip.udp)),
+            ("SIP_TCP", Some(self.sip.tcp)),
+            ("SIP_TLS", Some(self.sip.tls)),
             ("ADMIN", Some(self.admin.addr())),
             ("METRICS", Some(self.metrics)),
         ];

@@ -1,6 +1,7 @@
 //! Counting what came of the dialogues.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -47,7 +48,12 @@ impl Tally {
 
     /// A dialogue of a phone failed.
     pub(crate) fn fault(&mut self, number: u32, fault: &Fault) {
-        let count = self.faults.entry(fault.label()).or_default();
+        self.fault_of(number, fault.label(), fault);
+    }
+
+    /// The same for what is no dialogue: what went wrong counts under this label.
+    pub(crate) fn fault_of(&mut self, number: u32, label: &'static str, fault: &dyn Display) {
+        let count = self.faults.entry(label).or_default();
         *count += 1;
         if usize::try_from(*count).is_ok_and(|count| count <= SAMPLES) {
             self.samples.push(format!("phone {number}: {fault}"));

@@ -47,7 +47,7 @@ impl Holder {
             ("--key", common.key.as_str().to_owned()),
             ("--tls", common.tls.as_str().to_owned()),
             ("--dialogue-seconds", common.dialogue_seconds.to_string()),
-            ("--max-seconds", common.max_seconds.to_string()),
+            ("--max-seconds", common.outcome.max_seconds.to_string()),
         ] {
             command.args([flag, &value]);
         }

@@ -13,6 +13,7 @@ mod poll;
 mod poll_floor;
 mod reboot;
 mod seed;
+mod sip;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ pub(crate) async fn run(scenario: &Scenario) -> anyhow::Result<Report> {
         Scenario::Files(args) => files::run(args).await,
         Scenario::Campaign(args) => campaign::run(args).await,
         Scenario::Hostile(args) => hostile::run(args).await,
+        Scenario::Sip(args) => sip::run(args).await,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The admin API as far as the load test needs it: templates and jobs in, devices, their items and tasks out.
 //!
-//! All paths and JSON forms are in this file.
+//! All paths and JSON forms are in this module.
+
+mod sip;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;

@@ -1,10 +1,13 @@
 //! Command line.
 
+pub(crate) mod sip;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::sip::SipArgs;
 use crate::campaign::TaskType;
 use crate::require::Requirement;
 use crate::wire::tls::{Key, Version};
@@ -48,6 +51,8 @@ pub(crate) enum Scenario {
     Campaign(CampaignArgs),
     /// Phones start while slow-loris connections and garbage peers are at the server.
     Hostile(HostileArgs),
+    /// SIP phones register: once and again, all after a power cut, across a crash, beside floods.
+    Sip(SipArgs),
 }
 
 /// What all scenarios take.
@@ -98,6 +103,13 @@ pub(crate) struct Common {
     /// Longest time of one dialogue, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) dialogue_seconds: u64,
+    #[command(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+/// How long a run may take, and what is done with its figures.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Outcome {
     /// Longest time of the whole run, in seconds; then it fails.
     #[arg(long, default_value_t = 3_600)]
     pub(crate) max_seconds: u64,
@@ -289,8 +301,8 @@ pub(crate) struct HostileArgs {
 }
 
 impl Scenario {
-    pub(crate) fn common(&self) -> &Common {
-        match self {
+    pub(crate) fn outcome(&self) -> &Outcome {
+        let common = match self {
             Self::Reboot(common) | Self::Seed(common) => common,
             Self::Boot(args) => &args.common,
             Self::Idle(args) => &args.common,
@@ -303,7 +315,9 @@ impl Scenario {
             Self::Edge(args) => &args.common,
             Self::Hold(args) => &args.common,
             Self::Hostile(args) => &args.common,
-        }
+            Self::Sip(args) => return &args.run.common().outcome,
+        };
+        &common.outcome
     }
 }
 
