@@ -18,7 +18,7 @@ pub struct DoorStatus {
 /// One reason why the node is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CauseStatus {
-    /// One of a few fixed words: `starting`, `draining`, `store`.
+    /// One of a few fixed words: `starting`, `draining`, `store`, `journal`.
     pub cause: String,
     /// What is the matter, for people.
     pub detail: String,

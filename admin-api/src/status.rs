@@ -23,7 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
 /// One reason why the node is not ready.
 #[derive(Debug, Serialize, ToSchema)]
 struct Cause {
-    /// One of a few fixed words: `starting`, `draining`, `store`.
+    /// One of a few fixed words: `starting`, `draining`, `store`, `journal`.
     cause: String,
     /// What is the matter.
     detail: String,
