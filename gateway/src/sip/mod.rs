@@ -7,6 +7,7 @@ mod batch;
 mod door;
 mod links;
 mod metrics;
+mod outbox;
 mod outlet;
 mod source;
 mod stream;

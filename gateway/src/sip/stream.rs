@@ -1,7 +1,7 @@
 //! SIP over connections: TCP and TLS.
 //!
 //! What was read is taken apart into messages, all of them are answered, the answers wait for the journal together and leave with
-//! one write. Requests of ours go out on the same connection. A connection that its endpoint registered on is the way to that
+//! one write; meanwhile the next messages are read. Requests of ours go out on the same connection. A connection that its endpoint registered on is the way to that
 //! endpoint: when it ends, the endpoint is lost until it comes again (RFC 5626).
 
 use std::collections::HashSet;
@@ -9,25 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_codecs::sip::{Frame, Framer, Side};
-use callboard_core::device::DeviceId;
 use callboard_core::service::Service;
-use callboard_core::service::sip::{Incoming, Reaction, Scratch};
+use callboard_core::service::sip::{ClientProof, Incoming, Scratch};
 use callboard_core::sip::binding::{Flow, Transport};
 use callboard_core::sip::location::Place;
-use callboard_core::store::journal::Position;
+use callboard_core::store::CommitError;
 use foldhash::fast::RandomState;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::links::{StreamLink, StreamLinks};
 use super::metrics::StreamMetrics;
+use super::outbox::Outbox;
 use crate::listen::{StreamConn, StreamHandler, Waiting, linger};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16_384;
-
-/// Bytes of answers after which they leave before more is read.
-const ANSWER_BYTES: usize = 262_144;
 
 /// Room that a connection at rest keeps for what it reads and writes.
 const KEPT_BYTES: usize = 2_048;
@@ -78,17 +76,14 @@ impl StreamHandler for SipStreams {
         let link = self.links.enter();
         let flow =
             Flow { transport: self.transport, remote: conn.peer, local: None, connection: link.number };
-        let device = conn.client().map(|client| client.device.clone());
         let mut talk = Talk {
             door: self,
             conn: &conn,
             flow,
-            device,
             framer: Framer::new(Side::Server, *self.service.sip.limits()),
             scratch: Scratch::default(),
             input: Vec::new(),
-            output: Vec::new(),
-            position: None,
+            outbox: Outbox::default(),
             ended: Ended { door: self, connection: flow.connection, places: HashSet::default() },
         };
         let end = talk.run(&mut stream, link).await;
@@ -112,15 +107,11 @@ struct Talk<'a> {
     door: &'a SipStreams,
     conn: &'a StreamConn,
     flow: Flow,
-    device: Option<DeviceId>,
     framer: Framer,
     scratch: Scratch,
     /// What was read and is not a whole message yet.
     input: Vec<u8>,
-    /// Answers that have not left.
-    output: Vec<u8>,
-    /// They may leave when everything up to here is durable.
-    position: Option<Position>,
+    outbox: Outbox,
     ended: Ended<'a>,
 }
 
@@ -147,48 +138,74 @@ impl Talk<'_> {
     {
         let mut message_ends = None;
         loop {
-            let idle = Instant::now() + self.door.settings.idle_timeout;
-            let until = message_ends.map_or(idle, |ends: Instant| ends.min(idle));
-            if self.input.len() == self.input.capacity() {
-                self.input.reserve(if self.input.is_empty() { KEPT_BYTES } else { READ_BYTES });
-            }
-            let event = timeout_at(until, async {
-                tokio::select! {
-                    read = stream.read_buf(&mut self.input) => Event::Read(read.unwrap_or(0)),
-                    request = link.requests.recv() => Event::Request(request),
-                }
-            });
-            match event.await {
-                Ok(Event::Read(0) | Event::Request(None)) => return End::Gone,
-                Ok(Event::Read(_)) => {}
-                Ok(Event::Request(Some(request))) => {
-                    if self.write(stream, &request).await.is_err() {
-                        return End::Gone;
-                    }
-                    continue;
-                }
+            let event = match self.next(stream, &mut link, message_ends).await {
+                Ok(event) => event,
                 Err(_) => {
                     self.conn.timed_out(if message_ends.is_some() { Waiting::Head } else { Waiting::Idle });
                     return End::Gone;
                 }
-            }
-            let whole = self.answer_all(stream).await;
-            match whole {
-                Ok(()) if self.input.is_empty() => message_ends = None,
-                Ok(()) => {
-                    let ends = Instant::now() + self.door.settings.message_timeout;
-                    message_ends.get_or_insert(ends);
+            };
+            let end = match event {
+                Event::Read(0) | Event::Request(None) => Some(End::Gone),
+                Event::Read(_) => {
+                    let end = self.answer_all().err();
+                    message_ends = (!self.input.is_empty()).then(|| {
+                        message_ends.unwrap_or_else(|| Instant::now() + self.door.settings.message_timeout)
+                    });
+                    end
                 }
-                Err(end) => return end,
+                Event::Request(Some(request)) => {
+                    self.outbox.push(&request);
+                    None
+                }
+                Event::Committed(Ok(())) => {
+                    self.outbox.committed();
+                    None
+                }
+                Event::Committed(Err(error)) => {
+                    // Whoever asked hears nothing and asks again.
+                    tracing::debug!(%error, "registrations are not durable: not answered");
+                    return End::Gone;
+                }
+            };
+            let sent = self.send(stream).await;
+            if let Some(end) = end {
+                return if sent.is_ok() { self.finish(stream, end).await } else { End::Gone };
+            }
+            if sent.is_err() {
+                return End::Gone;
             }
         }
     }
 
-    /// Answer all whole messages that were read.
-    async fn answer_all<S>(&mut self, stream: &mut S) -> Result<(), End>
+    /// What happens next. An endpoint that does not take its answers is not read from.
+    async fn next<S>(
+        &mut self,
+        stream: &mut S,
+        link: &mut StreamLink,
+        message_ends: Option<Instant>,
+    ) -> Result<Event, Elapsed>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
+        S: AsyncRead + Unpin,
     {
+        let idle = Instant::now() + self.door.settings.idle_timeout;
+        let until = message_ends.map_or(idle, |ends| ends.min(idle));
+        if self.input.len() == self.input.capacity() {
+            self.input.reserve(if self.input.is_empty() { KEPT_BYTES } else { READ_BYTES });
+        }
+        let has_room = self.outbox.has_room();
+        timeout_at(until, async {
+            tokio::select! {
+                committed = self.outbox.commit() => Event::Committed(committed),
+                read = stream.read_buf(&mut self.input), if has_room => Event::Read(read.unwrap_or(0)),
+                request = link.requests.recv() => Event::Request(request),
+            }
+        })
+        .await
+    }
+
+    /// Answer all whole messages that were read.
+    fn answer_all(&mut self) -> Result<(), End> {
         let mut used = 0;
         loop {
             let frame = self.framer.next(self.input.get(used..).unwrap_or_default());
@@ -196,7 +213,7 @@ impl Talk<'_> {
                 Ok(Frame::More) => break,
                 Ok(Frame::Ping(bytes)) => {
                     used += bytes;
-                    self.output.extend_from_slice(b"\r\n");
+                    self.outbox.push(b"\r\n");
                     self.door.metrics.pings.increment(1);
                 }
                 Ok(Frame::Pong(bytes)) => used += bytes,
@@ -207,66 +224,66 @@ impl Talk<'_> {
                 Err(fault) => {
                     tracing::debug!(door = self.conn.door.name, source = %self.conn.peer.ip(), %fault, "no SIP");
                     self.door.metrics.garbage.increment(1);
-                    self.flush(stream).await?;
                     return Err(End::Garbage);
                 }
-            }
-            if self.output.len() >= ANSWER_BYTES {
-                self.flush(stream).await?;
             }
         }
         self.input.drain(..used.min(self.input.len()));
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
             self.input = Vec::new();
         }
-        self.flush(stream).await
+        Ok(())
     }
 
     fn answer(&mut self, from: usize, to: usize) {
         if !self.conn.take_request() {
             return self.door.metrics.over_budget.increment(1);
         }
+        let service = &self.door.service;
         let bytes = self.input.get(from..to).unwrap_or_default();
-        let incoming = Incoming { bytes, flow: self.flow, device: self.device.as_ref() };
-        let now = self.door.service.now();
-        let reaction = self.door.service.sip_received(&incoming, &mut self.scratch, now, &mut self.output);
-        match reaction {
-            Reaction::Nothing | Reaction::Answer => {}
-            Reaction::AnswerAfter(position, place) => {
-                self.position = self.position.max(Some(position));
-                self.ended.places.extend(place);
-            }
-        }
+        let proof =
+            self.conn.client().map(|client| ClientProof { device: &client.device, serial: &client.serial });
+        let incoming = Incoming { bytes, flow: self.flow, proof };
+        let (now, scratch) = (service.now(), &mut self.scratch);
+        let place = self.outbox.answer(|out| service.sip_received(&incoming, scratch, now, out));
+        self.ended.places.extend(place);
     }
 
-    /// Send the answers as soon as what they say is durable.
-    async fn flush<S>(&mut self, stream: &mut S) -> Result<(), End>
+    /// Send what may leave.
+    async fn send<S>(&mut self, stream: &mut S) -> Result<(), End>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
+        S: AsyncWrite + Unpin + Send,
     {
-        if let Some(position) = self.position.take()
-            && let Err(error) = self.door.service.sip.committed(position).await
-        {
-            // Whoever asked hears nothing and asks again.
-            tracing::debug!(%error, "registrations are not durable: not answered");
-            self.output.clear();
-            return Err(End::Gone);
-        }
-        if self.output.is_empty() {
+        let bytes = self.outbox.take(self.door.service.sip.location.journal());
+        if bytes.is_empty() {
             return Ok(());
         }
-        let output = std::mem::take(&mut self.output);
-        let written = self.write(stream, &output).await;
-        if output.capacity() <= ANSWER_BYTES {
-            self.output = output;
-            self.output.clear();
-        }
+        let written = self.write(stream, &bytes).await;
+        self.outbox.sent(bytes);
         written
+    }
+
+    /// The connection ends; what was answered before leaves nevertheless.
+    async fn finish<S>(&mut self, stream: &mut S, end: End) -> End
+    where
+        S: AsyncWrite + Unpin + Send,
+    {
+        while self.outbox.is_waiting() {
+            let committed = timeout(self.conn.limits().write_timeout, self.outbox.commit()).await;
+            if !matches!(committed, Ok(Ok(()))) {
+                return End::Gone;
+            }
+            self.outbox.committed();
+            if self.send(stream).await.is_err() {
+                return End::Gone;
+            }
+        }
+        end
     }
 
     async fn write<S>(&self, stream: &mut S, bytes: &[u8]) -> Result<(), End>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
+        S: AsyncWrite + Unpin + Send,
     {
         let write = async {
             stream.write_all(bytes).await?;
@@ -283,7 +300,12 @@ impl Talk<'_> {
     }
 }
 
+/// What a connection goes on with.
 enum Event {
+    /// So many bytes came; 0: no more will.
     Read(usize),
+    /// A request of this server is to be sent; `None`: no more will.
     Request(Option<Arc<[u8]>>),
+    /// The answers that waited are durable, or will not be.
+    Committed(Result<(), CommitError>),
 }
