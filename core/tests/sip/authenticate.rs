@@ -1,7 +1,8 @@
 //! Passwords, certificates and networks.
 
+use callboard_core::device::DeviceId;
 use callboard_core::secret::Secret;
-use callboard_core::service::sip::SipSettings;
+use callboard_core::service::sip::{ClientProof, SipSettings};
 use callboard_core::sip::credentials::CredentialWish;
 use callboard_core::sip::digest::{Count, Ha1, Received, respond};
 use callboard_core::sip::trust::Trust;
@@ -99,14 +100,37 @@ fn others_do_not_get_in_and_nobody_learns_who_is_known() {
     assert!(world.contacts("alice@example.com").is_empty());
 }
 
+/// A device that was given a certificate with this serial number.
+fn certified(world: &World, device: &DeviceId, serial: Option<&str>) {
+    let changed = world.service.fleet.update_detached(device, true, |known| {
+        let mut new = known.clone();
+        new.revision += 1;
+        new.security.certificate_serial = serial.map(Into::into);
+        Ok(new)
+    });
+    changed.unwrap();
+}
+
 #[test]
-fn a_certificate_takes_the_place_of_a_password() {
+fn a_certificate_takes_the_place_of_a_password_for_the_addresses_of_its_device() {
     let world = world();
-    let device = "00:1a:e8:00:00:07".parse().unwrap();
+    let device: DeviceId = "00:1a:e8:00:00:01".parse().unwrap();
     let flow = tls("192.0.2.4:40000", 1);
-    assert_eq!(world.send(&flow, register("a", 1, CONTACT)).status(), 401);
-    assert_eq!(world.send_as(&flow, Some(&device), register("a", 2, CONTACT)).status(), 200);
-    assert_eq!(world.service.sip.location.of_device(&device, world.now()).len(), 1);
+    let as_user = |serial, user: &str, cseq| {
+        let request = register(user, cseq, CONTACT).replace("alice@", &format!("{user}@"));
+        world.send_as(&flow, Some(ClientProof { device: &device, serial }), request).status()
+    };
+    assert_eq!(as_user("0a", "bob", 1), 401, "a device that nobody knows");
+    certified(&world, &device, Some("0a"));
+    assert_eq!(as_user("0a", "bob", 2), 200, "the credential is the device's");
+    assert_eq!(as_user("0a", "alice", 2), 403, "this one is somebody else's");
+    assert_eq!(as_user("0a", "001ae8000001", 2), 200, "its own MAC address");
+    assert_eq!(as_user("0a", "001ae8000002", 2), 403, "that of another one");
+    assert_eq!(as_user("0a", "4711", 2), 403, "nobody has this number");
+    assert_eq!(as_user("0b", "bob", 3), 401, "a certificate that was not handed out to it");
+    certified(&world, &device, None);
+    assert_eq!(as_user("0a", "bob", 4), 401, "given up, while the connection is open");
+    assert_eq!(world.service.sip.location.of_device(&device, world.now()).len(), 2);
 }
 
 #[test]

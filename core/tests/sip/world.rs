@@ -10,7 +10,9 @@ use callboard_core::device::DeviceId;
 use callboard_core::dialogue::wpi::Need;
 use callboard_core::pki::Series;
 use callboard_core::secret::{KEY_LEN, Vault};
-use callboard_core::service::sip::{Incoming, Outlet, Reaction, Scratch, SendFault, SipSettings};
+use callboard_core::service::sip::{
+    ClientProof, Incoming, Outlet, Reaction, Scratch, SendFault, SipSettings,
+};
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::sip::binding::{Flow, Transport};
 use callboard_core::sip::location::Place;
@@ -165,9 +167,14 @@ impl World {
         self.send_as(flow, None, text)
     }
 
-    /// The same over a connection whose certificate proves a device.
-    pub(crate) fn send_as(&self, flow: &Flow, device: Option<&DeviceId>, text: impl AsRef<[u8]>) -> Answer {
-        let incoming = Incoming { bytes: text.as_ref(), flow: *flow, device };
+    /// The same over a connection with a client certificate.
+    pub(crate) fn send_as(
+        &self,
+        flow: &Flow,
+        proof: Option<ClientProof<'_>>,
+        text: impl AsRef<[u8]>,
+    ) -> Answer {
+        let incoming = Incoming { bytes: text.as_ref(), flow: *flow, proof };
         let mut out = b"before".to_vec();
         let reaction = self.service.sip_received(&incoming, &mut Scratch::default(), self.now(), &mut out);
         assert!(out.starts_with(b"before"), "what was there stays");

@@ -243,7 +243,7 @@ impl UdpWorker {
             return self.link.metrics.over_budget();
         }
         let flow = Flow { transport: Transport::Udp, remote, local: meta.dst_ip, connection: 0 };
-        let incoming = Incoming { bytes, flow, device: None };
+        let incoming = Incoming { bytes, flow, proof: None };
         let reaction = self.service.sip_received(&incoming, &mut self.scratch, now, self.now.buffer());
         match reaction {
             Reaction::Nothing => {}

@@ -27,15 +27,16 @@ pub(super) enum Who {
 }
 
 impl Sip {
-    /// Find out who sent a request for `domain`, or answer it.
+    /// Find out who sent a request for `domain`, or answer it. `proven` is the device that its connection's certificate proves.
     pub(super) fn authenticate(
         &self,
         asked: &Asked<'_>,
+        proven: Option<&DeviceId>,
         domain: &SipUri<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Who, Reaction> {
         let source = asked.incoming.flow.remote.ip();
-        match self.settings.trust.of(source, asked.incoming.device) {
+        match self.settings.trust.of(source, proven) {
             Standing::Trusted { device: Some(device) } => return Ok(Who::Device(device.clone())),
             Standing::Trusted { device: None } => return Ok(Who::Trusted),
             Standing::Asked => {}

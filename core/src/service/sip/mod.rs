@@ -6,6 +6,7 @@
 pub mod admin;
 mod answer;
 mod authenticate;
+mod authorize;
 mod domain;
 mod metrics;
 mod options;
@@ -53,8 +54,17 @@ pub struct Incoming<'a> {
     pub bytes: &'a [u8],
     /// The way that it came.
     pub flow: Flow,
-    /// The device that the connection's client certificate proves.
-    pub device: Option<&'a DeviceId>,
+    /// The connection's client certificate.
+    pub proof: Option<ClientProof<'a>>,
+}
+
+/// What a client certificate of the internal authority says, which TLS has verified.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientProof<'a> {
+    /// The device it was issued for.
+    pub device: &'a DeviceId,
+    /// Its serial number, lower-case hex.
+    pub serial: &'a str,
 }
 
 /// What is to be done with what was written into the buffer.

@@ -74,13 +74,11 @@ impl Service {
         if self.sip.is_busy_for(&text.aor) {
             return self.sip.answer_later(asked, out);
         }
-        let sender = match self.sip.authenticate(asked, &to, out) {
+        let sender = match self.sip.authenticate(asked, self.proven_device(asked.incoming.proof), &to, out) {
             Ok(sender) => sender,
             Err(reaction) => return reaction,
         };
-        if let Who::User(user) = &sender
-            && !speaks_for(user.username.as_str(), &to)
-        {
+        if !self.may_register(&sender, &to) {
             return refuse((403, "Not Your Address"), out);
         }
         let read = match read(asked, essentials, text) {
@@ -288,12 +286,6 @@ impl Sip {
         }
         writer.list(HeaderName::Supported, SUPPORTED).header(HeaderName::Date, dates.text(asked.now)).finish()
     }
-}
-
-/// Whether a user may register an address: its own. Some phones give the whole address as their user name.
-fn speaks_for(username: &str, to: &SipUri<'_>) -> bool {
-    let user = username.split_once('@').map_or(username, |parts| parts.0);
-    to.unescaped_user().eq(username.bytes()) || to.unescaped_user().eq(user.bytes())
 }
 
 fn shortened(text: &str) -> &str {
