@@ -138,12 +138,9 @@ impl Talk<'_> {
     {
         let mut message_ends = None;
         loop {
-            let event = match self.next(stream, &mut link, message_ends).await {
-                Ok(event) => event,
-                Err(_) => {
-                    self.conn.timed_out(if message_ends.is_some() { Waiting::Head } else { Waiting::Idle });
-                    return End::Gone;
-                }
+            let Ok(event) = self.next(stream, &mut link, message_ends).await else {
+                self.conn.timed_out(if message_ends.is_some() { Waiting::Head } else { Waiting::Idle });
+                return End::Gone;
             };
             let end = match event {
                 Event::Read(0) | Event::Request(None) => Some(End::Gone),
