@@ -15,6 +15,7 @@ mod register;
 mod request;
 mod settings;
 mod sync;
+mod target;
 mod time;
 
 use std::fmt;

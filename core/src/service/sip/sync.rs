@@ -13,6 +13,7 @@ use callboard_codecs::sip::{
 use tokio::sync::oneshot;
 
 use super::request::{Purpose, Told};
+use super::target::request_uri;
 use super::time::{routes, wire};
 use super::{SendFault, Sip};
 use crate::device::{Device, DeviceId, Task, TaskOutcome, TaskState, TaskType};
@@ -273,10 +274,11 @@ impl Sip {
         let names = self.names(sync.call, &binding.flow);
         let via = self.names(branch, &binding.flow);
         let (to, contact) = (format!("<sip:{}>", sync.aor), format!("<sip:callboard@{}>", names.sent_by));
+        let uri = request_uri(&binding.contact);
         let event = Vendor::of(&binding.user_agent).sync_event(sync.wish);
         let head = RequestHead {
             method: Method::Notify,
-            uri: binding.contact.as_bytes(),
+            uri: uri.as_bytes(),
             via: ViaHead {
                 transport: wire(binding.flow.transport),
                 sent_by: via.sent_by.as_bytes(),
@@ -326,8 +328,8 @@ impl Sip {
         let credential = self.credentials.answering(received.realm, &line)?;
         let ha1: &Ha1 = credential.ha1();
         let cnonce = format!("{:016x}", self.next_branch());
-        let uri = &sync.binding.contact;
-        let answer = respond(ha1, received, "NOTIFY", uri, &cnonce, 1).ok()?;
+        let uri = request_uri(&sync.binding.contact);
+        let answer = respond(ha1, received, "NOTIFY", &uri, &cnonce, 1).ok()?;
         let mut value = format!(
             "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", response=\"{}\", algorithm={}",
             credential.username.as_str(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use callboard_codecs::sip::{MessageWriter, Method, RequestHead, Transport as Wire, ViaHead};
 
 use super::request::{Purpose, Told};
+use super::target::request_uri;
 use super::{SendFault, Sip};
 use crate::dialogue::sip::client;
 use crate::service::Service;
@@ -99,11 +100,12 @@ impl Sip {
     ) -> Result<(client::Branch, Arc<[u8]>), callboard_codecs::sip::BadText> {
         let branch = self.next_branch();
         let names = self.names(branch, &ping.flow);
-        let to = format!("<{}>", ping.contact);
+        let uri = request_uri(&ping.contact);
+        let to = format!("<{uri}>");
         let routes: Vec<&[u8]> = routes(&ping.path);
         let head = RequestHead {
             method: Method::Options,
-            uri: ping.contact.as_bytes(),
+            uri: uri.as_bytes(),
             via: ViaHead {
                 transport: wire(ping.flow.transport),
                 sent_by: names.sent_by.as_bytes(),
