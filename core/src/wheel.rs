@@ -68,6 +68,9 @@ impl<T> Wheel<T> {
         }
         let turns = (present - self.past).min(self.slots.len() as u64);
         for tick in (self.past + 1)..=(self.past + turns) {
+            if self.len == 0 {
+                break;
+            }
             let slot = self.slot(tick);
             let slot = &mut self.slots[slot];
             self.len -= slot.len();

@@ -4,7 +4,9 @@
 
 mod sip {
     mod authenticate;
+    mod drive;
     mod liveness;
+    mod orders;
     mod outbound;
     mod register;
     mod sync;

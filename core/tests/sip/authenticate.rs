@@ -4,10 +4,9 @@ use callboard_core::device::DeviceId;
 use callboard_core::secret::Secret;
 use callboard_core::service::sip::{ClientProof, SipSettings};
 use callboard_core::sip::credentials::CredentialWish;
-use callboard_core::sip::digest::{Count, Ha1, Received, respond};
 use callboard_core::sip::trust::Trust;
 
-use super::world::{Answer, PHONE, World, register, tls, udp};
+use super::world::{PHONE, World, authorization, register, tls, udp};
 
 const CONTACT: &str = "Contact: <sip:alice@192.0.2.4>\r\n";
 
@@ -27,25 +26,6 @@ fn world() -> World {
         credentials.put(wish, true, None).unwrap().1.wait().unwrap();
     }
     world
-}
-
-/// The header field that answers the challenge of `algorithm`.
-pub(crate) fn authorization(answer: &Answer, algorithm: &str, user: &str, password: &str, nc: u32) -> String {
-    let challenge =
-        answer.headers("WWW-Authenticate").find(|line| line.contains(&format!("algorithm={algorithm}")));
-    let challenge = challenge.unwrap_or_else(|| panic!("{}", answer.text));
-    let nonce = challenge.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
-    let received =
-        Received { realm: "phones", nonce, algorithm: Some(algorithm), qop: Some("auth"), opaque: None };
-    let ha1 = Ha1::of(user, "phones", &Secret::new(password)).unwrap();
-    let uri = "sip:example.com";
-    let answer = respond(&ha1, &received, "REGISTER", uri, "c0ffee", nc).unwrap();
-    let nc = answer.nc.as_ref().map_or("", Count::as_str);
-    format!(
-        "Authorization: Digest username=\"{user}\", realm=\"phones\", nonce=\"{nonce}\", uri=\"{uri}\", \
-         response=\"{}\", algorithm={algorithm}, cnonce=\"c0ffee\", qop=auth, nc={nc}\r\n",
-        answer.response.as_str()
-    )
 }
 
 #[test]

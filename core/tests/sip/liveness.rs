@@ -2,20 +2,10 @@
 
 use std::time::Duration;
 
-use super::world::{World, register, udp};
+use super::world::{World, answer_to, register, udp};
 
 const BEHIND: &str = "Contact: <sip:alice@10.0.0.4:5060>\r\n";
 const NAT: &str = "198.51.100.7:31000";
-
-pub(crate) fn answer_to(request: &str, status: &str) -> String {
-    let copied: Vec<_> = request
-        .lines()
-        .filter(|line| {
-            ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name))
-        })
-        .collect();
-    format!("SIP/2.0 {status}\r\n{}\r\nContent-Length: 0\r\n\r\n", copied.join("\r\n"))
-}
 
 #[test]
 fn an_endpoint_behind_nat_is_asked_and_any_answer_will_do() {

@@ -9,8 +9,7 @@ use callboard_core::service::{TaskRequest, Way};
 use callboard_core::sip::credentials::CredentialWish;
 use callboard_core::sip::vendor::SyncWish;
 
-use super::liveness::answer_to;
-use super::world::{PHONE, World, done, register, udp};
+use super::world::{PHONE, World, answer_to, done, register, udp};
 
 const PHONE_ID: &str = "00:15:65:aa:bb:cc";
 const CONTACT: &str =
@@ -138,7 +137,7 @@ fn a_challenge_is_answered_with_the_phones_own_password_only() {
     };
     credentials.put(wish, true, None).unwrap().1.wait().unwrap();
     let challenged = world.send(&udp(PHONE), register("a", 1, CONTACT));
-    let authorization = super::authenticate::authorization(&challenged, "MD5", "alice", "wonderland", 1);
+    let authorization = super::world::authorization(&challenged, "MD5", "alice", "wonderland", 1);
     world.send(&udp(PHONE), register("a", 2, &format!("{authorization}{CONTACT}")));
     for (realm, answers) in [("phones", true), ("elsewhere", false)] {
         let mut told = world.service.sync_aor("alice@example.com", SyncWish::Fetch).unwrap();

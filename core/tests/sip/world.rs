@@ -9,12 +9,13 @@ use std::time::Duration;
 use callboard_core::device::DeviceId;
 use callboard_core::dialogue::wpi::Need;
 use callboard_core::pki::Series;
-use callboard_core::secret::{KEY_LEN, Vault};
+use callboard_core::secret::{KEY_LEN, Secret, Vault};
 use callboard_core::service::sip::{
     ClientProof, Incoming, Outlet, Reaction, Scratch, SendFault, SipSettings,
 };
 use callboard_core::service::{CredentialSource, IssueError, Issuing, Service, Settings, Surroundings};
 use callboard_core::sip::binding::{Flow, Transport};
+use callboard_core::sip::digest::{Count, Ha1, Received, respond};
 use callboard_core::sip::location::Place;
 use callboard_core::sip::trust::Trust;
 use callboard_core::site::Origin;
@@ -162,6 +163,12 @@ impl World {
         }
     }
 
+    /// Let time pass at once, as after a pause of the process; what is due then is done.
+    pub(crate) fn jump(&self, time: Duration) {
+        self.hands.millis.fetch_add(u64::try_from(time.as_millis()).unwrap(), Relaxed);
+        self.service.sip_tick();
+    }
+
     /// One message in, and its answer.
     pub(crate) fn send(&self, flow: &Flow, text: impl AsRef<[u8]>) -> Answer {
         self.send_as(flow, None, text)
@@ -258,4 +265,34 @@ pub(crate) fn done<T>(future: impl Future<Output = T>) -> T {
         Poll::Ready(value) => value,
         Poll::Pending => panic!("it waits"),
     }
+}
+
+/// What an endpoint says to a request of this server.
+pub(crate) fn answer_to(request: &str, status: &str) -> String {
+    let copied: Vec<_> = request
+        .lines()
+        .filter(|line| {
+            ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name))
+        })
+        .collect();
+    format!("SIP/2.0 {status}\r\n{}\r\nContent-Length: 0\r\n\r\n", copied.join("\r\n"))
+}
+
+/// The header field that answers the challenge of `algorithm`.
+pub(crate) fn authorization(answer: &Answer, algorithm: &str, user: &str, password: &str, nc: u32) -> String {
+    let challenge =
+        answer.headers("WWW-Authenticate").find(|line| line.contains(&format!("algorithm={algorithm}")));
+    let challenge = challenge.unwrap_or_else(|| panic!("{}", answer.text));
+    let nonce = challenge.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+    let received =
+        Received { realm: "phones", nonce, algorithm: Some(algorithm), qop: Some("auth"), opaque: None };
+    let ha1 = Ha1::of(user, "phones", &Secret::new(password)).unwrap();
+    let uri = "sip:example.com";
+    let answer = respond(&ha1, &received, "REGISTER", uri, "c0ffee", nc).unwrap();
+    let nc = answer.nc.as_ref().map_or("", Count::as_str);
+    format!(
+        "Authorization: Digest username=\"{user}\", realm=\"phones\", nonce=\"{nonce}\", uri=\"{uri}\", \
+         response=\"{}\", algorithm={algorithm}, cnonce=\"c0ffee\", qop=auth, nc={nc}\r\n",
+        answer.response.as_str()
+    )
 }
