@@ -102,6 +102,19 @@ fn new_endpoints_wait_sooner_than_those_that_refresh() {
     assert_eq!(calm.send(&udp(PHONE), register("a", 2, CONTACT)).status(), 503);
     calm.journal.set_no_space(false);
     assert_eq!(calm.send(&udp(PHONE), register("a", 3, CONTACT)).status(), 200);
+    let sip = &calm.service.sip;
+    let newcomer = |cseq| register("b", cseq, CONTACT).replace("alice@", "bob@");
+    let both = |cseq| {
+        let status = |text| calm.send(&udp(PHONE), text).status();
+        (status(register("a", cseq, CONTACT)), status(newcomer(cseq)))
+    };
+    sip.set_backlog(0.6);
+    assert_eq!(both(4), (200, 503), "half full: whoever is registered stays so");
+    sip.set_delay(Duration::from_millis(800));
+    assert_eq!(both(5), (503, 503), "nearly full");
+    sip.set_backlog(0.0);
+    sip.set_delay(Duration::from_millis(20));
+    assert_eq!(both(6), (200, 200));
 }
 
 fn trusting() -> SipSettings {

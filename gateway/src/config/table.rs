@@ -248,7 +248,7 @@ config_table! {
         server_transactions: count(65_536 in 16..=10_000_000),
         /// Time that who is told "later" should wait, up to twice as long at random.
         retry_after: seconds(20 in 1..=3_600),
-        /// How full the journal's queue may be, of a hundred, before endpoints that are not registered are told "later"; those that are follow halfway to a hundred.
+        /// How busy it may be, of a hundred, before endpoints that are not registered are told "later"; those that are follow halfway to a hundred. The journal's queue, the sockets, and a delay of a second are a hundred when they are full.
         busy_percent: count(50 in 1..=100),
         /// Size of a message.
         message_bytes: bytes(65_535 in 1_300..=65_535),

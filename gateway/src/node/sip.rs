@@ -205,7 +205,10 @@ pub(super) async fn keep_time(service: Arc<Service>, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.draining() => return,
-            _ = ticks.tick() => service.sip_tick(),
+            due = ticks.tick() => {
+                service.sip.set_delay(due.elapsed());
+                service.sip_tick();
+            }
         }
     }
 }

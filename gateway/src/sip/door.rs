@@ -6,6 +6,7 @@ use std::sync::Arc;
 use callboard_core::service::Service;
 use tokio_util::task::TaskTracker;
 
+use super::backlog::{Backlog, watch};
 use super::source::SourceBudget;
 use super::udp::{UdpLink, UdpWorker};
 use crate::listen::{BindError, BoundUdp, Door, Shutdown, bind_udp_shared};
@@ -40,5 +41,11 @@ pub fn serve_udp(
     for link in links {
         let worker = UdpWorker::new(link.clone(), service.clone(), sources.clone());
         tasks.spawn(worker.run(shutdown.clone()));
+    }
+    match Backlog::of(links.iter().map(|link| link.socket())) {
+        Ok(backlog) => drop(tasks.spawn(watch(backlog, service.clone(), shutdown.clone()))),
+        Err(error) => {
+            tracing::info!(%error, "the backlog of SIP's sockets is not known: it does not count as load");
+        }
     }
 }

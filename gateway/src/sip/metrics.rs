@@ -2,13 +2,18 @@
 
 use std::io;
 
-use metrics::{Counter, counter, describe_counter};
+use metrics::{Counter, counter, describe_counter, describe_gauge};
 
 /// Tells the installed recorder what these metrics mean.
 pub fn describe_metrics() {
     describe_counter!("callboard_sip_datagrams_received_total", "Datagrams that came in at the SIP door");
     describe_counter!("callboard_sip_datagrams_sent_total", "Datagrams that left the SIP door");
     describe_counter!("callboard_sip_datagrams_unsent_total", "Datagrams that the system did not take");
+    describe_counter!(
+        "callboard_sip_datagrams_dropped_total",
+        "Datagrams that the system dropped because the SIP sockets were full"
+    );
+    describe_gauge!("callboard_sip_backlog_ratio", "How full the fullest of the SIP sockets is, 0 to 1");
     describe_counter!(
         "callboard_sip_over_budget_total",
         "SIP messages of sources that sent too many, by transport"

@@ -3,6 +3,7 @@
 //! What a message means is [`callboard_core::service::sip`]'s business. Here are the sockets: [`UdpWorker`] reads and answers
 //! datagrams, [`SipStreams`] speaks on connections, and [`SipSockets`] finds the socket for a request of ours.
 
+mod backlog;
 mod batch;
 mod door;
 mod links;

@@ -46,6 +46,10 @@ impl UdpLink {
         Ok(Self { socket: UdpSocket::from_std(socket)?, state, metrics })
     }
 
+    pub(super) const fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
     /// Send one datagram now. What the system does not take is lost, as any datagram may be.
     pub fn send(&self, to: SocketAddr, from: Option<IpAddr>, bytes: &[u8]) -> io::Result<()> {
         self.send_run(&Run { to, from, bytes, length: bytes.len(), datagrams: 1 })

@@ -26,15 +26,4 @@ impl Sip {
     pub(super) fn is_busy(&self) -> bool {
         self.location.journal().load() >= self.settings.busy_from
     }
-
-    /// Whether there is so much to do that an endpoint has to wait: one that is not registered sooner than one that is, whose refused
-    /// refresh would become a registration.
-    pub(super) fn is_busy_for(&self, aor: &[u8]) -> bool {
-        let load = self.location.journal().load();
-        if load < self.settings.busy_from {
-            return false;
-        }
-        load >= f32::midpoint(self.settings.busy_from, 1.0)
-            || !str::from_utf8(aor).is_ok_and(|aor| self.location.has(aor))
-    }
 }

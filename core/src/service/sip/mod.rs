@@ -8,6 +8,7 @@ mod answer;
 mod authenticate;
 mod authorize;
 mod domain;
+mod load;
 mod metrics;
 mod options;
 mod receive;
@@ -132,6 +133,7 @@ pub struct Sip {
     outlet: OnceLock<Arc<dyn Outlet>>,
     random: Arc<dyn Random>,
     keys: Keys,
+    haste: load::Haste,
     metrics: SipMetrics,
     settings: SipSettings,
 }
@@ -177,6 +179,7 @@ impl Sip {
             outlet: OnceLock::new(),
             servers: Mutex::new(ServerTransactions::new(settings.server_transactions)),
             keys: Keys::new(&vault),
+            haste: load::Haste::default(),
             credentials: Credentials::new(store, vault, settings.credentials),
             metrics: SipMetrics::new(),
             settings,
