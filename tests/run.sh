@@ -112,6 +112,12 @@ load_test() {
         --kills 1 --poll-interval-seconds 3 --spacing-seconds 4 --boot-seconds 1 --wait-seconds 16 \
         --running-seconds 12 --server-env CALLBOARD__EDGE__IDLE_TIMEOUT_S=3 \
         --require 'verified>=200' --json target/loadtest-campaign.json
+    target/debug/loadtest sip storm --server target/debug/callboard --phones 1000 --digest sha-256 \
+        --window-seconds 4 --settled-after-seconds 2 --require 'verified>=1000' --json target/loadtest-sip-storm.json
+    target/debug/loadtest sip restart --server target/debug/callboard --phones 1000 --transport tcp --rounds 2 \
+        --require 'verified>=1000' --json target/loadtest-sip-restart.json
+    target/debug/loadtest sip flood --server target/debug/callboard --phones 200 --refresh-rate 100 --seconds 2 \
+        --pairs 1 --attack-rate 500 --half-open 200 --require 'amplification<=3' --json target/loadtest-sip-flood.json
 }
 
 step "packages" install_packages
