@@ -6,6 +6,7 @@ mod sip {
     mod authenticate;
     mod liveness;
     mod outbound;
+    mod pnp;
     mod register;
     mod sync;
     mod torture;
