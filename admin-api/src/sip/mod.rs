@@ -3,8 +3,10 @@
 mod credentials;
 mod import;
 mod model;
+mod profiles;
 mod realms;
 mod registrations;
+mod subscriptions;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -20,6 +22,8 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(realms::routes())
         .merge(credentials::routes())
         .merge(import::routes())
+        .merge(profiles::routes())
+        .merge(subscriptions::routes())
 }
 
 /// What a PUT is based on: whether it makes something new, and the revision that must still be there. `current` is what there is now.

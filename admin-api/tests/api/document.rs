@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use crate::harness::Rig;
 
-const ROUTES: [(&str, &str); 66] = [
+const ROUTES: [(&str, &str); 72] = [
     ("DELETE", "/api/v1/devices/{id}"),
     ("DELETE", "/api/v1/devices/{id}/tasks/{task}"),
     ("DELETE", "/api/v1/files/{id}"),
     ("DELETE", "/api/v1/jobs/{id}"),
     ("DELETE", "/api/v1/providers/{id}"),
     ("DELETE", "/api/v1/scans/{id}"),
+    ("DELETE", "/api/v1/sip/profiles/{name}"),
     ("DELETE", "/api/v1/sip/realms/{realm}"),
     ("DELETE", "/api/v1/sip/realms/{realm}/credentials/{username}"),
     ("DELETE", "/api/v1/sip/registrations/{aor}"),
@@ -43,12 +44,16 @@ const ROUTES: [(&str, &str); 66] = [
     ("GET", "/api/v1/scans"),
     ("GET", "/api/v1/scans/{id}"),
     ("GET", "/api/v1/scans/{id}/results"),
+    ("GET", "/api/v1/sip/profiles"),
+    ("GET", "/api/v1/sip/profiles/preview"),
+    ("GET", "/api/v1/sip/profiles/{name}"),
     ("GET", "/api/v1/sip/realms"),
     ("GET", "/api/v1/sip/realms/{realm}"),
     ("GET", "/api/v1/sip/realms/{realm}/credentials"),
     ("GET", "/api/v1/sip/realms/{realm}/credentials/{username}"),
     ("GET", "/api/v1/sip/registrations"),
     ("GET", "/api/v1/sip/registrations/{aor}"),
+    ("GET", "/api/v1/sip/subscriptions"),
     ("GET", "/api/v1/sites"),
     ("GET", "/api/v1/sites/{id}"),
     ("GET", "/api/v1/status"),
@@ -73,6 +78,7 @@ const ROUTES: [(&str, &str); 66] = [
     ("PUT", "/api/v1/devices/{id}/secure-mode"),
     ("PUT", "/api/v1/devices/{id}/templates"),
     ("PUT", "/api/v1/providers/{id}"),
+    ("PUT", "/api/v1/sip/profiles/{name}"),
     ("PUT", "/api/v1/sip/realms/{realm}"),
     ("PUT", "/api/v1/sip/realms/{realm}/credentials/{username}"),
     ("PUT", "/api/v1/templates/{id}"),

@@ -14,16 +14,36 @@ pub struct SipSockets {
     /// Sockets of the door `sip_udp`; they share an address, so any of them does.
     datagrams: Vec<Arc<UdpLink>>,
     streams: Arc<StreamLinks>,
+    ports: Ports,
+}
+
+/// Ports at which this server takes messages, if it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// In datagrams.
+    pub udp: Option<u16>,
+    /// Over TCP.
+    pub tcp: Option<u16>,
+    /// Over TLS.
+    pub tls: Option<u16>,
 }
 
 impl SipSockets {
     /// Out of these sockets.
-    pub fn new(datagrams: Vec<Arc<UdpLink>>, streams: Arc<StreamLinks>) -> Self {
-        Self { datagrams, streams }
+    pub fn new(datagrams: Vec<Arc<UdpLink>>, streams: Arc<StreamLinks>, ports: Ports) -> Self {
+        Self { datagrams, streams, ports }
     }
 }
 
 impl Outlet for SipSockets {
+    fn port(&self, transport: Transport) -> Option<u16> {
+        match transport {
+            Transport::Udp => self.ports.udp,
+            Transport::Tcp => self.ports.tcp,
+            Transport::Tls => self.ports.tls,
+        }
+    }
+
     fn send(&self, flow: &Flow, bytes: &Arc<[u8]>) -> Result<(), SendFault> {
         match flow.transport {
             Transport::Udp => {

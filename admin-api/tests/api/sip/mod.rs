@@ -3,6 +3,7 @@
 mod credentials;
 mod devices;
 mod import;
+mod profiles;
 mod realms;
 mod registrations;
 
