@@ -1,5 +1,6 @@
 //! SIP: who is registered, and who may register.
 
+mod check_sync;
 mod credentials;
 mod import;
 mod model;
@@ -22,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(realms::routes())
         .merge(credentials::routes())
         .merge(import::routes())
+        .merge(check_sync::routes())
         .merge(profiles::routes())
         .merge(subscriptions::routes())
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Rig;
 
-const ROUTES: [(&str, &str); 72] = [
+const ROUTES: [(&str, &str); 74] = [
     ("DELETE", "/api/v1/devices/{id}"),
     ("DELETE", "/api/v1/devices/{id}/tasks/{task}"),
     ("DELETE", "/api/v1/files/{id}"),
@@ -59,6 +59,7 @@ const ROUTES: [(&str, &str); 72] = [
     ("GET", "/api/v1/status"),
     ("GET", "/api/v1/templates"),
     ("GET", "/api/v1/templates/{id}"),
+    ("POST", "/api/v1/devices/{id}/check-sync"),
     ("POST", "/api/v1/devices/{id}/contact"),
     ("POST", "/api/v1/devices/{id}/tasks"),
     ("POST", "/api/v1/files"),
@@ -69,6 +70,7 @@ const ROUTES: [(&str, &str); 72] = [
     ("POST", "/api/v1/providers/{id}/scan"),
     ("POST", "/api/v1/scans"),
     ("POST", "/api/v1/sip/realms/{realm}/credentials"),
+    ("POST", "/api/v1/sip/registrations/{aor}/check-sync"),
     ("POST", "/api/v1/sites"),
     ("POST", "/api/v1/sites/{id}/token"),
     ("POST", "/api/v1/templates"),

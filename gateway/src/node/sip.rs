@@ -164,10 +164,6 @@ impl Datagrams {
         let bound = self.sockets.first().into_iter().chain(&self.group);
         bound.map(|bound| (bound.door().name, bound.local_addr()))
     }
-
-    fn port(&self) -> Option<u16> {
-        self.sockets.first().map(|bound| bound.local_addr().port())
-    }
 }
 
 /// Open the doors for datagrams.
@@ -217,10 +213,10 @@ impl SipDoors {
         streams: &[Bound],
         serving: &TaskTracker,
     ) -> std::io::Result<()> {
+        let door = bound.sockets.first().map(BoundUdp::local_addr);
         let port =
             |door| streams.iter().find(|bound| bound.door() == door).map(|bound| bound.local_addr().port());
-        let ports = Ports { udp: bound.port(), tcp: port(Door::SIP_TCP), tls: port(Door::SIP_TLS) };
-        let door = bound.sockets.first().map(BoundUdp::local_addr);
+        let ports = Ports { udp: door, tcp: port(Door::SIP_TCP), tls: port(Door::SIP_TLS) };
         let metrics = Arc::new(UdpMetrics::default());
         let links = bound
             .sockets

@@ -3,7 +3,7 @@
 //! What comes in here is looked at for that alone, and answered from the door of datagrams, to the sender itself.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct MulticastWorker {
     group: UdpSocket,
     link: Arc<UdpLink>,
-    /// The address that answers leave from; `None` if the door of datagrams has all of them.
-    own: Option<IpAddr>,
+    /// What the door of datagrams is bound to.
+    door: SocketAddr,
     service: Arc<Service>,
     sources: Arc<SourceBudget>,
     metrics: Arc<UdpMetrics>,
@@ -43,7 +43,7 @@ pub struct MulticastWorker {
 
 impl std::fmt::Debug for MulticastWorker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MulticastWorker").field("own", &self.own).finish_non_exhaustive()
+        f.debug_struct("MulticastWorker").field("door", &self.door).finish_non_exhaustive()
     }
 }
 
@@ -59,11 +59,10 @@ impl MulticastWorker {
         sources: Arc<SourceBudget>,
         metrics: Arc<UdpMetrics>,
     ) -> io::Result<Self> {
-        let own = Some(door.ip()).filter(|ip| !ip.is_unspecified());
         let group = UdpSocket::from_std(group.into_socket())?;
         let taken = counter!("callboard_sip_multicast_datagrams_total");
         let (scratch, out) = (Scratch::default(), Vec::with_capacity(1_024));
-        Ok(Self { group, link, own, service, sources, metrics, taken, scratch, out })
+        Ok(Self { group, link, door, service, sources, metrics, taken, scratch, out })
     }
 
     /// Serve until the process drains.
@@ -94,7 +93,7 @@ impl MulticastWorker {
             return self.metrics.over_budget();
         }
         self.taken.increment(1);
-        let local = self.own.or_else(|| way_to(from));
+        let local = own_address(self.door, from);
         let flow = Flow { transport: Transport::Udp, remote: from, local, connection: 0 };
         let incoming = Incoming { bytes, flow, device: None };
         self.out.clear();
@@ -108,9 +107,17 @@ impl MulticastWorker {
     }
 }
 
-/// The address of this machine at which the way to another begins. Nothing is sent.
-fn way_to(remote: SocketAddr) -> Option<IpAddr> {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+/// The address from which a socket that is bound to `door` sends to another machine. Nothing is sent.
+pub(super) fn own_address(door: SocketAddr, remote: SocketAddr) -> Option<IpAddr> {
+    if !door.ip().is_unspecified() {
+        return Some(door.ip());
+    }
+    let any: IpAddr = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    // Connecting a socket for datagrams only looks the way up.
     socket.connect(remote).ok()?;
     Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
 }
@@ -121,7 +128,10 @@ mod tests {
 
     #[test]
     fn the_way_begins_at_an_own_address() {
+        let door = |text: &str| text.parse().unwrap();
         let there = SocketAddr::from(([127, 0, 0, 9], 5_060));
-        assert!(way_to(there).is_some_and(|address| address.is_loopback()));
+        assert!(own_address(door("0.0.0.0:5060"), there).is_some_and(|address| address.is_loopback()));
+        let bound = own_address(door("192.0.2.1:5060"), there);
+        assert_eq!(bound, Some("192.0.2.1".parse().unwrap()));
     }
 }

@@ -19,8 +19,10 @@ mod subscribe;
 mod subscribed;
 mod sync;
 mod time;
+mod unregistered;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use callboard_codecs::sip::{Index, Limits};
@@ -46,6 +48,7 @@ use crate::time::{Random, Timestamp};
 pub use metrics::describe_metrics;
 pub use settings::{PlugAndPlay, ProfileRequests, SipSettings};
 pub use sync::{NoSync, SyncCall};
+pub use unregistered::SyncRefused;
 
 use answer::Dates;
 use metrics::SipMetrics;
@@ -97,6 +100,11 @@ pub trait Outlet: Send + Sync + 'static {
     /// # Errors
     /// Why not.
     fn send(&self, flow: &Flow, bytes: &Arc<[u8]>) -> Result<(), SendFault>;
+
+    /// The address of this server from which what is sent on a flow leaves, if that can be told.
+    fn local(&self, _flow: &Flow) -> Option<IpAddr> {
+        None
+    }
 
     /// The port at which this server takes messages of a transport, if it does and the port is known.
     fn port(&self, _transport: Transport) -> Option<u16> {

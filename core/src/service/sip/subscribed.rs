@@ -25,6 +25,9 @@ impl Service {
         let asked = wish.asked;
         let text = |bytes| str::from_utf8(bytes).map_err(|_| GONE);
         let id = tag_number(text(tag)?).ok_or(GONE)?;
+        if self.sip.has_notices_waiting() {
+            return Err(Refused::Later);
+        }
         let mut seconds = self.sip.granted(asked.request)?;
         let target = read_target(asked.request)?;
         let refresh = Refresh {
