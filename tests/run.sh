@@ -38,6 +38,8 @@ install_packages() {
     package openssl openssl
     package promtool prometheus
     package nginx nginx-light
+    package ip iproute2
+    package unshare util-linux
     if ((${#packages[@]} == 0)); then
         return
     fi

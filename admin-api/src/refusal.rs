@@ -8,6 +8,7 @@ use callboard_core::service::AdminError;
 use callboard_core::service::sip::admin::RegistrationError;
 use callboard_core::sip::credentials::CredentialError;
 use callboard_core::sip::location::LocationError;
+use callboard_core::sip::profile::ProfileError;
 use callboard_core::site::SiteError;
 use callboard_core::store::{CommitError, SubmitError};
 
@@ -46,6 +47,19 @@ impl From<FleetError> for Problem {
             FleetError::Submit(error) => error.into(),
             FleetError::Commit(error) => error.into(),
             FleetError::Record(error) => internal(&error),
+        }
+    }
+}
+
+impl From<ProfileError> for Problem {
+    fn from(error: ProfileError) -> Self {
+        match error {
+            ProfileError::Unknown(_) => Self::not_found(error.to_string()),
+            ProfileError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
+            ProfileError::Full { .. } => Self::new(Kind::Conflict, error.to_string()),
+            ProfileError::Submit(error) => error.into(),
+            ProfileError::Commit(error) => error.into(),
+            ProfileError::Record(error) => internal(&error),
         }
     }
 }

@@ -8,6 +8,7 @@ mod sip {
     mod liveness;
     mod orders;
     mod outbound;
+    mod pnp;
     mod register;
     mod sync;
     mod torture;

@@ -13,6 +13,7 @@ use callboard_core::fleet::FleetLimits;
 use callboard_core::item::Dictionary;
 use callboard_core::job;
 use callboard_core::policy;
+use callboard_core::sip::profile;
 use callboard_core::store::journal::{self, JournalCheck, Stretch};
 use callboard_core::store::{
     self, CommitsFault, ExportReport, Folders, MaintenanceError, StoreConfig, Table,
@@ -325,6 +326,13 @@ fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -
         | Table::Site
         | Table::SipRealm
         | Table::SipCredential => None,
+        Table::SipProfile => {
+            let rule = profile::decode(value).ok()?;
+            Some(json!({
+                "name": rule.name.as_str(), "revision": rule.revision, "order": rule.order, "vendor": rule.vendor,
+                "model": rule.model, "profile_type": rule.profile_type.as_str(), "url": rule.url.as_str(),
+            }))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use callboard_core::policy::TemplateId;
 use callboard_core::reach::scan::ScanId;
 use callboard_core::service::sip::admin::Aor;
 use callboard_core::sip::credentials::{RealmName, Username};
+use callboard_core::sip::profile::RuleName;
 use callboard_core::site::SiteId;
 use http::request::Parts;
 
@@ -108,6 +109,15 @@ impl FromRequestParts<State> for Id<Aor> {
 }
 
 impl FromRequestParts<State> for Id<RealmName> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        parse(&text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Id<RuleName> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {

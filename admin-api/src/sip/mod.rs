@@ -1,10 +1,13 @@
 //! SIP: who is registered, and who may register.
 
+mod check_sync;
 mod credentials;
 mod import;
 mod model;
+mod profiles;
 mod realms;
 mod registrations;
+mod subscriptions;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -20,6 +23,9 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(realms::routes())
         .merge(credentials::routes())
         .merge(import::routes())
+        .merge(check_sync::routes())
+        .merge(profiles::routes())
+        .merge(subscriptions::routes())
 }
 
 /// What a PUT is based on: whether it makes something new, and the revision that must still be there. `current` is what there is now.

@@ -27,6 +27,11 @@ fn seeds() -> Vec<(Method, &'static str, Value)> {
             json!({ "mode": "individual-pin", "pin": "4711-4711-4711" }),
         ),
         (Method::PUT, "/devices/00:00:00:00:00:01/templates", json!({ "templates": ["000000000abc"] })),
+        (
+            Method::PUT,
+            "/sip/profiles/p",
+            json!({ "order": 1, "vendor": "v", "mac_prefixes": ["001ae8"], "url": "http://h/{mac}", "devices": "known" }),
+        ),
         (Method::PUT, "/sip/realms/r", json!({ "domains": ["example.com", "192.0.2.1"] })),
         (
             Method::PUT,

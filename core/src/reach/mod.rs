@@ -98,6 +98,14 @@ impl Reach {
         }
     }
 
+    /// Whether an address may be called, whoever is there. Looks at this machine's addresses: a system call or two.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_call(&self, address: SocketAddr) -> Result<(), NotCallable> {
+        self.guard.probe(address)
+    }
+
     /// Work waits for the device: its polls are told so, and it is called.
     pub fn want(&self, device: &Device, now: Timestamp) {
         self.tell(device);

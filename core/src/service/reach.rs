@@ -32,7 +32,7 @@ pub enum CallRefused {
 pub enum Way {
     /// By contact-me, at its web server. The site is that whose edge has to make the call.
     ContactMe(Target, Option<SiteId>),
-    /// By SIP, where it is registered: see [`Service::begin_sync`].
+    /// By SIP, where it is registered, or where it came from: see [`Service::begin_sync`].
     CheckSync,
 }
 
@@ -83,26 +83,28 @@ impl Service {
     /// How a device that is due is called. An outcome means that it is not, and is to be told like that of a call.
     pub fn way(&self, id: &DeviceId) -> Result<Way, CallOutcome> {
         let device = self.fleet.get(id).ok_or(CallOutcome::NotCalled(NotCallable::Unknown))?;
-        let by_sip = || self.sip_way(&device);
         // What only SIP can do is done by SIP.
         let book = self.jobs.book();
         let is_sync = |task: &Task| task.is_pending() && task.task_type.is_check_sync();
         let is_due = |task: &Task| is_sync(task) && crate::job::is_due(task, &book, self.now());
         if device.tasks.iter().any(is_due) {
-            return by_sip();
+            return self.sip_way(&device);
         }
         match self.way_to(&device) {
             Ok(target) => self.contact_me(&device, target),
             Err(NotCallable::Unsure) => Err(CallOutcome::NoSocket),
             // A phone that stands behind NAT, or knows nothing of contact-me, may be reached where it is registered.
-            Err(why) => by_sip().map_err(|_| CallOutcome::NotCalled(why)),
+            Err(why) => match self.sync_way(id) {
+                Ok(()) => Ok(Way::CheckSync),
+                Err(_) => Err(CallOutcome::NotCalled(why)),
+            },
         }
     }
 
     fn sip_way(&self, device: &Device) -> Result<Way, CallOutcome> {
         match self.sync_way(&device.id) {
             Ok(()) => Ok(Way::CheckSync),
-            Err(NoSync::NotRegistered) => Err(CallOutcome::NotCalled(NotCallable::NotRegistered)),
+            Err(NoSync::NotRegistered) => self.expected_way(&device.id).map(|()| Way::CheckSync),
             Err(NoSync::FlowGone) => Err(CallOutcome::Broken),
         }
     }

@@ -144,6 +144,31 @@ impl Binding {
         if from == to { None } else { self.params.get(usize::from(from)..usize::from(to)) }
     }
 
+    /// What stands for a binding of a phone that is not registered but is expected on a flow. It is never stored.
+    pub fn expected(contact: &str, flow: Flow, user_agent: &str, device: DeviceId, now: Timestamp) -> Self {
+        Self {
+            contact: contact.into(),
+            params: Box::default(),
+            instance: (0, 0),
+            reg_id: 0,
+            q: None,
+            call_id: Box::default(),
+            cseq: 0,
+            transaction: 0,
+            path: Box::default(),
+            user_agent: user_agent.into(),
+            flow,
+            nat: false,
+            username: Box::default(),
+            device: Some(device),
+            since: now,
+            refreshed: now,
+            expires: now,
+            liveness: Liveness::Registered,
+            next_ping: None,
+        }
+    }
+
     /// Whether it is still good.
     pub fn is_current(&self, now: Timestamp) -> bool {
         now < self.expires

@@ -85,11 +85,13 @@ pub enum Table {
     SipRealm = b'r',
     /// SIP credentials, by realm and user name.
     SipCredential = b'c',
+    /// Rules for the profiles of SIP phones, by name.
+    SipProfile = b'u',
 }
 
 impl Table {
     /// Every table, in the order an export lists them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Value,
         Self::Device,
@@ -101,6 +103,7 @@ impl Table {
         Self::Site,
         Self::SipRealm,
         Self::SipCredential,
+        Self::SipProfile,
     ];
 
     /// The table a stored key begins with, if this version knows it.
@@ -117,6 +120,7 @@ impl Table {
             b'e' => Some(Self::Site),
             b'r' => Some(Self::SipRealm),
             b'c' => Some(Self::SipCredential),
+            b'u' => Some(Self::SipProfile),
             _ => None,
         }
     }
@@ -135,6 +139,7 @@ impl Table {
             Self::Site => "site",
             Self::SipRealm => "sip-realm",
             Self::SipCredential => "sip-credential",
+            Self::SipProfile => "sip-profile",
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use callboard_core::device::{DeviceId, Task, TaskOutcome, TaskState};
 use callboard_core::reach::CallOutcome;
 use callboard_core::secret::Secret;
+use callboard_core::service::sip::SyncRefused;
 use callboard_core::service::{TaskRequest, Way};
 use callboard_core::sip::credentials::CredentialWish;
 use callboard_core::sip::vendor::SyncWish;
@@ -110,9 +111,9 @@ fn a_phone_that_refuses_or_is_silent_has_a_true_end() {
 #[test]
 fn a_phone_that_is_not_registered_is_told_when_it_is() {
     let world = World::trusting();
-    world.send(&udp(PHONE), register("a", 1, CONTACT));
-    world.send(&udp(PHONE), register("a", 2, "Contact: *\r\nExpires: 0\r\n"));
+    world.service.fleet.update_detached(&id(), true, |device| Ok(device.clone())).unwrap();
     task(&world, false);
+    world.wait(Duration::from_mins(2));
     assert_eq!(world.service.reach.due(world.now(), 9).calls, [id()]);
     let why = world.service.way(&id()).unwrap_err();
     assert_eq!(why.to_string(), "not called: the phone is not registered by SIP");
@@ -122,6 +123,52 @@ fn a_phone_that_is_not_registered_is_told_when_it_is() {
     let (request, _told) = dispatch(&world);
     world.send(&udp(PHONE), answer_to(&request, "200 OK"));
     assert_eq!(ended(&last_task(&world)).0, TaskOutcome::Successful);
+}
+
+#[test]
+fn a_phone_that_is_not_registered_any_more_is_told_where_it_came_from() {
+    let world = World::trusting();
+    world.send(&udp("192.0.2.4:1024"), register("a", 1, CONTACT));
+    world.send(&udp("192.0.2.4:1024"), register("a", 2, "Contact: *\r\nExpires: 0\r\n"));
+    task(&world, true);
+    let (request, mut told) = dispatch(&world);
+    assert!(request.starts_with("NOTIFY sip:192.0.2.4 SIP/2.0\r\n"), "{request}");
+    assert!(request.contains("\r\nEvent: check-sync;reboot=true\r\n"), "{request}");
+    world.send(&udp(PHONE), answer_to(&request, "200 OK"));
+    assert_eq!(told.try_recv(), Ok(CallOutcome::Understood));
+    assert_eq!(ended(&last_task(&world)), (TaskOutcome::Successful, "the phone answered"));
+    // An administrator is held to the spacing of calls, too.
+    let again = |wait| {
+        world.wait(Duration::from_secs(wait));
+        world.service.sync_device(&id(), SyncWish::Fetch)
+    };
+    assert!(matches!(again(1), Err(SyncRefused::NotNow(_))));
+    let mut told = again(120).unwrap();
+    let (flow, request) = world.requests().pop().unwrap();
+    assert_eq!(flow.remote.to_string(), "192.0.2.4:5060");
+    world.send(&udp(PHONE), answer_to(&request, "489 Bad Event"));
+    assert_eq!(told.try_recv(), Ok(CallOutcome::Status(489)));
+}
+
+#[test]
+fn nobody_is_told_where_no_phone_can_be() {
+    let world = World::trusting();
+    let unknown = "00:15:65:00:00:01".parse().unwrap();
+    assert_eq!(world.service.sync_device(&unknown, SyncWish::Fetch).unwrap_err(), SyncRefused::NoDevice);
+    let came_from = |source: Option<&str>| {
+        let made = world.service.fleet.update_detached(&id(), true, |device| {
+            let mut new = device.clone();
+            new.contacts.source = source.map(|source| source.parse().unwrap());
+            Ok(new)
+        });
+        made.unwrap();
+        world.service.sync_device(&id(), SyncWish::Fetch).unwrap_err().to_string()
+    };
+    for source in [None, Some("127.0.0.1"), Some("169.254.169.254"), Some("224.0.1.75"), Some("::1")] {
+        let why = came_from(source);
+        assert!(why.starts_with("it is not registered, and where it came from it is not told: "), "{why}");
+    }
+    assert!(world.requests().is_empty());
 }
 
 #[test]

@@ -225,6 +225,7 @@ fn serve(
     };
     let service = Service::new(around, settings.clone());
     service.sip.credentials.load().unwrap();
+    service.sip.profiles.load().unwrap();
     service.sip.location.load(hands.now()).unwrap();
     service.sip.set_outlet(sent.clone());
     let _ = journal.durable();

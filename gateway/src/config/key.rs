@@ -52,7 +52,7 @@ macro_rules! field_type {
     (path) => { Option<PathBuf> };
     (text $($rest:tt)*) => { String };
     (list $($rest:tt)*) => { Vec<String> };
-    (networks) => { Vec<Network> };
+    (networks $($rest:tt)*) => { Vec<Network> };
     (secret) => { Secret };
     (choice $type:ident $($rest:tt)*) => { $type };
 }
@@ -102,6 +102,9 @@ macro_rules! key_default {
     (port $default:literal) => {
         $default
     };
+    (door) => {
+        None
+    };
     (door $address:expr, $port:literal) => {
         Some(SocketAddr::new(IpAddr::V4($address), $port))
     };
@@ -116,6 +119,9 @@ macro_rules! key_default {
     };
     (networks) => {
         Vec::new()
+    };
+    (networks near) => {
+        PlugAndPlay::near()
     };
     (secret) => {
         Secret::default()
@@ -167,7 +173,7 @@ macro_rules! key_form {
     (list [$($default:literal),*] as $rule:expr) => {
         Form::List($rule)
     };
-    (networks) => {
+    (networks $($rest:tt)*) => {
         Form::Networks
     };
     (secret) => {

@@ -30,8 +30,8 @@ pub use table::{
     SECTIONS, SecureMode, Sip, Store, Tls, Wpi,
 };
 pub use value::{
-    AfterCleanUp, DcmpMode, Form, KeyKind, LogFormat, Pkcs12Encryption, Rule, Secret, SipAlgorithms, Switch,
-    Value,
+    AfterCleanUp, DcmpMode, Form, KeyKind, LogFormat, Pkcs12Encryption, PlugAndPlayMode, Rule, Secret,
+    SipAlgorithms, Switch, Value,
 };
 
 use read::{Given, Variable};
@@ -88,12 +88,13 @@ impl Config {
 impl Listen {
     /// The doors by name, in the order in which they are opened; a closed one has no address.
     #[must_use]
-    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 9] {
+    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 10] {
         [
             ("wpi", self.wpi),
             ("wpi_secure", self.wpi_secure),
             ("dcmp", self.dcmp),
             ("sip_udp", self.sip_udp),
+            ("sip_multicast", self.sip_multicast),
             ("sip_tcp", self.sip_tcp),
             ("sip_tls", self.sip_tls),
             ("edge", self.edge),

@@ -58,6 +58,7 @@ pub(super) fn check(config: &Config, spoilt: &[usize]) -> Vec<Fault> {
     check.waits();
     check.free_space();
     check.polls();
+    check.group();
     check.doors();
     check.faults
 }
@@ -76,6 +77,7 @@ pub(super) const ORDERS: &[(&str, u64, &str)] = &[
     ("secure_mode.credentials_per_source", 1, "secure_mode.credentials_per_device"),
     ("sip.min_expires_s", 1, "sip.default_expires_s"),
     ("sip.default_expires_s", 1, "sip.max_expires_s"),
+    ("sip.subscription_min_s", 1, "sip.subscription_max_s"),
     ("contact.scans_running", 1, "contact.scans_kept"),
     ("edge.certificate_lifetime_days", 1, "tls.authority_lifetime_days"),
     ("edge.stream_window", 1, "edge.connection_window"),
@@ -179,6 +181,17 @@ impl Check<'_> {
         self.require(holds, ["dcmp.mode", "dcmp.external_address"], reason);
     }
 
+    /// A group is one of IPv4, and what it is asked is answered from the door of datagrams.
+    fn group(&mut self) {
+        const GROUP: &str = "listen.sip_multicast";
+        let Some(address) = self.config.listen.sip_multicast else { return };
+        let is_group = address.is_ipv4() && address.ip().is_multicast() && address.port() != 0;
+        let reason = "must be an address of 224.0.0.0/4 with a port, such as 224.0.1.75:5060".to_owned();
+        self.require(is_group, [GROUP; 2], reason);
+        let reason = "listen.sip_multicast needs listen.sip_udp, from which phones are answered".to_owned();
+        self.require(self.config.listen.sip_udp.is_some(), [GROUP, "listen.sip_udp"], reason);
+    }
+
     /// Two doors cannot share a port on the same address, or on any address when one of them takes all.
     fn doors(&mut self) {
         let doors = self.config.listen.doors();
@@ -197,12 +210,14 @@ impl Check<'_> {
 
 /// Whether a door takes datagrams.
 fn is_udp(door: &str) -> bool {
-    matches!(door, "edge" | "sip_udp")
+    matches!(door, "edge" | "sip_udp" | "sip_multicast")
 }
 
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let (left, right) = (a.ip().to_canonical(), b.ip().to_canonical());
+    // What is sent to a group comes in by a socket of its own.
     a.port() != 0
+        && left.is_multicast() == right.is_multicast()
         && a.port() == b.port()
         && (left == right || left.is_unspecified() || right.is_unspecified())
 }

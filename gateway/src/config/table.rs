@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::listen::Network;
+use callboard_core::service::sip::PlugAndPlay;
 
 use super::key::{Key, config_table, field_type, key_default, key_form, key_name, key_read, key_write};
 use super::origin::Origins;
 use super::value::{
-    AfterCleanUp, DcmpMode, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, Secret, SipAlgorithms, Switch,
-    Unit, rules,
+    AfterCleanUp, DcmpMode, Field, Form, KeyKind, LogFormat, Pkcs12Encryption, PlugAndPlayMode, Secret,
+    SipAlgorithms, Switch, Unit, rules,
 };
 
 config_table! {
@@ -24,6 +25,8 @@ config_table! {
         dcmp: door(Ipv4Addr::UNSPECIFIED, 8_080),
         /// SIP endpoints, in datagrams.
         sip_udp: door(Ipv4Addr::UNSPECIFIED, 5_060),
+        /// SIP phones that ask a group of the network for their profile (plug and play), such as `224.0.1.75:5060`. Needs `sip_udp`, which answers.
+        sip_multicast: door(),
         /// SIP endpoints, over TCP.
         sip_tcp: door(Ipv4Addr::UNSPECIFIED, 5_060),
         /// SIP endpoints, over TLS. A client certificate of the internal authority is taken, none is needed.
@@ -250,6 +253,20 @@ config_table! {
         retry_after: seconds(20 in 1..=3_600),
         /// How busy it may be, of a hundred, before endpoints that are not registered are told "later"; those that are follow halfway to a hundred. The journal's queue, the sockets, and a delay of a second are a hundred when they are full.
         busy_percent: count(50 in 1..=100),
+        /// Whose requests for a profile are taken: nobody's, those sent to `listen.sip_multicast`, or those sent to this server itself, too.
+        plug_and_play: choice(PlugAndPlayMode::Multicast),
+        /// Addresses and networks that phones may ask for their profile from, besides `trusted_networks`. Others could be flooded by who forges their address.
+        plug_and_play_networks: networks(near),
+        /// Addresses of this machine on whose networks the group of `listen.sip_multicast` is listened to, separated by commas; empty: on the one that the system chooses.
+        multicast_interfaces: text("" as rules::IPV4_ADDRESSES),
+        /// Phones that want to hear when their profile changes; one more is told "later".
+        subscriptions: count(100_000 in 1..=10_000_000),
+        /// Shortest life of such a subscription; who asks for less is told so (423).
+        subscription_min: seconds(300 in 60..=3_600),
+        /// Longest life of such a subscription, also of one that asks for none.
+        subscription_max: seconds(86_400 in 60..=2_592_000),
+        /// Phones told their profile in one second; those beyond wait, and nobody else is told then.
+        notifies_per_second: count(200 in 1..=100_000),
         /// Size of a message.
         message_bytes: bytes(65_535 in 1_300..=65_535),
         /// Header fields of a message.

@@ -99,6 +99,7 @@ fn rules_across_keys_name_keys_that_exist_and_have_one_unit() {
 fn other_value(key: &Key, default: &Value) -> Value {
     match key.form {
         Form::Whole { min, max, .. } => Value::Whole(if *default == Value::Whole(max) { min } else { max }),
+        Form::Door if key.name == "sip_multicast" => Value::Text("239.1.2.3:5062".to_owned()),
         Form::Door => Value::Text("[::1]:0".to_owned()),
         Form::Path => Value::Text("/etc/callboard/some.pem".to_owned()),
         Form::Choice(words) => {
@@ -111,7 +112,28 @@ fn other_value(key: &Key, default: &Value) -> Value {
         Form::List(_) => Value::List(vec!["/a".to_owned(), "/b/c".to_owned()]),
         Form::Networks => Value::List(vec!["192.0.2.0/24".to_owned(), "2001:db8::1/128".to_owned()]),
         Form::Text(_) if key.name == "service_address" => Value::Text("2001:db8::1".to_owned()),
+        Form::Text(_) if key.name == "multicast_interfaces" => Value::Text("192.0.2.1, 192.0.2.2".to_owned()),
         Form::Text(_) | Form::Secret => Value::Text("debug".to_owned()),
+    }
+}
+
+#[test]
+fn a_group_is_one_and_is_answered() {
+    let good = load("[listen]\nsip_multicast = \"224.0.1.75:5060\"\n").unwrap();
+    assert_eq!(good.listen.sip_multicast, "224.0.1.75:5060".parse().ok());
+    for (text, wanted) in [
+        ("sip_multicast = \"192.0.2.1:5060\"", "must be an address of 224.0.0.0/4 with a port"),
+        ("sip_multicast = \"[ff02::1]:5060\"", "must be an address of 224.0.0.0/4 with a port"),
+        ("sip_multicast = \"224.0.1.75:0\"", "must be an address of 224.0.0.0/4 with a port"),
+        ("sip_multicast = \"224.0.1.75:5060\"\nsip_udp = \"\"", "needs listen.sip_udp"),
+    ] {
+        let faults = load(&format!("[listen]\n{text}\n")).unwrap_err().to_string();
+        assert!(faults.contains(wanted), "{faults}");
+    }
+    for (value, good) in
+        [("", true), ("192.0.2.1, 192.0.2.2", true), ("192.0.2.1,", false), ("eth0", false), ("::1", false)]
+    {
+        assert_eq!(load(&format!("[sip]\nmulticast_interfaces = \"{value}\"\n")).is_ok(), good, "{value}");
     }
 }
 

@@ -395,6 +395,18 @@ words! {
 }
 
 words! {
+    /// Whose requests for a profile are taken.
+    PlugAndPlayMode {
+        /// Nobody's.
+        Off = "off",
+        /// Those sent to the group.
+        Multicast = "multicast",
+        /// Those sent to this server itself, too.
+        On = "on",
+    }
+}
+
+words! {
     /// Something that is there or not.
     Switch {
         /// It is not.
@@ -441,6 +453,15 @@ pub(super) mod rules {
 
     pub(crate) const CERTIFICATE_NAME: Rule =
         Rule { allowed: "a DNS name (a leading `*.` is taken) or an IP address", check: is_certificate_name };
+
+    pub(crate) const IPV4_ADDRESSES: Rule = Rule {
+        allowed: "at most 16 IPv4 addresses separated by commas, or empty",
+        check: |text| {
+            let mut parts = text.split(',');
+            let is_address = |part: &str| part.trim().parse::<std::net::Ipv4Addr>().is_ok();
+            text.is_empty() || (parts.clone().count() <= 16 && parts.all(is_address))
+        },
+    };
 
     pub(crate) const IP_ADDRESS: Rule = Rule {
         allowed: "an IP address, or empty",

@@ -1,7 +1,7 @@
 //! Opens the listening socket of a door.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -109,6 +109,25 @@ pub fn bind_udp(door: Door, address: SocketAddr, buffer_bytes: usize) -> Result<
 /// them.
 pub fn bind_udp_shared(door: Door, address: SocketAddr, buffer_bytes: usize) -> Result<BoundUdp, BindError> {
     open_udp(door, address, buffer_bytes, true)
+}
+
+/// Opens a socket that takes what is sent to the group `address`, on the networks of these addresses of this machine; without
+/// any, on the one that the system chooses. Other programs of this machine may listen to the group as well.
+pub fn bind_group(door: Door, address: SocketAddrV4, interfaces: &[Ipv4Addr]) -> Result<BoundUdp, BindError> {
+    let local = SocketAddr::V4(address);
+    let failed = |step| move |source| BindError { door, address: local, step, source };
+    let socket =
+        Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).map_err(failed("opening a socket"))?;
+    socket.set_reuse_address(true).map_err(failed("sharing its address"))?;
+    // The wildcard sockets of the same port have it, too: without it they would be in the way.
+    socket.set_reuse_port(true).map_err(failed("sharing its address"))?;
+    socket.set_nonblocking(true).map_err(failed("making it non-blocking"))?;
+    socket.bind(&local.into()).map_err(failed("binding"))?;
+    let any = [Ipv4Addr::UNSPECIFIED];
+    for interface in if interfaces.is_empty() { &any } else { interfaces } {
+        socket.join_multicast_v4(address.ip(), interface).map_err(failed("joining the group"))?;
+    }
+    Ok(BoundUdp { door, socket: UdpSocket::from(socket), local })
 }
 
 fn open_udp(

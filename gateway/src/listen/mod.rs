@@ -36,7 +36,7 @@ use clock::Clock;
 use framing::Verdict;
 
 pub use accept::{Injected, Injector, Stream};
-pub use bind::{BindError, Bound, BoundUdp, bind, bind_udp, bind_udp_shared};
+pub use bind::{BindError, Bound, BoundUdp, bind, bind_group, bind_udp, bind_udp_shared};
 pub use connection::linger;
 pub use handler::{BodyError, Handler, RequestBody, TowerHandler, read_body};
 pub use limits::Limits;
@@ -65,6 +65,8 @@ impl Door {
     pub const ADMIN: Self = Self { name: "admin" };
     /// SIP in datagrams.
     pub const SIP_UDP: Self = Self { name: "sip_udp" };
+    /// SIP in datagrams to a group.
+    pub const SIP_MULTICAST: Self = Self { name: "sip_multicast" };
     /// SIP over TCP.
     pub const SIP_TCP: Self = Self { name: "sip_tcp" };
     /// SIP over TLS.

@@ -1,12 +1,12 @@
 //! SIP's part of the node: its settings, its doors and what it does by the clock.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_codecs::sip::Limits as MessageLimits;
 use callboard_core::service::Service;
-use callboard_core::service::sip::SipSettings;
+use callboard_core::service::sip::{PlugAndPlay, ProfileRequests, SipSettings};
 use callboard_core::sip::binding::Transport;
 use callboard_core::sip::credentials::CredentialLimits;
 use callboard_core::sip::digest::{DigestSettings, FailureLimits, Offer};
@@ -19,11 +19,11 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
 use super::settings::narrow;
-use crate::config::{Config, SipAlgorithms, Switch};
-use crate::listen::{BindError, Bound, BoundUdp, Door, Limits, Shutdown, serve_streams};
+use crate::config::{Config, PlugAndPlayMode, SipAlgorithms, Switch};
+use crate::listen::{BindError, Bound, BoundUdp, Door, Limits, Shutdown, bind_group, serve_streams};
 use crate::sip::{
-    SipSockets, SipStreams, SourceBudget, StreamLinks, StreamMetrics, StreamSettings, UdpLink, UdpMetrics,
-    bind_udp_group, serve_udp,
+    MulticastWorker, Ports, SipSockets, SipStreams, SourceBudget, StreamLinks, StreamMetrics, StreamSettings,
+    UdpLink, UdpMetrics, bind_udp_group, serve_udp,
 };
 use crate::tls;
 
@@ -58,10 +58,27 @@ pub(super) fn sip_settings(config: &Config) -> SipSettings {
         server_transactions: sip.server_transactions,
         pings_per_second: sip.pings_per_second,
         take_in: sip.take_in == Switch::On,
+        plug_and_play: plug_and_play(config),
         flow_timer: seconds(sip.flow_timer),
         retry_after: seconds(sip.retry_after),
         busy_from: f32::from(u8::try_from(sip.busy_percent).unwrap_or(100)) / 100.0,
         ..SipSettings::default()
+    }
+}
+
+fn plug_and_play(config: &Config) -> PlugAndPlay {
+    let sip = &config.sip;
+    PlugAndPlay {
+        requests: match sip.plug_and_play {
+            PlugAndPlayMode::Off => ProfileRequests::Off,
+            PlugAndPlayMode::Multicast => ProfileRequests::Multicast,
+            PlugAndPlayMode::On => ProfileRequests::All,
+        },
+        networks: sip.plug_and_play_networks.clone(),
+        subscriptions: sip.subscriptions,
+        min_expires: seconds(sip.subscription_min),
+        max_expires: seconds(sip.subscription_max),
+        notifies_per_second: sip.notifies_per_second,
     }
 }
 
@@ -133,8 +150,41 @@ fn stream_limits(config: &Config) -> Limits {
     }
 }
 
-/// The sockets of the door `sip_udp`.
-pub(super) fn bind_datagrams(config: &Config) -> Result<Vec<BoundUdp>, BindError> {
+/// The sockets of the doors for datagrams.
+pub(super) struct Datagrams {
+    /// Those of `sip_udp`, which share an address.
+    sockets: Vec<BoundUdp>,
+    /// That of `sip_multicast`.
+    group: Option<BoundUdp>,
+}
+
+impl Datagrams {
+    /// For the list of doors: the address of each once.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        let bound = self.sockets.first().into_iter().chain(&self.group);
+        bound.map(|bound| (bound.door().name, bound.local_addr()))
+    }
+}
+
+/// Open the doors for datagrams.
+pub(super) fn bind_datagrams(config: &Config) -> Result<Datagrams, BindError> {
+    let group = match config.listen.sip_multicast {
+        Some(SocketAddr::V4(address)) => {
+            let interfaces: Vec<Ipv4Addr> = config
+                .sip
+                .multicast_interfaces
+                .split(',')
+                .filter_map(|text| text.trim().parse().ok())
+                .collect();
+            Some(bind_group(Door::SIP_MULTICAST, address, &interfaces)?)
+        }
+        // The configuration has none of IPv6.
+        _ => None,
+    };
+    Ok(Datagrams { sockets: bind_sockets(config)?, group })
+}
+
+fn bind_sockets(config: &Config) -> Result<Vec<BoundUdp>, BindError> {
     let Some(address) = config.listen.sip_udp else { return Ok(Vec::new()) };
     let sockets = match config.sip.udp_sockets {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -159,12 +209,19 @@ impl SipDoors {
     pub(super) fn open_datagrams(
         &self,
         config: &Config,
-        bound: Vec<BoundUdp>,
+        bound: Datagrams,
+        streams: &[Bound],
         serving: &TaskTracker,
     ) -> std::io::Result<()> {
+        let door = bound.sockets.first().map(BoundUdp::local_addr);
+        let port =
+            |door| streams.iter().find(|bound| bound.door() == door).map(|bound| bound.local_addr().port());
+        let ports = Ports { udp: door, tcp: port(Door::SIP_TCP), tls: port(Door::SIP_TLS) };
         let metrics = Arc::new(UdpMetrics::default());
-        let links =
-            bound.into_iter().map(|bound| UdpLink::new(bound.into_socket(), metrics.clone()).map(Arc::new));
+        let links = bound
+            .sockets
+            .into_iter()
+            .map(|bound| UdpLink::new(bound.into_socket(), metrics.clone()).map(Arc::new));
         let links: Vec<_> = links.collect::<Result<_, _>>()?;
         let limits = config.door_limits();
         let sources = Arc::new(SourceBudget::new(
@@ -173,7 +230,12 @@ impl SipDoors {
             limits.exempt_networks,
         ));
         serve_udp(&links, &self.service, &sources, serving, &self.shutdown);
-        self.service.sip.set_outlet(Arc::new(SipSockets::new(links, self.links.clone())));
+        if let (Some(group), Some(link), Some(door)) = (bound.group, links.first(), door) {
+            let out = (link.clone(), door);
+            let worker = MulticastWorker::new(group, out, self.service.clone(), sources, metrics)?;
+            serving.spawn(worker.run(self.shutdown.clone()));
+        }
+        self.service.sip.set_outlet(Arc::new(SipSockets::new(links, self.links.clone(), ports)));
         Ok(())
     }
 
@@ -219,6 +281,10 @@ pub(super) fn load(service: &Service) -> Result<(), LoadError> {
     for record in &loaded.reasons {
         tracing::error!(record, "a SIP realm or credential cannot be read; it is left as it is");
     }
+    let profiles = service.sip.profiles.load()?;
+    for record in &profiles.unreadable {
+        tracing::error!(record, "a SIP profile cannot be read; it is left as it is");
+    }
     let report = service.sip.location.load(service.now())?;
     for record in &report.examples {
         tracing::error!(record, "bindings cannot be read; they stay until their endpoint registers again");
@@ -234,9 +300,4 @@ pub(super) fn load(service: &Service) -> Result<(), LoadError> {
     let credentials = loaded.credentials;
     tracing::info!(aors, bindings, expired, credentials, "SIP bindings loaded");
     Ok(())
-}
-
-/// For the list of doors: the address of each socket group once.
-pub(super) fn addresses(bound: &[BoundUdp]) -> Option<(&'static str, SocketAddr)> {
-    bound.first().map(|bound| (bound.door().name, bound.local_addr()))
 }

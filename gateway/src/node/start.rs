@@ -177,7 +177,7 @@ pub async fn start<A: Handler>(
     let datagrams = sip::bind_datagrams(&config)?;
     let mut doors: Vec<_> = bounds.iter().map(|bound| (bound.door().name, bound.local_addr())).collect();
     doors.extend(edges.iter().map(|bound| (bound.door().name, bound.local_addr())));
-    doors.extend(sip::addresses(&datagrams));
+    doors.extend(datagrams.addresses());
     doors.sort_unstable();
     let (metrics_bound, mut other): (Vec<_>, Vec<_>) =
         bounds.into_iter().partition(|bound| bound.door() == Door::METRICS);
@@ -449,12 +449,12 @@ impl Node {
     fn open_sip(
         &self,
         config: &Config,
-        datagrams: Vec<BoundUdp>,
+        datagrams: sip::Datagrams,
         bounds: &mut Vec<Bound>,
         identity: &Identity,
     ) -> Result<(), StartError> {
         let doors = SipDoors::new(self.service.clone(), self.shutdown.clone());
-        doors.open_datagrams(config, datagrams, &self.serving).map_err(StartError::Sip)?;
+        doors.open_datagrams(config, datagrams, bounds, &self.serving).map_err(StartError::Sip)?;
         let is_sip = |bound: &mut Bound| matches!(bound.door(), Door::SIP_TCP | Door::SIP_TLS);
         for bound in bounds.extract_if(.., is_sip) {
             let tls = bound.door() == Door::SIP_TLS;

@@ -22,6 +22,10 @@ pub fn describe_metrics() {
         "callboard_sip_uncommitted_total",
         "Answers that did not leave because what they say is not durable"
     );
+    describe_counter!(
+        "callboard_sip_multicast_datagrams_total",
+        "Datagrams to the SIP group that may be requests for a profile"
+    );
     describe_counter!("callboard_sip_pings_total", "Keep-alives on SIP connections");
     describe_counter!(
         "callboard_sip_streams_broken_total",

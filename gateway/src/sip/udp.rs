@@ -242,6 +242,10 @@ impl UdpWorker {
     }
 
     fn answer(&mut self, bytes: &[u8], meta: &RecvMeta, now: Timestamp) {
+        // A wildcard socket hears of every group that some program of this machine has joined.
+        if meta.dst_ip.is_some_and(|to| to.is_multicast()) {
+            return;
+        }
         let remote = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
         if !self.sources.take(remote.ip(), now) {
             return self.link.metrics.over_budget();

@@ -20,6 +20,7 @@ mod manage;
 mod manners;
 mod outcomes;
 mod packaging;
+mod pnp;
 mod secrets;
 mod secure;
 mod sip_api;

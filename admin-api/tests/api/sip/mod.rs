@@ -3,6 +3,7 @@
 mod credentials;
 mod devices;
 mod import;
+mod profiles;
 mod realms;
 mod registrations;
 
@@ -34,7 +35,7 @@ pub(crate) fn register_over(rig: &Rig, transport: Transport, user: &str, more: &
          Max-Forwards: 70\r\nFrom: <sip:{user}@example.com>;tag=1\r\nTo: <sip:{user}@example.com>\r\n\
          Call-ID: call-{user}\r\nCSeq: 7 REGISTER\r\n{more}Content-Length: 0\r\n\r\n"
     );
-    let incoming = Incoming { bytes: request.as_bytes(), flow, device: None };
+    let incoming = Incoming { bytes: request.as_bytes(), flow, proof: None };
     let mut answer = Vec::new();
     let now = rig.service.now();
     let reaction = rig.service.sip_received(&incoming, &mut Scratch::default(), now, &mut answer);

@@ -157,3 +157,27 @@ async fn an_end_that_is_not_durable_is_not_acknowledged() {
     assert_eq!(rig.journal.get("alice@example.com"), None);
     assert_eq!(rig.get("/sip/registrations").await.expect(200)["items"], Value::Array(Vec::new()));
 }
+
+#[tokio::test]
+async fn a_phone_is_told_to_fetch_its_configuration() {
+    let rig = rig();
+    register(&rig, "alice", "User-Agent: Yealink SIP-T46S 66.85.0.5 001565aabbcc\r\n");
+    let fetch = json!({ "restart": false });
+    // No door is open here, so that nothing leaves.
+    let told = rig.post("/sip/registrations/alice%40example.com/check-sync", &fetch).await.expect(200);
+    assert_eq!(told["outcome"], "no-socket", "{told}");
+    let told = rig.post("/devices/001565aabbcc/check-sync", &json!({ "restart": true })).await.expect(200);
+    assert_eq!(told["outcome"], "no-socket", "{told}");
+    rig.post("/sip/registrations/bob%40example.com/check-sync", &fetch).await.problem(404, "not-found");
+    rig.post("/devices/001565aabbcd/check-sync", &fetch).await.problem(404, "not-found");
+    for (body, field) in [(json!({ "restart": 1 }), "restart"), (json!({ "x": 1 }), "x")] {
+        let refused = rig.post("/devices/001565aabbcc/check-sync", &body).await;
+        assert_eq!(refused.fields(422, "validation"), [field]);
+    }
+    // It is told where it came from when it is not registered any more, but not too often.
+    rig.delete("/sip/registrations/alice%40example.com", "").await.expect(204);
+    rig.post("/devices/001565aabbcc/check-sync", &fetch).await.expect(200);
+    let late = rig.post("/devices/001565aabbcc/check-sync", &fetch).await;
+    assert!(!late.header("retry-after").is_empty());
+    late.problem(429, "too-soon");
+}

@@ -43,6 +43,11 @@ impl<'a> Asked<'a> {
         Self { incoming, request, transaction, tag: hex(tag.finish()), now }
     }
 
+    /// The tag of its answers.
+    pub(super) fn tag(&self) -> &str {
+        str::from_utf8(&self.tag).unwrap_or_default()
+    }
+
     /// Begin an answer.
     pub(super) fn begin<'o>(&self, status: u16, reason: &str, out: &'o mut Vec<u8>) -> MessageWriter<'o> {
         let source = Some(self.incoming.flow.remote);

@@ -8,6 +8,7 @@ use crate::reach::CallOutcome;
 use crate::sip::binding::{Liveness, Transport};
 use crate::sip::digest::{self, Verdict};
 use crate::sip::location::Tick;
+use crate::sip::profile;
 
 /// Methods that are counted by name; all others are `other`.
 const METHODS: [&str; 8] =
@@ -77,8 +78,53 @@ pub fn describe_metrics() {
     );
     describe_gauge!("callboard_sip_aors", Unit::Count, "SIP addresses-of-record with bindings");
     describe_gauge!("callboard_sip_transactions", Unit::Count, "SIP transactions in memory, by kind");
+    describe_counter!(
+        "callboard_sip_profile_requests_total",
+        "Requests of SIP phones for their profile, by outcome"
+    );
+    describe_counter!("callboard_sip_notifies_total", "NOTIFYs with profiles for SIP phones, by outcome");
+    describe_gauge!(
+        "callboard_sip_subscriptions",
+        Unit::Count,
+        "Subscriptions of SIP phones to their profile"
+    );
+    profile::describe_metrics();
     digest::describe_metrics();
 }
+
+/// What became of a request for a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProfileRequest {
+    /// The phone is told its URL.
+    Told,
+    /// No rule fits.
+    NoRule,
+    /// It came from a network from which none are taken.
+    Forbidden,
+    /// There is too much to do.
+    Busy,
+    /// It breaks a rule, or wants what there is not.
+    Refused,
+}
+
+/// The words of [`ProfileRequest`].
+const PROFILE_REQUESTS: [&str; 5] = ["told", "no_rule", "forbidden", "busy", "refused"];
+
+/// What became of a NOTIFY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotifyOutcome {
+    /// The phone took it.
+    Accepted,
+    /// It answered otherwise.
+    Refused,
+    /// It did not answer.
+    TimedOut,
+    /// It did not leave.
+    Unsent,
+}
+
+/// The words of [`NotifyOutcome`].
+const NOTIFY_OUTCOMES: [&str; 4] = ["accepted", "refused", "timeout", "unsent"];
 
 /// The handles. Made once: looking one up costs more than a registration may.
 pub(super) struct SipMetrics {
@@ -104,6 +150,9 @@ pub(super) struct SipMetrics {
     stray: Counter,
     told: [Counter; TOLD.len()],
     synced: [Counter; CallOutcome::LABELS.len()],
+    profile_requests: [Counter; PROFILE_REQUESTS.len()],
+    notifies: [Counter; NOTIFY_OUTCOMES.len()],
+    subscriptions: Gauge,
 }
 
 fn method_index(method: Method<'_>) -> usize {
@@ -155,6 +204,10 @@ impl SipMetrics {
             synced: CallOutcome::LABELS.map(|outcome| counter!("callboard_sip_check_syncs_total", "outcome" => outcome)),
             told: TOLD.map(|class| counter!("callboard_sip_own_requests_answered_total", "class" => class)),
             servers: gauge!("callboard_sip_transactions", "kind" => "server"),
+            profile_requests: PROFILE_REQUESTS
+                .map(|outcome| counter!("callboard_sip_profile_requests_total", "outcome" => outcome)),
+            notifies: NOTIFY_OUTCOMES.map(|outcome| counter!("callboard_sip_notifies_total", "outcome" => outcome)),
+            subscriptions: gauge!("callboard_sip_subscriptions"),
         }
     }
 
@@ -226,6 +279,14 @@ impl SipMetrics {
         self.synced[outcome.label()].increment(1);
     }
 
+    pub(super) fn profile_request(&self, outcome: ProfileRequest) {
+        self.profile_requests[outcome as usize].increment(1);
+    }
+
+    pub(super) fn notify(&self, outcome: NotifyOutcome) {
+        self.notifies[outcome as usize].increment(1);
+    }
+
     pub(super) fn told(&self, status: u16) {
         let class = usize::from(status / 100).saturating_sub(2).min(TOLD.len() - 1);
         self.told[class].increment(1);
@@ -253,6 +314,7 @@ impl Sip {
         }
         metrics.aors.set(self.location.aors() as f64);
         metrics.clients.set(self.clients.lock().len() as f64);
+        metrics.subscriptions.set(self.subscriptions.lock().len() as f64);
         metrics.servers.set(self.servers.lock().len() as f64);
     }
 }

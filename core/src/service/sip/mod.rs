@@ -10,16 +10,22 @@ mod authorize;
 mod domain;
 mod load;
 mod metrics;
+mod notify;
 mod options;
+pub mod profiles;
 mod receive;
 mod register;
 mod request;
 mod settings;
+mod subscribe;
+mod subscribed;
 mod sync;
 mod target;
 mod time;
+mod unregistered;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use callboard_codecs::sip::{Index, Limits};
@@ -32,20 +38,24 @@ use crate::dialogue::sip::server::ServerTransactions;
 use crate::event::{EventDraft, EventKind};
 use crate::secret::Vault;
 use crate::service::Service;
-use crate::sip::binding::Flow;
+use crate::sip::binding::{Flow, Transport};
 use crate::sip::credentials::Credentials;
 use crate::sip::digest::Authenticator;
 use crate::sip::location::{Location, Place};
+use crate::sip::profile::Profiles;
+use crate::sip::subscription::Subscriptions;
 use crate::store::journal::{Journal, Position};
 use crate::store::{Store, Ticket};
 use crate::time::{Random, Timestamp};
 
 pub use metrics::describe_metrics;
-pub use settings::SipSettings;
+pub use settings::{PlugAndPlay, ProfileRequests, SipSettings};
 pub use sync::{NoSync, SyncCall};
+pub use unregistered::SyncRefused;
 
 use answer::Dates;
 use metrics::SipMetrics;
+use notify::Notices;
 use request::Purpose;
 use time::Budget;
 
@@ -102,6 +112,16 @@ pub trait Outlet: Send + Sync + 'static {
     /// # Errors
     /// Why not.
     fn send(&self, flow: &Flow, bytes: &Arc<[u8]>) -> Result<(), SendFault>;
+
+    /// The address of this server from which what is sent on a flow leaves, if that can be told.
+    fn local(&self, _flow: &Flow) -> Option<IpAddr> {
+        None
+    }
+
+    /// The port at which this server takes messages of a transport, if it does and the port is known.
+    fn port(&self, _transport: Transport) -> Option<u16> {
+        None
+    }
 }
 
 /// Memory that is used for one message after the other.
@@ -126,6 +146,10 @@ pub struct Sip {
     pub location: Location,
     /// Realms and passwords.
     pub credentials: Credentials,
+    /// What phones are told that ask for their profile.
+    pub profiles: Profiles,
+    subscriptions: Mutex<Subscriptions>,
+    notices: Mutex<Notices>,
     authenticator: Authenticator,
     clients: Mutex<ClientTransactions<Purpose>>,
     servers: Mutex<ServerTransactions>,
@@ -180,6 +204,9 @@ impl Sip {
             servers: Mutex::new(ServerTransactions::new(settings.server_transactions)),
             keys: Keys::new(&vault),
             haste: load::Haste::default(),
+            profiles: Profiles::new(store.clone()),
+            subscriptions: Mutex::new(Subscriptions::new(settings.plug_and_play.subscriptions, now)),
+            notices: Mutex::default(),
             credentials: Credentials::new(store, vault, settings.credentials),
             metrics: SipMetrics::new(),
             settings,

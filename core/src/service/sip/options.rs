@@ -7,9 +7,6 @@ use super::answer::{Asked, To};
 use super::receive::{ALLOW, SUPPORTED};
 use crate::service::Service;
 
-/// Event packages that may be subscribed to.
-pub(super) const EVENTS: [&str; 1] = ["ua-profile"];
-
 impl Service {
     pub(super) fn options(
         &self,
@@ -25,7 +22,7 @@ impl Service {
                 .list(HeaderName::Allow, ALLOW)
                 .list(HeaderName::Accept, ["*/*"])
                 .list(HeaderName::Supported, SUPPORTED)
-                .list(HeaderName::AllowEvents, EVENTS)
+                .list(HeaderName::AllowEvents, self.sip.events())
                 .header(HeaderName::Server, self.sip.settings.server.as_bytes())
         })
     }

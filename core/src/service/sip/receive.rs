@@ -92,7 +92,7 @@ impl Service {
         }
         match request.method {
             Method::Register => self.register(asked, &essentials, (text, dates), out),
-            Method::Subscribe => self.sip.answer(asked, 489, "Bad Event", out),
+            Method::Subscribe => self.subscribe(asked, &essentials, out),
             _ => self.options(asked, &essentials, out),
         }
     }
@@ -113,7 +113,8 @@ impl Service {
         let Uri::Sip(uri) = essentials.uri else {
             return Some(self.sip.answer(asked, 416, "Unsupported URI Scheme", out));
         };
-        if !self.sip.is_own_domain(&uri) {
+        // A phone that asks for its profile does not know its domain yet: it writes any.
+        if asked.request.method != Method::Subscribe && !self.sip.is_own_domain(&uri) {
             return Some(self.sip.answer(asked, 404, "Not A Domain Of This Server", out));
         }
         let headers = &asked.request.headers;

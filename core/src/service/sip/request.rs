@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use callboard_codecs::sip::{BRANCH_COOKIE, Response};
 
+use super::notify::Notified;
 use super::sync::Sync;
 use super::{Incoming, Outlet, SendFault, Sip};
 use crate::dialogue::sip::client::Branch;
@@ -25,6 +26,8 @@ pub(super) enum Purpose {
     },
     /// To make a phone fetch its configuration.
     Sync(Sync),
+    /// To tell a phone its profile.
+    Notify(Notified),
 }
 
 /// What came of it.
@@ -138,6 +141,7 @@ impl Service {
     pub(super) fn sip_told(&self, purpose: Purpose, told: Told, response: Option<&Response<'_>>) {
         match purpose {
             Purpose::Sync(sync) => self.sync_told(sync, told, response),
+            Purpose::Notify(notified) => self.sip.notified(notified, told),
             Purpose::Ping { place, transaction } => {
                 // Whatever it answers: it is there.
                 let is_there = told != Told::Nothing;

@@ -1,7 +1,8 @@
 //! Telling phones to fetch their configuration: NOTIFY with `check-sync`, outside of any dialogue (SIP reference, section
 //! check-sync).
 //!
-//! A device with such a task is told on the flow of its latest registration, in the words of its vendor. A task that makes the
+//! A device with such a task is told on the flow of its latest registration, in the words of its vendor; without one at the
+//! address that it came from last (`unregistered`). A task that makes the
 //! phone restart is durable as running before the message leaves, so that a crash never makes it restart twice.
 
 use std::fmt::Write as _;
@@ -50,7 +51,7 @@ pub(super) struct Sync {
 /// A phone that is to be told as soon as its tasks say so durably.
 #[derive(Debug)]
 pub struct SyncCall {
-    sync: Sync,
+    pub(super) sync: Sync,
     /// The tasks that are carried out by it say that they are under way.
     pub ticket: Option<Ticket>,
 }
@@ -67,13 +68,13 @@ pub enum NoSync {
 }
 
 impl Service {
-    /// Whether a device can be told by SIP.
+    /// Whether a device can be told where it is registered.
     pub fn sync_way(&self, id: &DeviceId) -> Result<(), NoSync> {
         self.sip_line(id).map(|_| ())
     }
 
     /// The latest registration of a device over which it can be told something.
-    fn sip_line(&self, id: &DeviceId) -> Result<(Box<str>, Binding), NoSync> {
+    pub(super) fn sip_line(&self, id: &DeviceId) -> Result<(Box<str>, Binding), NoSync> {
         let lines = self.sip.location.of_device(id, self.now());
         if lines.is_empty() {
             return Err(NoSync::NotRegistered);
@@ -84,7 +85,10 @@ impl Service {
 
     /// Prepare to tell a device by SIP, whatever for. A task that makes it restart is under way then.
     pub fn begin_sync(&self, id: &DeviceId) -> Result<SyncCall, CallOutcome> {
-        let (aor, binding) = self.sip_line(id).map_err(|_| CallOutcome::Unreachable)?;
+        let (aor, binding) = match self.sip_line(id) {
+            Err(NoSync::NotRegistered) => self.expected_line(id).map_err(CallOutcome::NotCalled)?,
+            line => line.map_err(|_| CallOutcome::Unreachable)?,
+        };
         let (now, book) = (self.now(), self.jobs.book());
         let restarts =
             |task: &Task| task.task_type == TaskType::CheckSyncRestart && is_waiting(task, &book, now);
@@ -100,7 +104,13 @@ impl Service {
         Ok(SyncCall { sync: self.sync_of(Some(id.clone()), aor, binding, wish), ticket })
     }
 
-    fn sync_of(&self, device: Option<DeviceId>, aor: Box<str>, binding: Binding, wish: SyncWish) -> Sync {
+    pub(super) fn sync_of(
+        &self,
+        device: Option<DeviceId>,
+        aor: Box<str>,
+        binding: Binding,
+        wish: SyncWish,
+    ) -> Sync {
         let call = self.sip.next_branch();
         Sync { device, aor, binding: Box::new(binding), wish, cseq: 1, call, began: self.now(), told: None }
     }

@@ -25,12 +25,16 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    fn left(&mut self, now: Timestamp, per_second: usize) -> usize {
+    pub(super) fn left(&mut self, now: Timestamp, per_second: usize) -> usize {
         // A clock that stepped back begins anew, too.
         if now.since(self.began) >= SECOND || now < self.began {
             (self.began, self.used) = (now, 0);
         }
         per_second.saturating_sub(self.used)
+    }
+
+    pub(super) fn use_one(&mut self) {
+        self.used += 1;
     }
 }
 
@@ -52,6 +56,8 @@ impl Service {
                 Due::Expired { aor, device } => tracing::debug!(%aor, ?device, "a binding has ended"),
             }
         }
+        self.subscriptions_tick(now);
+        self.sip.send_notices(now);
         self.advance_clients(now);
         self.sip.servers.lock().sweep(now);
     }

@@ -1,0 +1,38 @@
+//! What administrators do about profiles, and what they see.
+
+use std::sync::Arc;
+
+use crate::service::Service;
+use crate::sip::profile::{Asker, Profile, ProfileError, Rule, RuleName, RuleWish};
+
+impl Service {
+    /// Store a new rule, or another form of one. `create` and `expected` as for [`Service::put_realm`]. Phones with a subscription
+    /// are told if it changes their URL.
+    pub async fn put_profile(
+        &self,
+        wish: RuleWish,
+        create: bool,
+        expected: Option<u64>,
+    ) -> Result<Arc<Rule>, ProfileError> {
+        let (rule, ticket) = self.sip.profiles.put(wish, create, expected)?;
+        ticket.await?;
+        self.sip.subscriptions.lock().rules_changed();
+        let what = if rule.revision == 1 { "created" } else { "changed" };
+        self.admin_event(None, format!("SIP profile {} {what}", rule.name));
+        Ok(rule)
+    }
+
+    /// Forget a rule. Subscriptions that no other rule is for end.
+    pub async fn delete_profile(&self, name: &RuleName, expected: Option<u64>) -> Result<(), ProfileError> {
+        self.sip.profiles.remove(name, expected)?.await?;
+        self.sip.subscriptions.lock().rules_changed();
+        self.admin_event(None, format!("SIP profile {name} deleted"));
+        Ok(())
+    }
+
+    /// What a phone is told that says this of itself.
+    pub fn profile_of(&self, asker: &Asker) -> Option<Profile> {
+        let is_known = || asker.device().is_some_and(|id| self.fleet.look(&id, |_| ()).is_some());
+        self.sip.profiles.profile(asker, is_known)
+    }
+}

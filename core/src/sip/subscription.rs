@@ -1,0 +1,408 @@
+//! Subscriptions to profiles (RFC 6665): phones that want to hear when their URL changes.
+//!
+//! In memory only: after a restart a phone that refreshes is told that there is no such subscription (481) and subscribes anew.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::ops::Bound::{Excluded, Unbounded};
+
+use foldhash::fast::RandomState;
+
+use crate::sip::binding::Flow;
+use crate::sip::profile::{Asker, BodyForm, Profile, ProfileType};
+use crate::time::Timestamp;
+use crate::wheel::Wheel;
+
+/// Slots of the wheel and their milliseconds: an hour. What ends later comes at the horizon and goes in again.
+const SLOTS: usize = 3_600;
+const TICK_MS: u64 = 1_000;
+
+/// A subscription's number: its tag of ours.
+pub type SubscriptionId = u64;
+
+/// The dialogue of a subscription, as far as requests of this server need it (RFC 3261, section 12.2.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialog {
+    /// `Call-ID`.
+    pub call_id: Box<str>,
+    /// Our side: the `To` of the SUBSCRIBE with our tag.
+    pub local: Box<str>,
+    /// The phone's side: its `From`.
+    pub remote: Box<str>,
+    /// The tag in it. Phones of old have none.
+    pub remote_tag: Option<Box<str>>,
+    /// The URI of the phone's `Contact`.
+    pub target: Box<str>,
+    /// The way through proxies, first one first, separated by commas; empty if there are none.
+    pub routes: Box<str>,
+    /// The flow that the latest SUBSCRIBE came on.
+    pub flow: Flow,
+}
+
+/// Which forms of a URL a phone takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepts {
+    /// `application/url`.
+    pub url: bool,
+    /// `message/external-body`.
+    pub external_body: bool,
+}
+
+impl Accepts {
+    /// The form that a rule wants, or the other one if the phone takes only that; `None` if it takes neither.
+    pub const fn choose(self, wanted: BodyForm) -> Option<BodyForm> {
+        match (self.url, self.external_body) {
+            (true, true) => Some(wanted),
+            (true, false) => Some(BodyForm::Url),
+            (false, true) => Some(BodyForm::ExternalBody),
+            (false, false) => None,
+        }
+    }
+}
+
+/// A phone's subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its dialogue.
+    pub dialog: Dialog,
+    /// `Event` as the phone wrote it.
+    pub event: Box<str>,
+    /// `id` in it.
+    pub event_id: Option<Box<str>>,
+    /// Who it is.
+    pub asker: Asker,
+    /// Which forms it takes.
+    pub accepts: Accepts,
+    /// What it was told last.
+    pub profile: Profile,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends unless it is refreshed.
+    pub expires: Timestamp,
+    /// `CSeq` of its latest SUBSCRIBE.
+    pub remote_cseq: u32,
+    /// `CSeq` of our latest NOTIFY.
+    pub local_cseq: u32,
+}
+
+impl Subscription {
+    /// Whole seconds until it ends, rounded up.
+    pub fn expires_in(&self, now: Timestamp) -> u32 {
+        u32::try_from(self.expires.since(now).as_millis().div_ceil(1_000)).unwrap_or(u32::MAX)
+    }
+}
+
+/// A refresh: what a SUBSCRIBE within a dialogue says.
+#[derive(Clone, Copy, Debug)]
+pub struct Refresh<'a> {
+    /// `Call-ID`.
+    pub call_id: &'a str,
+    /// The tag of `From`.
+    pub remote_tag: Option<&'a str>,
+    /// `id` of `Event`.
+    pub event_id: Option<&'a str>,
+    /// `CSeq`.
+    pub cseq: u32,
+    /// The new end.
+    pub expires: Timestamp,
+}
+
+/// Why a refresh is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRefresh {
+    /// There is no such subscription.
+    #[error("there is no such subscription")]
+    Unknown,
+    /// An older request came late.
+    #[error("an older request than the latest")]
+    OutOfOrder,
+}
+
+/// As many subscriptions as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there are {limit} subscriptions already")]
+pub struct TooMany {
+    /// The bound.
+    pub limit: usize,
+}
+
+/// A phone at an address: it has one subscription of a kind, the latest.
+type Phone = ([u8; 6], ProfileType, IpAddr);
+
+fn phone(one: &Subscription) -> Option<Phone> {
+    Some((one.asker.mac?, one.asker.profile_type, one.dialog.flow.remote.ip()))
+}
+
+/// All subscriptions.
+#[derive(Debug)]
+pub struct Subscriptions {
+    table: BTreeMap<SubscriptionId, Box<Subscription>>,
+    phones: HashMap<Phone, SubscriptionId, RandomState>,
+    wheel: Wheel<SubscriptionId>,
+    limit: usize,
+    walk: Walk,
+}
+
+/// How far the subscriptions were looked at after the rules changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walk {
+    /// All of them.
+    Done,
+    /// Not yet.
+    Begun,
+    /// Up to this one.
+    Past(SubscriptionId),
+}
+
+impl Subscriptions {
+    /// None. At most `limit` there may be.
+    pub fn new(limit: usize, now: Timestamp) -> Self {
+        Self {
+            table: BTreeMap::new(),
+            phones: HashMap::default(),
+            wheel: Wheel::new(now, SLOTS, TICK_MS),
+            limit,
+            walk: Walk::Done,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// One more. An older one of the same phone at the same address and for the same kind of profile ends without a word: the
+    /// phone has forgotten it.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing is changed then.
+    pub fn add(&mut self, id: SubscriptionId, one: Subscription) -> Result<(), TooMany> {
+        let older = phone(&one).and_then(|phone| self.phones.get(&phone).copied());
+        let is_replaced = older.is_some() || self.table.contains_key(&id);
+        if !is_replaced && self.table.len() >= self.limit {
+            return Err(TooMany { limit: self.limit });
+        }
+        for gone in [older, Some(id)].into_iter().flatten() {
+            self.end(gone);
+        }
+        if let Some(phone) = phone(&one) {
+            self.phones.insert(phone, id);
+        }
+        self.wheel.insert(one.expires, id);
+        self.table.insert(id, Box::new(one));
+        Ok(())
+    }
+
+    /// One of them.
+    pub fn get_mut(&mut self, id: SubscriptionId) -> Option<&mut Subscription> {
+        self.table.get_mut(&id).map(|one| &mut **one)
+    }
+
+    /// The one that a SUBSCRIBE within a dialogue is for. The number of the request and the new end are noted.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn refresh(
+        &mut self,
+        id: SubscriptionId,
+        refresh: &Refresh<'_>,
+    ) -> Result<&mut Subscription, NoRefresh> {
+        let one = self.table.get_mut(&id).ok_or(NoRefresh::Unknown)?;
+        let is_it = *one.dialog.call_id == *refresh.call_id
+            && one.dialog.remote_tag.as_deref() == refresh.remote_tag
+            && one.event_id.as_deref() == refresh.event_id;
+        if !is_it {
+            return Err(NoRefresh::Unknown);
+        }
+        if refresh.cseq <= one.remote_cseq {
+            return Err(NoRefresh::OutOfOrder);
+        }
+        one.remote_cseq = refresh.cseq;
+        if refresh.expires < one.expires {
+            self.wheel.insert(refresh.expires, id);
+        }
+        one.expires = refresh.expires;
+        Ok(one)
+    }
+
+    /// It is over.
+    pub fn end(&mut self, id: SubscriptionId) -> Option<Subscription> {
+        let one = self.table.remove(&id)?;
+        if let Some(phone) = phone(&one)
+            && self.phones.get(&phone) == Some(&id)
+        {
+            self.phones.remove(&phone);
+        }
+        Some(*one)
+    }
+
+    /// End those whose time is over.
+    pub fn expire(&mut self, now: Timestamp, mut ended: impl FnMut(Subscription)) {
+        let mut due = Vec::new();
+        self.wheel.advance(now, |id| due.push(id));
+        for id in due {
+            match self.table.get(&id).map(|one| one.expires) {
+                Some(expires) if expires > now => self.wheel.insert(expires, id),
+                _ => self.end(id).into_iter().for_each(&mut ended),
+            }
+        }
+    }
+
+    /// The rules changed: all are to be looked at.
+    pub fn rules_changed(&mut self) {
+        self.walk = Walk::Begun;
+    }
+
+    /// The next that are to be looked at because the rules changed, `most` at the most; none if all were.
+    pub fn next_to_look_at(&mut self, most: usize) -> Vec<(SubscriptionId, Asker)> {
+        let after = match self.walk {
+            Walk::Done => return Vec::new(),
+            Walk::Begun => Unbounded,
+            Walk::Past(id) => Excluded(id),
+        };
+        let rest = self.table.range((after, Unbounded));
+        let next: Vec<_> = rest.take(most).map(|(id, one)| (*id, one.asker.clone())).collect();
+        self.walk = next.last().map_or(Walk::Done, |(id, _)| Walk::Past(*id));
+        next
+    }
+
+    /// Those behind `after` in the order of their numbers, `most` at the most, and whether there are more.
+    pub fn page(
+        &self,
+        after: Option<SubscriptionId>,
+        most: usize,
+    ) -> (Vec<(SubscriptionId, Subscription)>, bool) {
+        let mut rest = self.table.range((after.map_or(Unbounded, Excluded), Unbounded));
+        let page = rest.by_ref().take(most).map(|(id, one)| (*id, Subscription::clone(one))).collect();
+        (page, rest.next().is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_767_323_045_000);
+
+    fn at(seconds: u64) -> Timestamp {
+        START.plus(Duration::from_secs(seconds))
+    }
+
+    fn one(mac: u8, remote: &str, expires: u64) -> Subscription {
+        let flow = Flow::udp(remote.parse().unwrap());
+        Subscription {
+            dialog: Dialog {
+                call_id: "c".into(),
+                local: "<sip:h>;tag=1".into(),
+                remote: "<sip:h>;tag=2".into(),
+                remote_tag: Some("2".into()),
+                target: "sip:h".into(),
+                routes: "".into(),
+                flow,
+            },
+            event: "ua-profile".into(),
+            event_id: None,
+            asker: Asker { mac: Some([mac; 6]), ..Asker::default() },
+            accepts: Accepts { url: true, external_body: false },
+            profile: Profile { rule: "a".parse().unwrap(), url: "http://h".into(), form: BodyForm::Url },
+            since: START,
+            expires: at(expires),
+            remote_cseq: 5,
+            local_cseq: 0,
+        }
+    }
+
+    fn none() -> Subscriptions {
+        Subscriptions::new(3, START)
+    }
+
+    #[test]
+    fn a_phone_has_one_subscription_of_a_kind_and_others_theirs() {
+        let mut all = none();
+        for (id, one) in [
+            (1, one(1, "10.0.0.1:5060", 60)),
+            (2, one(1, "10.0.0.2:5060", 60)),
+            (3, one(2, "10.0.0.1:5060", 60)),
+        ] {
+            all.add(id, one).unwrap();
+        }
+        assert_eq!(all.add(4, one(3, "10.0.0.1:5060", 60)), Err(TooMany { limit: 3 }));
+        all.add(5, one(1, "10.0.0.1:1024", 60)).unwrap();
+        let page = |all: &Subscriptions, after, most| {
+            let (page, more) = all.page(after, most);
+            (page.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), more)
+        };
+        assert_eq!(page(&all, None, 2), (vec![2, 3], true));
+        assert_eq!(page(&all, Some(3), 2), (vec![5], false));
+        assert!(all.end(5).is_some() && all.end(5).is_none());
+        assert_eq!(all.phones.len(), 2);
+    }
+
+    #[test]
+    fn a_refresh_is_of_the_dialogue_and_in_order() {
+        let mut all = none();
+        all.add(1, one(1, "10.0.0.1:5060", 60)).unwrap();
+        let refresh =
+            Refresh { call_id: "c", remote_tag: Some("2"), event_id: None, cseq: 6, expires: at(30) };
+        for (id, other) in [
+            (2, refresh),
+            (1, Refresh { call_id: "d", ..refresh }),
+            (1, Refresh { remote_tag: None, ..refresh }),
+            (1, Refresh { event_id: Some("x"), ..refresh }),
+        ] {
+            assert_eq!(all.refresh(id, &other).unwrap_err(), NoRefresh::Unknown);
+        }
+        assert!(all.refresh(1, &refresh).is_ok());
+        assert_eq!(all.refresh(1, &refresh).unwrap_err(), NoRefresh::OutOfOrder);
+        let mut ended = 0;
+        all.expire(at(31), |_| ended += 1);
+        assert_eq!(ended, 1, "it ends sooner than it would have");
+    }
+
+    #[test]
+    fn after_a_change_of_the_rules_each_is_looked_at_once() {
+        let mut all = none();
+        for id in 1..4 {
+            all.add(id, one(u8::try_from(id).unwrap(), "10.0.0.1:5060", 60)).unwrap();
+        }
+        assert!(all.next_to_look_at(9).is_empty());
+        all.rules_changed();
+        let mut next = || all.next_to_look_at(2).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        assert_eq!((next(), next(), next()), (vec![1, 2], vec![3], vec![]));
+        assert!(next().is_empty());
+    }
+
+    proptest! {
+        /// Whatever is refreshed and ended: each ends once, at its time, and nothing is left.
+        #[test]
+        fn each_ends_at_its_time(steps in prop::collection::vec((0_u64..40, 0_u8..5, 0_u64..9_000, any::<bool>()), 1..60)) {
+            let mut all = Subscriptions::new(100, START);
+            let mut now = 0;
+            for (id, (pause, mac, life, ends)) in (0..).zip(steps) {
+                now += pause;
+                let mut early = 0;
+                all.expire(at(now), |one| early += u64::from(one.expires > at(now)));
+                prop_assert_eq!(early, 0);
+                if ends { all.end(id / 2); }
+                if let Some(one) = all.get_mut(id / 3) { one.expires = at(now + life); }
+                all.add(id, one(mac, "10.0.0.1:5060", now + life)).unwrap();
+                prop_assert_eq!(all.len(), all.phones.len());
+            }
+            let last = all.table.values().map(|one| one.expires).max();
+            for _ in 0..10 {
+                now += 3_000;
+                all.expire(at(now), |_| {});
+            }
+            prop_assert!(all.is_empty() && all.phones.is_empty() && all.wheel.is_empty(), "{last:?}");
+        }
+    }
+}
