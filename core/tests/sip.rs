@@ -12,5 +12,6 @@ mod sip {
     mod register;
     mod sync;
     mod torture;
+    mod words;
     mod world;
 }

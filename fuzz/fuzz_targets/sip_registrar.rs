@@ -5,6 +5,8 @@
 
 #[path = "../../core/tests/sip/drive.rs"]
 mod drive;
+#[path = "../../core/tests/sip/words.rs"]
+mod words;
 #[path = "../../core/tests/sip/world.rs"]
 #[allow(dead_code, reason = "written tests use the rest of it")]
 mod world;

@@ -133,12 +133,22 @@ fn phone(one: &Subscription) -> Option<Phone> {
     Some((one.asker.mac?, one.asker.profile_type, one.dialog.flow.remote.ip()))
 }
 
+/// A subscription in the table.
+#[derive(Debug)]
+struct Kept {
+    one: Subscription,
+    /// Under which phone it is found: the one that it began with.
+    phone: Option<Phone>,
+    /// When it comes out of the wheel. What comes out for another time was put in before it, and is nothing any more.
+    wakes: Timestamp,
+}
+
 /// All subscriptions.
 #[derive(Debug)]
 pub struct Subscriptions {
-    table: BTreeMap<SubscriptionId, Box<Subscription>>,
+    table: BTreeMap<SubscriptionId, Box<Kept>>,
     phones: HashMap<Phone, SubscriptionId, RandomState>,
-    wheel: Wheel<SubscriptionId>,
+    wheel: Wheel<(SubscriptionId, Timestamp)>,
     limit: usize,
     walk: Walk,
 }
@@ -183,24 +193,25 @@ impl Subscriptions {
     /// [`TooMany`]; nothing is changed then.
     pub fn add(&mut self, id: SubscriptionId, one: Subscription) -> Result<(), TooMany> {
         let older = phone(&one).and_then(|phone| self.phones.get(&phone).copied());
-        let is_replaced = older.is_some() || self.table.contains_key(&id);
+        let is_replaced = [older, Some(id)].iter().flatten().any(|known| self.table.contains_key(known));
         if !is_replaced && self.table.len() >= self.limit {
             return Err(TooMany { limit: self.limit });
         }
         for gone in [older, Some(id)].into_iter().flatten() {
             self.end(gone);
         }
-        if let Some(phone) = phone(&one) {
+        let (phone, wakes) = (phone(&one), one.expires);
+        if let Some(phone) = phone {
             self.phones.insert(phone, id);
         }
-        self.wheel.insert(one.expires, id);
-        self.table.insert(id, Box::new(one));
+        self.wheel.insert(wakes, (id, wakes));
+        self.table.insert(id, Box::new(Kept { one, phone, wakes }));
         Ok(())
     }
 
     /// One of them.
     pub fn get_mut(&mut self, id: SubscriptionId) -> Option<&mut Subscription> {
-        self.table.get_mut(&id).map(|one| &mut **one)
+        self.table.get_mut(&id).map(|kept| &mut kept.one)
     }
 
     /// The one that a SUBSCRIBE within a dialogue is for. The number of the request and the new end are noted.
@@ -212,7 +223,7 @@ impl Subscriptions {
         id: SubscriptionId,
         refresh: &Refresh<'_>,
     ) -> Result<&mut Subscription, NoRefresh> {
-        let one = self.table.get_mut(&id).ok_or(NoRefresh::Unknown)?;
+        let Kept { one, wakes, .. } = &mut **self.table.get_mut(&id).ok_or(NoRefresh::Unknown)?;
         let is_it = *one.dialog.call_id == *refresh.call_id
             && one.dialog.remote_tag.as_deref() == refresh.remote_tag
             && one.event_id.as_deref() == refresh.event_id;
@@ -223,8 +234,9 @@ impl Subscriptions {
             return Err(NoRefresh::OutOfOrder);
         }
         one.remote_cseq = refresh.cseq;
-        if refresh.expires < one.expires {
-            self.wheel.insert(refresh.expires, id);
+        if refresh.expires < *wakes {
+            *wakes = refresh.expires;
+            self.wheel.insert(refresh.expires, (id, refresh.expires));
         }
         one.expires = refresh.expires;
         Ok(one)
@@ -232,23 +244,27 @@ impl Subscriptions {
 
     /// It is over.
     pub fn end(&mut self, id: SubscriptionId) -> Option<Subscription> {
-        let one = self.table.remove(&id)?;
-        if let Some(phone) = phone(&one)
+        let kept = self.table.remove(&id)?;
+        if let Some(phone) = kept.phone
             && self.phones.get(&phone) == Some(&id)
         {
             self.phones.remove(&phone);
         }
-        Some(*one)
+        Some(kept.one)
     }
 
     /// End those whose time is over.
     pub fn expire(&mut self, now: Timestamp, mut ended: impl FnMut(Subscription)) {
         let mut due = Vec::new();
-        self.wheel.advance(now, |id| due.push(id));
-        for id in due {
-            match self.table.get(&id).map(|one| one.expires) {
-                Some(expires) if expires > now => self.wheel.insert(expires, id),
-                _ => self.end(id).into_iter().for_each(&mut ended),
+        self.wheel.advance(now, |alarm| due.push(alarm));
+        for (id, at) in due {
+            let Some(kept) = self.table.get_mut(&id).filter(|kept| kept.wakes == at) else { continue };
+            let expires = kept.one.expires;
+            if expires > now {
+                kept.wakes = expires;
+                self.wheel.insert(expires, (id, expires));
+            } else {
+                self.end(id).into_iter().for_each(&mut ended);
             }
         }
     }
@@ -266,7 +282,7 @@ impl Subscriptions {
             Walk::Past(id) => Excluded(id),
         };
         let rest = self.table.range((after, Unbounded));
-        let next: Vec<_> = rest.take(most).map(|(id, one)| (*id, one.asker.clone())).collect();
+        let next: Vec<_> = rest.take(most).map(|(id, kept)| (*id, kept.one.asker.clone())).collect();
         self.walk = next.last().map_or(Walk::Done, |(id, _)| Walk::Past(*id));
         next
     }
@@ -278,7 +294,7 @@ impl Subscriptions {
         most: usize,
     ) -> (Vec<(SubscriptionId, Subscription)>, bool) {
         let mut rest = self.table.range((after.map_or(Unbounded, Excluded), Unbounded));
-        let page = rest.by_ref().take(most).map(|(id, one)| (*id, Subscription::clone(one))).collect();
+        let page = rest.by_ref().take(most).map(|(id, kept)| (*id, kept.one.clone())).collect();
         (page, rest.next().is_some())
     }
 }
@@ -397,7 +413,7 @@ mod tests {
                 all.add(id, one(mac, "10.0.0.1:5060", now + life)).unwrap();
                 prop_assert_eq!(all.len(), all.phones.len());
             }
-            let last = all.table.values().map(|one| one.expires).max();
+            let last = all.table.values().map(|kept| kept.one.expires).max();
             for _ in 0..10 {
                 now += 3_000;
                 all.expire(at(now), |_| {});

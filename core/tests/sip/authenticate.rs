@@ -49,6 +49,41 @@ fn a_phone_that_knows_its_password_gets_in_by_either_algorithm() {
 }
 
 #[test]
+fn a_request_that_borrows_the_names_of_another_is_another_one() {
+    let world = world();
+    let challenged = world.send(&udp(PHONE), register("a", 1, CONTACT));
+    let authorization = authorization(&challenged, "SHA-256", "alice", "wonderland", 1);
+    let fetch = register("a", 2, &authorization);
+    assert_eq!(world.send(&udp(PHONE), &fetch).status(), 200);
+    assert_eq!(world.send(&udp(PHONE), &fetch).status(), 200, "its answer was lost");
+    let other = register("a", 2, &format!("{authorization}Contact: <sip:mallory@192.0.2.66>\r\n"));
+    let answer = world.send(&udp(PHONE), &other);
+    assert!(answer.status() == 401 && answer.text.contains("stale=true"), "{}", answer.text);
+    assert!(world.contacts("alice@example.com").is_empty());
+}
+
+#[test]
+fn a_user_name_with_a_domain_is_good_for_that_domain() {
+    let world = world();
+    let wish = CredentialWish {
+        realm: "phones".parse().unwrap(),
+        username: "carol@a.example".parse().unwrap(),
+        device: None,
+        password: Some(Secret::new("wonderland")),
+    };
+    world.service.sip.credentials.put(wish, true, None).unwrap().1.wait().unwrap();
+    for (cseq, domain, status) in [(2, "A.example", 200), (4, "b.example", 403)] {
+        let carol = |cseq, more: &str| {
+            register("c", cseq, more).replace("alice@example.com", &format!("carol@{domain}"))
+        };
+        let challenged = world.send(&udp(PHONE), carol(cseq, CONTACT));
+        let shown = authorization(&challenged, "MD5", "carol@a.example", "wonderland", 1);
+        let answer = world.send(&udp(PHONE), carol(cseq + 1, &format!("{shown}{CONTACT}")));
+        assert_eq!(answer.status(), status, "{}", answer.text);
+    }
+}
+
+#[test]
 fn a_nonce_serves_a_phone_for_its_refreshes() {
     let world = world();
     let challenged = world.send(&udp(PHONE), register("a", 1, CONTACT));

@@ -8,15 +8,19 @@ use std::time::Duration;
 use callboard_codecs::sip::{Index, Limits, Message, Strictness, parse};
 use callboard_core::device::DeviceId;
 use callboard_core::secret::Secret;
-use callboard_core::service::sip::{Reaction, SipSettings};
+use callboard_core::service::sip::{PlugAndPlay, ProfileRequests, Reaction, SipSettings};
 use callboard_core::sip::binding::{Binding, Flow, Liveness, Transport};
 use callboard_core::sip::credentials::CredentialWish;
 use callboard_core::sip::location::{BindingFilter, ListPosition, LocationSettings, Place};
+use callboard_core::sip::profile::{BodyForm, ProfileType, RuleWish, Whose};
 use callboard_core::sip::trust::Trust;
 use callboard_core::sip::vendor::SyncWish;
 use callboard_core::time::Timestamp;
 
-use super::world::{Answer, World, answer_to, authorization, udp};
+use super::words::{
+    ASKS, CALLS, EVENTS, EXPIRES, Input, METHODS, MORE, PARAMS, RAW, STATUSES, TIMES, URIS, USERS,
+};
+use super::world::{Answer, World, answer_to, authorization, done, udp};
 
 /// Steps of one run.
 const STEPS: usize = 64;
@@ -24,73 +28,9 @@ const STEPS: usize = 64;
 const CONTACTS: usize = 3;
 const AORS: usize = 3;
 const OWN_REQUESTS: usize = 4;
+const SUBSCRIPTIONS: usize = 2;
 /// Longest time that a registration is given.
 const MAX_EXPIRES: u32 = 7_200;
-
-const USERS: [&str; 4] = ["alice", "bob", "001ae8000001", "%61lice"];
-const CALLS: [&str; 3] = ["one", "two", "ONE"];
-const URIS: [&str; 8] = [
-    "sip:a@192.0.2.4",
-    "sip:A@192.0.2.4",
-    "sip:%61@192.0.2.4:5060;transport=udp",
-    "sip:a@10.0.0.4",
-    "sips:a@[2001:db8::4];line=1",
-    "tel:+498970007",
-    "sip:b@192.0.2.4?Route=%3Csip:x%3E",
-    "sip:",
-];
-const EXPIRES: [&str; 7] = ["0", "1", "59", "60", "600", "4294967295", "99999999999"];
-const PARAMS: [&str; 6] = [
-    "",
-    ";q=0.5",
-    ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-001AE8000002>\"",
-    ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-001AE8000002>\";reg-id=1",
-    ";reg-id=2;+sip.instance=\"<urn:x>\"",
-    ";q=7",
-];
-const MORE: [&str; 10] = [
-    "Supported: path, outbound\r\n",
-    "Path: <sip:edge.example.com;lr>\r\n",
-    "Path: <sip:edge.example.com;ob;lr>\r\nSupported: path, outbound\r\n",
-    "Require: outbound\r\n",
-    "Require: none-such\r\n",
-    "User-Agent: Phone/1 (00:1a:e8:00:00:03)\r\n",
-    "Call-ID: another\r\n",
-    "Expires: 600\r\n",
-    "Contact: *\r\n",
-    "Authorization: Digest username=\"alice\", realm=\"phones\"\r\n",
-];
-const METHODS: [&str; 8] = ["OPTIONS", "SUBSCRIBE", "INVITE", "CANCEL", "ACK", "NOTIFY", "PUBLISH", "BREW"];
-const STATUSES: [&str; 7] =
-    ["100 Trying", "200 OK", "401 Unauthorized", "404 Not Found", "481 None", "503 Later", "699 No"];
-const RAW: [&[u8]; 5] =
-    [b"\r\n\r\n", b"\0\0\0\0", b"SIP/2.0", b"\0\x01\0\0\x21\x12\xa4\x42abcdefghijkl", b"\xff"];
-/// Times to wait, in milliseconds.
-const TIMES: [u64; 8] = [50, 500, 4_000, 32_000, 61_000, 600_000, 3_600_000, 90_000_000];
-
-/// The bytes that decide.
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn byte(&mut self) -> u8 {
-        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
-        *first
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::from(self.byte()) % bound
-    }
-
-    /// The rare case. Never for a zero, which stands for an endpoint that behaves.
-    fn one_in(&mut self, chances: u8) -> bool {
-        self.byte() % chances == chances - 1
-    }
-
-    fn pick<T: Copy, const N: usize>(&mut self, table: &[T; N]) -> T {
-        table[self.below(N)]
-    }
-}
 
 /// What must be the same about a binding after a restart.
 type Kept = (String, String, u32, Timestamp);
@@ -109,6 +49,8 @@ struct Run<'a> {
     places: Vec<(Place, u64)>,
     challenges: BTreeMap<usize, (Answer, u32)>,
     last: Option<(Flow, String)>,
+    /// The tag of the server in the last subscription.
+    tag: String,
     own: Vec<(Flow, String)>,
     /// What the disk knows since it takes nothing.
     held: Option<BTreeMap<String, Vec<Kept>>>,
@@ -130,6 +72,7 @@ pub(crate) fn run(bytes: &[u8]) {
         places: Vec::new(),
         challenges: BTreeMap::new(),
         last: None,
+        tag: String::new(),
         own: Vec::new(),
         held: None,
         full: false,
@@ -151,7 +94,15 @@ fn world(asks: bool) -> World {
     location.registrar.max_expires = MAX_EXPIRES;
     location.pings.others = Some(Duration::from_mins(5));
     let trust = Trust::new(all, true).unwrap();
+    let plug_and_play = PlugAndPlay {
+        requests: ProfileRequests::All,
+        networks: vec!["192.0.2.0/24".parse().unwrap()],
+        subscriptions: SUBSCRIPTIONS,
+        max_expires: MAX_EXPIRES,
+        ..PlugAndPlay::default()
+    };
     let settings = SipSettings {
+        plug_and_play,
         location,
         trust,
         client_transactions: OWN_REQUESTS,
@@ -162,9 +113,25 @@ fn world(asks: bool) -> World {
     let world = World::new(settings);
     let credentials = &world.service.sip.credentials;
     credentials.put_realm("phones".parse().unwrap(), Vec::new(), true, None).unwrap().1.wait().unwrap();
+    put_rule(&world, "https://pbx.example/{mac}");
     put_password(&world, "alice", None);
     put_password(&world, "bob", Some("00:1a:e8:00:00:01".parse().unwrap()));
     world
+}
+
+fn put_rule(world: &World, url: &str) {
+    let wish = RuleWish {
+        name: "all".parse().unwrap(),
+        order: 1,
+        vendor: "yealink".into(),
+        model: "".into(),
+        mac_prefixes: [].into(),
+        profile_type: ProfileType::Device,
+        url: url.parse().unwrap(),
+        form: BodyForm::Url,
+        whose: Whose::Any,
+    };
+    done(world.service.put_profile(wish, true, None)).unwrap();
 }
 
 fn put_password(world: &World, user: &str, device: Option<DeviceId>) {
@@ -179,7 +146,7 @@ fn put_password(world: &World, user: &str, device: Option<DeviceId>) {
 
 impl Run<'_> {
     fn step(&mut self) {
-        match self.input.below(16) {
+        match self.input.below(18) {
             0..=5 => self.register(),
             6 => self.repeat(),
             7 => self.something_else(),
@@ -189,6 +156,7 @@ impl Run<'_> {
             12 => self.disk(),
             13 => self.crash(),
             14 => self.close(),
+            16 | 17 => self.subscribe(),
             _ => self.interfere(),
         }
     }
@@ -321,6 +289,33 @@ impl Run<'_> {
         assert_eq!(before, self.bindings());
     }
 
+    /// A phone asks for its profile: this server, or the group.
+    fn subscribe(&mut self) {
+        let (_, flow) = self.flow();
+        let (user, call) =
+            (self.input.pick(&["MAC%3a001565AABBCC", "001565aabbcd", "x"]), self.input.pick(&CALLS));
+        let cseq = self.input.below(5) + 1;
+        let tag = if self.input.one_in(2) { self.tag.clone() } else { String::new() };
+        let more = [self.input.pick(&EVENTS), self.input.pick(&ASKS)].concat();
+        let text = format!(
+            "SUBSCRIBE sip:{user}@any.example SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.4;branch=z9hG4bKs{call}{cseq};rport\r\n\
+             From: <sip:{user}@any.example>;tag=7\r\nTo: <sip:{user}@any.example>{tag}\r\nCall-ID: {call}\r\n\
+             CSeq: {cseq} SUBSCRIBE\r\nContact: <sip:192.0.2.4:5060?a=b>\r\n{more}Content-Length: 0\r\n\r\n"
+        );
+        let before = self.bindings();
+        let answer = if self.input.one_in(4) {
+            self.world.send_to_group("192.0.2.4:5060", &text).map_or(String::new(), |answer| answer.1)
+        } else {
+            self.world.send(&flow, &text).text
+        };
+        assert!(answer.len() <= 3 * text.len(), "amplified: {answer}");
+        assert_eq!(before, self.bindings());
+        if let Some(line) = answer.lines().find(|line| line.starts_with("To: ") && answer.contains(" 200 OK"))
+        {
+            self.tag = line.split_once('>').map_or(String::new(), |parts| parts.1.to_owned());
+        }
+    }
+
     fn raw(&mut self) {
         let (_, flow) = self.flow();
         let mut bytes = self.input.pick(&RAW).to_vec();
@@ -404,7 +399,8 @@ impl Run<'_> {
     fn interfere(&mut self) {
         let aor = format!("{}@example.com", self.input.pick(&USERS));
         let service = &self.world.service;
-        match self.input.below(5) {
+        match self.input.below(6) {
+            5 => put_rule(&self.world, self.input.pick(&["http://a/{mac}", "http://b/"])),
             0 => {
                 let _ = service.sip.location.remove(&aor, None);
             }
@@ -449,6 +445,8 @@ impl Run<'_> {
         assert!(seen <= counted && counted <= AORS * CONTACTS, "{seen} are there, {counted} in the books");
         let under_way = self.world.service.sip.transactions();
         assert!(under_way.client <= OWN_REQUESTS && under_way.server <= OWN_REQUESTS, "{under_way:?}");
+        let subscribed = self.world.service.sip_subscriptions(None, 100).0.len();
+        assert!(subscribed <= SUBSCRIPTIONS, "{subscribed} subscriptions");
         let mut index = Index::default();
         for (flow, request) in self.world.requests() {
             let parsed = parse(request.as_bytes(), &mut index, &Limits::default());
@@ -469,7 +467,9 @@ impl Run<'_> {
             self.world.jump(Duration::from_secs(u64::from(MAX_EXPIRES)));
         }
         let sip = &self.world.service.sip;
-        assert_eq!((sip.location.aors(), sip.transactions().client), (0, 0), "left for ever");
+        let subscribed = self.world.service.sip_subscriptions(None, 100).0.len();
+        let left = (sip.location.aors(), sip.transactions().client, subscribed);
+        assert_eq!(left, (0, 0, 0), "left for ever");
         let books = Transport::ALL.map(|it| Liveness::ALL.map(|state| sip.location.bindings(it, state)));
         assert_eq!(books.as_flattened().iter().sum::<usize>(), 0, "the books");
         assert!(self.asks || self.challenges.is_empty(), "trusted, and asked");

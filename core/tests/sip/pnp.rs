@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callboard_core::service::sip::{Incoming, ProfileRequests, Scratch, SipSettings};
+use callboard_core::service::sip::{ProfileRequests, SipSettings};
 use callboard_core::sip::profile::{BodyForm, ProfileType, RuleName, RuleWish, Whose};
 
 use super::world::{Answer, World, answer_to, done, udp};
@@ -350,16 +350,6 @@ fn known_devices_only_if_the_rule_says_so() {
     assert_eq!(world.send(&udp(PHONE), again).status(), 200);
 }
 
-/// What a datagram to the group brings: where the answer goes, and the answer.
-fn to_group(world: &World, from: &str, text: &str) -> Option<(String, String)> {
-    let incoming = Incoming { bytes: text.as_bytes(), flow: udp(from), proof: None };
-    let mut out = b"before".to_vec();
-    let to = world.service.sip_multicast(&incoming, &mut Scratch::default(), world.now(), &mut out);
-    let answer = String::from_utf8(out.split_off(6)).unwrap();
-    assert_eq!(to.is_none(), answer.is_empty(), "{answer}");
-    to.map(|to| (to.to_string(), answer))
-}
-
 fn group_world() -> World {
     let world = world_with(|sip| sip.plug_and_play.requests = ProfileRequests::Multicast);
     put(&world, wish("yealink", "http://h/{mac}"));
@@ -367,23 +357,50 @@ fn group_world() -> World {
 }
 
 #[test]
+fn an_answer_that_is_kept_is_for_its_request_alone() {
+    let world = world();
+    let long = Subscribe {
+        more: "Expires: 0\r\nRecord-Route: <sip:edge.example;lr;x=0123456789012345678901234567890123456789>\r\n",
+        ..FETCH
+    };
+    assert_eq!(ask(&world, &long).status(), 200);
+    let elsewhere = world.send(&udp("203.0.113.9:5060"), long.text());
+    assert_eq!(elsewhere.status(), 403, "a forged sender gets no answer of others");
+    let shorter = ask(&world, &Subscribe { more: "", ..long });
+    assert!(!shorter.text.contains("edge.example"), "{}", shorter.text);
+}
+
+#[test]
+fn a_subscription_does_not_move_to_where_nobody_may_ask() {
+    let world = world();
+    let answer = ask(&world, &Subscribe { more: "Expires: 600\r\n", ..FETCH });
+    let tag = answer.header("To").unwrap().split_once('>').unwrap().1.to_owned();
+    world.wait(Duration::from_millis(100));
+    world.requests();
+    let refresh = Subscribe { cseq: 2, to_tag: &tag, more: "Expires: 600\r\n", ..FETCH };
+    assert_eq!(world.send(&udp("203.0.113.9:5060"), refresh.text()).status(), 403);
+    world.wait(Duration::from_millis(100));
+    assert!(world.requests().iter().all(|(flow, _)| flow.remote.to_string() == PHONE));
+}
+
+#[test]
 fn a_phone_that_asks_the_group_is_answered_by_unicast() {
     let world = group_world();
     assert_eq!(ask(&world, &FETCH).status(), 489, "only the group is asked");
-    let (to, answer) = to_group(&world, PHONE, &FETCH.text()).unwrap();
+    let (to, answer) = world.send_to_group(PHONE, &FETCH.text()).unwrap();
     assert!(answer.starts_with("SIP/2.0 200 OK\r\n") && to == PHONE, "{to} {answer}");
-    assert_eq!(to_group(&world, PHONE, &FETCH.text()).unwrap().1, answer, "it comes again");
+    assert_eq!(world.send_to_group(PHONE, &FETCH.text()).unwrap().1, answer, "it comes again");
     assert!(notify(&world).ends_with("\r\n\r\nhttp://h/001565aabbcc"));
     // Without a tag, a branch and `rport`, as some phones write it: to the port of its Via.
     let old = FETCH.text().replace(";branch=z9hG4bKa1;rport", "").replace(";tag=77", "");
-    let (to, answer) = to_group(&world, "192.168.1.45:1053", &old).unwrap();
+    let (to, answer) = world.send_to_group("192.168.1.45:1053", &old).unwrap();
     assert_eq!(to, PHONE);
     assert!(answer.contains(";tag="), "{answer}");
     let told = notify(&world);
     assert_eq!(header(&told, "To"), Some("<sip:MAC%3a001565AABBCC@anything.example>"));
     // With `rport` to where it came from.
     let other = FETCH.text().replace("z9hG4bKa1", "z9hG4bKa9");
-    let (to, answer) = to_group(&world, "192.168.1.45:1053", &other).unwrap();
+    let (to, answer) = world.send_to_group("192.168.1.45:1053", &other).unwrap();
     assert_eq!(to, "192.168.1.45:1053");
     assert!(answer.contains(";rport=1053;"), "{answer}");
 }
@@ -392,11 +409,11 @@ fn a_phone_that_asks_the_group_is_answered_by_unicast() {
 fn a_subscription_that_began_at_the_group_goes_on_by_unicast() {
     let world = group_world();
     let begin = Subscribe { more: "Expires: 3600\r\n", ..FETCH };
-    let (_, answer) = to_group(&world, PHONE, &begin.text()).unwrap();
+    let (_, answer) = world.send_to_group(PHONE, &begin.text()).unwrap();
     let tag = header(&answer, "To").unwrap().rsplit_once(";tag=").unwrap().1;
     notify(&world);
     let refresh = Subscribe { cseq: 2, to_tag: &format!(";tag={tag}"), more: "Expires: 3600\r\n", ..FETCH };
-    assert_eq!(to_group(&world, PHONE, &refresh.text()), None);
+    assert_eq!(world.send_to_group(PHONE, &refresh.text()), None);
     assert_eq!(ask(&world, &refresh).status(), 200);
 }
 
@@ -418,11 +435,11 @@ fn nothing_else_is_answered_to_the_group() {
         "\r\n\r\n".to_owned(),
         String::new(),
     ] {
-        assert_eq!(to_group(&world, PHONE, &other), None, "{other}");
+        assert_eq!(world.send_to_group(PHONE, &other), None, "{other}");
     }
-    assert_eq!(to_group(&world, "203.0.113.9:5060", &good), None, "from elsewhere");
+    assert_eq!(world.send_to_group("203.0.113.9:5060", &good), None, "from elsewhere");
     let off = world_with(|sip| sip.plug_and_play.requests = ProfileRequests::Off);
     put(&off, wish("yealink", "http://h/{mac}"));
-    assert_eq!((to_group(&off, PHONE, &good), ask(&off, &FETCH).status()), (None, 489));
+    assert_eq!((off.send_to_group(PHONE, &good), ask(&off, &FETCH).status()), (None, 489));
     assert!(notifies(&world).is_empty());
 }

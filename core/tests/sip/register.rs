@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callboard_core::service::sip::{Reaction, SipSettings};
+use callboard_core::service::sip::{Incoming, Reaction, Scratch, SipSettings};
 use callboard_core::store::journal::{Journal as _, Position};
 
 use super::world::{PHONE, World, register, tls, udp};
@@ -88,6 +88,40 @@ fn an_answer_waits_for_the_disk() {
     assert!(matches!(fetched.reaction, Reaction::AnswerAfter(at, _) if at == position));
     world.journal.release();
     assert!(world.journal.durable() >= position);
+}
+
+#[test]
+fn who_does_not_ask_for_its_port_is_answered_at_the_one_it_names() {
+    let world = World::trusting();
+    let told = |from: &str, via: &str| {
+        let text = register("a", 1, CONTACT).replace("192.0.2.4:5060;branch", via).replace(";rport", "");
+        let incoming = Incoming { bytes: text.as_bytes(), flow: udp(from), proof: None };
+        let mut scratch = Scratch::default();
+        let mut out = Vec::new();
+        world.service.sip_received(&incoming, &mut scratch, world.now(), &mut out);
+        assert!(out.starts_with(b"SIP/2.0 "), "{text}");
+        scratch.reply_port()
+    };
+    assert_eq!(told("192.0.2.4:40000", "192.0.2.4:5070;branch"), Some(5_070));
+    assert_eq!(told("192.0.2.4:40000", "192.0.2.4;branch"), Some(5_060));
+    assert_eq!(told("203.0.113.9:40000", "10.0.0.4:5060;branch"), None, "behind NAT");
+    let flow = world.service.sip.location.get("alice@example.com", world.now())[0].flow;
+    assert_eq!(flow.remote.port(), 5_070, "requests follow the answers");
+}
+
+#[test]
+fn that_nothing_is_registered_is_told_when_it_is_durable() {
+    let world = World::trusting();
+    world.send(&udp(PHONE), register("a", 1, CONTACT));
+    world.journal.hold();
+    let gone = register("a", 2, "Contact: *\r\nExpires: 0\r\n");
+    let position = |answer: super::world::Answer| match answer.reaction {
+        Reaction::AnswerAfter(position, None) => position,
+        other => panic!("{other:?}"),
+    };
+    let first = position(world.send(&udp(PHONE), &gone));
+    let again = position(world.send(&udp(PHONE), &gone));
+    assert!(first > world.journal.durable() && again >= first, "{first:?} {again:?}");
 }
 
 #[test]

@@ -190,6 +190,16 @@ impl World {
         Answer { reaction, text }
     }
 
+    /// A datagram to the group: where the answer goes, and the answer.
+    pub(crate) fn send_to_group(&self, from: &str, text: &str) -> Option<(String, String)> {
+        let incoming = Incoming { bytes: text.as_bytes(), flow: udp(from), proof: None };
+        let mut out = b"before".to_vec();
+        let to = self.service.sip_multicast(&incoming, &mut Scratch::default(), self.now(), &mut out);
+        let answer = String::from_utf8(out.split_off(6)).unwrap();
+        assert_eq!(to.is_none(), answer.is_empty(), "{answer}");
+        to.map(|to| (to.to_string(), answer))
+    }
+
     /// Requests that have left since this was asked last.
     pub(crate) fn requests(&self) -> Vec<(Flow, String)> {
         std::mem::take(&mut *self.sent.requests.lock().unwrap())

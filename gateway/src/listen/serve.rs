@@ -1,6 +1,6 @@
 //! The accept loop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(super) struct Arrived {
     pub(super) door: Door,
     /// IPv4 peers of a dual-stack door appear as IPv4.
     pub(super) peer: SocketAddr,
+    /// The address of this machine that it came to, if it came straight.
+    pub(super) local: Option<IpAddr>,
     /// The site whose edge brought it.
     pub(super) site: Option<SiteId>,
     pub(super) client: Option<ClientCertificate>,
@@ -82,7 +84,7 @@ impl<H: Handler> Life for Shared<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let Arrived { door, peer, site, client, place } = arrived;
+        let Arrived { door, peer, site, client, place, .. } = arrived;
         let info = ConnInfo {
             door,
             peer,
@@ -164,10 +166,17 @@ fn run<L: Life>(
         let tasks = TaskTracker::new();
         let take = |incoming, place| match incoming {
             Incoming::Tcp(socket, peer) => {
-                tasks.spawn(connection(Arc::clone(&open), socket, Origin { peer, site: None }, place));
+                let local = socket.local_addr().ok().map(|address| address.ip().to_canonical());
+                let from = Origin { peer, local, site: None };
+                tasks.spawn(connection(Arc::clone(&open), socket, from, place));
             }
             Incoming::Injected(Injected { stream, peer, site }) => {
-                tasks.spawn(connection(Arc::clone(&open), stream, Origin { peer, site: Some(site) }, place));
+                tasks.spawn(connection(
+                    Arc::clone(&open),
+                    stream,
+                    Origin { peer, local: None, site: Some(site) },
+                    place,
+                ));
             }
         };
         tokio::select! {
@@ -210,15 +219,16 @@ async fn dialogues_over<L: Life>(open: &Open<L>) {
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     peer: SocketAddr,
+    local: Option<IpAddr>,
     site: Option<SiteId>,
 }
 
 /// The task of one connection. It holds its place until it ends.
 async fn connection<S: Stream, L: Life>(open: Arc<Open<L>>, socket: S, from: Origin, place: Place) {
     let shed = place.is_shed();
-    let Origin { peer, site } = from;
+    let Origin { peer, local, site } = from;
     let canonical = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let arrived = |client, place| Arrived { door: open.door, peer: canonical, site, client, place };
+    let arrived = |client, place| Arrived { door: open.door, peer: canonical, local, site, client, place };
     match &open.tls {
         None => open.life.live(socket, arrived(None, place)).await,
         Some(server) => {

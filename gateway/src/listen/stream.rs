@@ -1,7 +1,7 @@
 //! Connections for protocols that bring a loop of their own: past admission and TLS they get the bytes.
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -45,6 +45,8 @@ pub struct StreamConn {
     pub door: Door,
     /// The peer's address; IPv4 peers of a dual-stack door appear as IPv4.
     pub peer: SocketAddr,
+    /// The address of this machine that it came to.
+    pub local: Option<IpAddr>,
     client: Option<ClientCertificate>,
     place: Place,
     limits: Arc<Limits>,
@@ -112,7 +114,7 @@ impl StreamConn {
         std::iter::from_fn(move || {
             let place = admission.admit(peer.ip(), None)?;
             let (limits, metrics) = (Arc::clone(&limits), Arc::clone(&metrics));
-            Some(Self { door: Door::DCMP, peer, client: None, place, limits, metrics })
+            Some(Self { door: Door::DCMP, peer, local: None, client: None, place, limits, metrics })
         })
     }
 }
@@ -149,6 +151,7 @@ impl<H: StreamHandler> Life for Streams<H> {
         let conn = StreamConn {
             door: arrived.door,
             peer: arrived.peer,
+            local: arrived.local,
             client: arrived.client,
             place: arrived.place,
             limits: Arc::clone(&self.limits),

@@ -145,6 +145,8 @@ fn stream_limits(config: &Config) -> Limits {
     let connections = config.sip.connections;
     Limits {
         connections,
+        // Beyond, none is taken: there is no short word for "later" before a request.
+        shed_connections: 0,
         connections_per_source: limits.connections_per_source.min(narrow(connections)),
         ..limits
     }

@@ -75,7 +75,7 @@ impl StreamHandler for SipStreams {
     {
         let link = self.links.enter();
         let flow =
-            Flow { transport: self.transport, remote: conn.peer, local: None, connection: link.number };
+            Flow { transport: self.transport, remote: conn.peer, local: conn.local, connection: link.number };
         let mut talk = Talk {
             door: self,
             conn: &conn,
@@ -137,19 +137,25 @@ impl Talk<'_> {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let mut message_ends = None;
+        let mut idle_ends = Instant::now() + self.door.settings.idle_timeout;
         loop {
-            let Ok(event) = self.next(stream, &mut link, message_ends).await else {
+            // Nobody is late whom this server does not read from.
+            let message = message_ends.filter(|_| self.outbox.has_room());
+            let until = message.map_or(idle_ends, |ends: Instant| ends.min(idle_ends));
+            let Ok(event) = self.next(stream, &mut link, until).await else {
                 self.conn.timed_out(if message_ends.is_some() { Waiting::Head } else { Waiting::Idle });
                 return End::Gone;
             };
             let end = match event {
                 Event::Read(0) | Event::Request(None) => Some(End::Gone),
                 Event::Read(_) => {
-                    let end = self.answer_all().err();
-                    message_ends = (!self.input.is_empty()).then(|| {
-                        message_ends.unwrap_or_else(|| Instant::now() + self.door.settings.message_timeout)
-                    });
-                    end
+                    let (now, answered) = (Instant::now(), self.answer_all());
+                    idle_ends = now + self.door.settings.idle_timeout;
+                    // What is left is the beginning of the next message, if one ended here.
+                    let began = message_ends.filter(|_| answered == Ok(false));
+                    message_ends = (!self.input.is_empty())
+                        .then(|| began.unwrap_or(now + self.door.settings.message_timeout));
+                    answered.err()
                 }
                 Event::Request(Some(request)) => {
                     self.outbox.push(&request);
@@ -180,13 +186,11 @@ impl Talk<'_> {
         &mut self,
         stream: &mut S,
         link: &mut StreamLink,
-        message_ends: Option<Instant>,
+        until: Instant,
     ) -> Result<Event, Elapsed>
     where
         S: AsyncRead + Unpin,
     {
-        let idle = Instant::now() + self.door.settings.idle_timeout;
-        let until = message_ends.map_or(idle, |ends| ends.min(idle));
         if self.input.len() == self.input.capacity() {
             self.input.reserve(if self.input.is_empty() { KEPT_BYTES } else { READ_BYTES });
         }
@@ -201,8 +205,8 @@ impl Talk<'_> {
         .await
     }
 
-    /// Answer all whole messages that were read.
-    fn answer_all(&mut self) -> Result<(), End> {
+    /// Answer all whole messages that were read. Whether there were any.
+    fn answer_all(&mut self) -> Result<bool, End> {
         let mut used = 0;
         loop {
             let frame = self.framer.next(self.input.get(used..).unwrap_or_default());
@@ -229,7 +233,7 @@ impl Talk<'_> {
         if self.input.is_empty() && self.input.capacity() > KEPT_BYTES {
             self.input = Vec::new();
         }
-        Ok(())
+        Ok(used > 0)
     }
 
     fn answer(&mut self, from: usize, to: usize) {

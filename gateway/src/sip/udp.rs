@@ -17,6 +17,7 @@ use callboard_core::sip::binding::{Flow, Transport};
 use callboard_core::store::{CommitError, Ticket};
 use callboard_core::time::Timestamp;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -43,6 +44,7 @@ impl UdpLink {
     /// Take over a non-blocking socket.
     pub fn new(socket: std::net::UdpSocket, metrics: Arc<UdpMetrics>) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        allow_fragments(&socket);
         Ok(Self { socket: UdpSocket::from_std(socket)?, state, metrics })
     }
 
@@ -69,23 +71,21 @@ impl UdpLink {
     /// Send all of a batch, waiting for room as long as the system has none.
     async fn send_batch(&self, batch: &Batch) {
         for run in batch.runs(self.state.max_gso_segments()) {
-            if let Err(error) = self.send_patiently(&run).await {
-                if run.datagrams > 1 && is_refused_offload(&error) {
-                    // The network card's driver may not cut them: one by one.
-                    self.send_singly(&run).await;
-                } else {
-                    self.metrics.unsent(run.datagrams, &error);
-                }
+            match self.send_patiently(&run).await {
+                Ok(()) => self.metrics.sent(run.datagrams),
+                // The network card's driver may not cut them: one by one.
+                Err(error) if run.datagrams > 1 && is_refused_offload(&error) => self.send_singly(&run).await,
+                Err(error) => self.metrics.unsent(run.datagrams, &error),
             }
         }
-        self.metrics.sent(batch.len());
     }
 
     async fn send_singly(&self, run: &Run<'_>) {
         for bytes in run.bytes.chunks(run.length) {
             let single = Run { bytes, length: bytes.len(), datagrams: 1, ..*run };
-            if let Err(error) = self.send_patiently(&single).await {
-                self.metrics.unsent(1, &error);
+            match self.send_patiently(&single).await {
+                Ok(()) => self.metrics.sent(1),
+                Err(error) => self.metrics.unsent(1, &error),
             }
         }
     }
@@ -116,6 +116,17 @@ impl UdpLink {
                 outcome => return Poll::Ready(outcome),
             }
         }
+    }
+}
+
+/// Answers may be larger than a packet, and have the system cut them (RFC 3261, section 18.1.1, bounds requests alone). Sockets of
+/// quinn-udp are made for QUIC, which must not be cut.
+fn allow_fragments(socket: &std::net::UdpSocket) {
+    let v4 = sockopt::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT);
+    let v6 = sockopt::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DONT);
+    // A socket is of one family, and refuses what is of the other.
+    if let (Err(error), Err(_)) = (v4, v6) {
+        tracing::warn!(%error, "SIP answers that are larger than a packet will not leave");
     }
 }
 
@@ -243,22 +254,29 @@ impl UdpWorker {
 
     fn answer(&mut self, bytes: &[u8], meta: &RecvMeta, now: Timestamp) {
         // A wildcard socket hears of every group that some program of this machine has joined.
-        if meta.dst_ip.is_some_and(|to| to.is_multicast()) {
+        if meta.dst_ip.is_some_and(|to| to.to_canonical().is_multicast()) {
             return;
         }
         let remote = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
         if !self.sources.take(remote.ip(), now) {
             return self.link.metrics.over_budget();
         }
-        let flow = Flow { transport: Transport::Udp, remote, local: meta.dst_ip, connection: 0 };
+        let flow = Flow {
+            transport: Transport::Udp,
+            remote,
+            local: meta.dst_ip.map(|local| local.to_canonical()),
+            connection: 0,
+        };
         let incoming = Incoming { bytes, flow, proof: None };
         let reaction = self.service.sip_received(&incoming, &mut self.scratch, now, self.now.buffer());
+        let port = self.scratch.reply_port().unwrap_or(meta.addr.port());
+        let to = SocketAddr::new(meta.addr.ip(), port);
         match reaction {
             Reaction::Nothing => {}
-            Reaction::Answer => self.now.close(meta.addr, meta.dst_ip, None),
+            Reaction::Answer => self.now.close(to, meta.dst_ip, None),
             Reaction::AnswerAfter(position, _) => {
                 self.later.take_open(&mut self.now);
-                self.later.close(meta.addr, meta.dst_ip, Some(position));
+                self.later.close(to, meta.dst_ip, Some(position));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Writing answers.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::io::Write as _;
 
 use callboard_codecs::sip::{BadText, HeaderName, Message, MessageWriter, Reply, Request};
@@ -32,15 +32,9 @@ impl<'a> Asked<'a> {
         request: &'a Request<'a>,
         now: Timestamp,
     ) -> Self {
-        let mut transaction = keys.transaction.build_hasher();
-        let mut tag = keys.tag.build_hasher();
-        for name in [HeaderName::Via, HeaderName::CallId, HeaderName::CSeq] {
-            let value = request.headers.first(name).unwrap_or_default();
-            value.hash(&mut transaction);
-            value.hash(&mut tag);
-        }
-        let transaction = transaction.finish();
-        Self { incoming, request, transaction, tag: hex(tag.finish()), now }
+        // A request comes again as it was, from where it came. One that only borrows the names of another is another one.
+        let transaction = keys.transaction.hash_one((incoming.flow.remote.ip(), incoming.bytes));
+        Self { incoming, request, transaction, tag: hex(keys.tag.hash_one(transaction)), now }
     }
 
     /// The tag of its answers.

@@ -42,8 +42,13 @@ impl Service {
     }
 }
 
-/// Whether an address is a user's own. Some phones give the whole address as their user name.
+/// Whether an address is a user's own. A user name may be a whole address: then the domain counts too.
 fn is_own(username: &str, to: &SipUri<'_>) -> bool {
-    let user = username.split_once('@').map_or(username, |parts| parts.0);
-    to.unescaped_user().eq(username.bytes()) || to.unescaped_user().eq(user.bytes())
+    let is_user = |name: &str| to.unescaped_user().eq(name.bytes());
+    is_user(username)
+        || username.rsplit_once('@').is_some_and(|(user, domain)| {
+            let mut host = Vec::new();
+            to.host.write_canonical(&mut host);
+            is_user(user) && host.eq_ignore_ascii_case(domain.as_bytes())
+        })
 }

@@ -24,6 +24,6 @@ impl Sip {
 
     /// Whether there is so much to do that those who can wait have to.
     pub(super) fn is_busy(&self) -> bool {
-        self.location.journal().load() >= self.settings.busy_from
+        self.load() >= self.settings.busy_from
     }
 }

@@ -130,6 +130,14 @@ pub struct Scratch {
     index: Index,
     text: Text,
     dates: Dates,
+    reply_port: Option<u16>,
+}
+
+impl Scratch {
+    /// The port that the answer to the latest datagram goes to, if it is not the one that it came from.
+    pub const fn reply_port(&self) -> Option<u16> {
+        self.reply_port
+    }
 }
 
 /// Texts of the message at hand, in the form in which they are kept.

@@ -1,7 +1,6 @@
 //! NOTIFY within a subscription: what a phone is told, when it leaves, and what came of it (RFC 6665, section 4.2.2).
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,6 @@ use super::request::{Purpose, Told};
 use super::target::request_uri;
 use super::time::{Budget, routes, wire};
 use crate::dialogue::sip::client::Branch;
-use crate::sip::binding::{Flow, Transport};
 use crate::sip::profile::BodyForm;
 use crate::sip::subscription::{Dialog, SubscriptionId};
 use crate::time::Timestamp;
@@ -145,14 +143,13 @@ impl Sip {
     fn write_notify(&self, notice: &Notice, branch: Branch) -> Result<Arc<[u8]>, BadText> {
         let dialog = &notice.dialog;
         let names = self.names(branch, &dialog.flow);
-        let authority = self.own_authority(&dialog.flow);
         let uri = request_uri(&dialog.target);
         let head = RequestHead {
             method: Method::Notify,
             uri: uri.as_bytes(),
             via: ViaHead {
                 transport: wire(dialog.flow.transport),
-                sent_by: authority.as_bytes(),
+                sent_by: names.sent_by.as_bytes(),
                 branch: names.branch.as_bytes(),
                 rport: true,
             },
@@ -178,7 +175,7 @@ impl Sip {
             Some((BodyForm::ExternalBody, url)) => {
                 // The body holds the header of what is meant (RFC 2046, section 5.2.3), which nobody knows here.
                 let id = self.keys.tag.hash_one(url.as_bytes());
-                let host = &names.sent_by;
+                let host = names.call_id.split_once('@').map_or("callboard.invalid", |parts| parts.1);
                 let body = format!(
                     "Content-Type: application/octet-stream\r\nContent-ID: <{id:016x}@{host}>\r\n\r\n"
                 );
@@ -187,28 +184,5 @@ impl Sip {
             }
         };
         Ok(out.into())
-    }
-
-    /// Host and port at which this server is reached by whoever is at the other end of a flow.
-    fn own_authority(&self, flow: &Flow) -> String {
-        let mut text = self.names(0, flow).sent_by;
-        let default = wire(flow.transport).default_port();
-        if let Some(port) = self.outlet.get().and_then(|outlet| outlet.port(flow.transport))
-            && port != default
-        {
-            // Writing to a String cannot fail.
-            let _ = write!(text, ":{port}");
-        }
-        text
-    }
-
-    /// `Contact` of this server in a dialogue over a flow.
-    pub(super) fn own_contact(&self, flow: &Flow) -> String {
-        let transport = match flow.transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
-        };
-        format!("<sip:callboard@{}{transport}>", self.own_authority(flow))
     }
 }

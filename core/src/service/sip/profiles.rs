@@ -15,8 +15,9 @@ impl Service {
         expected: Option<u64>,
     ) -> Result<Arc<Rule>, ProfileError> {
         let (rule, ticket) = self.sip.profiles.put(wish, create, expected)?;
-        ticket.await?;
+        // In force already, whoever waits for the disk.
         self.sip.subscriptions.lock().rules_changed();
+        ticket.await?;
         let what = if rule.revision == 1 { "created" } else { "changed" };
         self.admin_event(None, format!("SIP profile {} {what}", rule.name));
         Ok(rule)
@@ -24,8 +25,9 @@ impl Service {
 
     /// Forget a rule. Subscriptions that no other rule is for end.
     pub async fn delete_profile(&self, name: &RuleName, expected: Option<u64>) -> Result<(), ProfileError> {
-        self.sip.profiles.remove(name, expected)?.await?;
+        let ticket = self.sip.profiles.remove(name, expected)?;
         self.sip.subscriptions.lock().rules_changed();
+        ticket.await?;
         self.admin_event(None, format!("SIP profile {name} deleted"));
         Ok(())
     }

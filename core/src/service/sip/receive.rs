@@ -1,13 +1,16 @@
 //! What comes in: told apart, checked, handed on.
 
 use callboard_codecs::sip::{
-    Datagram, Essentials, HeaderName, Message, Method, Request, Strictness, Uri, parse, stun,
+    Datagram, Essentials, HeaderName, Message, Method, Refusal, Request, Rport, Strictness, Uri, Via, parse,
+    stun,
 };
+
+use std::net::SocketAddr;
 
 use super::answer::{Asked, To};
 use super::{Incoming, Reaction, Scratch};
 use crate::service::Service;
-use crate::sip::binding::Transport;
+use crate::sip::binding::{Flow, Transport};
 use crate::time::Timestamp;
 
 /// Methods that are answered otherwise than by 405.
@@ -38,11 +41,18 @@ impl Service {
                 Datagram::Stun => return self.stun(incoming, out),
             }
         }
-        let Scratch { index, text, dates } = scratch;
+        let Scratch { index, text, dates, reply_port } = scratch;
+        *reply_port = None;
         match parse(incoming.bytes, index, &self.sip.settings.limits) {
             Ok(Message::Request(request)) => {
-                let asked = Asked::new(&self.sip.keys, incoming, &request, now);
-                self.request(&asked, (text, dates), out)
+                let essentials = request.check(Strictness::OldClients);
+                let via = essentials.as_ref().ok().map(|essentials| essentials.via);
+                *reply_port = via.and_then(|via| named_port(&via, &incoming.flow));
+                let port = reply_port.unwrap_or(incoming.flow.remote.port());
+                let remote = SocketAddr::new(incoming.flow.remote.ip(), port);
+                let incoming = Incoming { flow: Flow { remote, ..incoming.flow }, ..*incoming };
+                let asked = Asked::new(&self.sip.keys, &incoming, &request, now);
+                self.request(&asked, &essentials, (text, dates), out)
             }
             Ok(Message::Response(response)) => {
                 self.response(incoming, &response);
@@ -70,12 +80,13 @@ impl Service {
     fn request(
         &self,
         asked: &Asked<'_>,
+        essentials: &Result<Essentials<'_>, Refusal>,
         (text, dates): (&mut super::Text, &mut super::Dates),
         out: &mut Vec<u8>,
     ) -> Reaction {
         let request = asked.request;
         self.sip.metrics.request(request.method);
-        let essentials = match request.check(Strictness::OldClients) {
+        let essentials = match essentials {
             Ok(essentials) => essentials,
             Err(refusal) => return self.sip.answer(asked, refusal.status, refusal.reason, out),
         };
@@ -87,13 +98,13 @@ impl Service {
             Method::Other(_) => return self.not_allowed(asked, 501, "Not Implemented", out),
             _ => return self.not_allowed(asked, 405, "Method Not Allowed", out),
         }
-        if let Some(refused) = self.refuse_common(asked, &essentials, out) {
+        if let Some(refused) = self.refuse_common(asked, essentials, out) {
             return refused;
         }
         match request.method {
-            Method::Register => self.register(asked, &essentials, (text, dates), out),
-            Method::Subscribe => self.subscribe(asked, &essentials, out),
-            _ => self.options(asked, &essentials, out),
+            Method::Register => self.register(asked, essentials, (text, dates), out),
+            Method::Subscribe => self.subscribe(asked, essentials, out),
+            _ => self.options(asked, essentials, out),
         }
     }
 
@@ -126,6 +137,14 @@ impl Service {
             writer.list(HeaderName::Unsupported, unknown)
         }))
     }
+}
+
+/// The port that an endpoint wants its answers at, which did not ask for the one that it sent from (RFC 3261, section 18.2.2; RFC
+/// 3581, section 4). One that names another address than it has is behind a NAT, and only hears at the port that it sent from.
+fn named_port(via: &Via<'_>, flow: &Flow) -> Option<u16> {
+    let is_own = via.host.address() == Some(flow.remote.ip());
+    let is_named = flow.transport == Transport::Udp && via.rport == Rport::Absent && is_own;
+    is_named.then(|| via.port.filter(|port| *port != 0).unwrap_or_else(|| via.transport.default_port()))
 }
 
 /// What a request says of its sender, without trust; nothing if it is no text.

@@ -1,5 +1,6 @@
 //! Requests of this server: sent on an endpoint's flow, looked after until they are answered or given up.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,10 +8,11 @@ use callboard_codecs::sip::{BRANCH_COOKIE, Response};
 
 use super::notify::Notified;
 use super::sync::Sync;
+use super::time::wire;
 use super::{Incoming, Outlet, SendFault, Sip};
 use crate::dialogue::sip::client::Branch;
 use crate::service::Service;
-use crate::sip::binding::Flow;
+use crate::sip::binding::{Flow, Transport};
 use crate::sip::location::Place;
 use crate::time::Timestamp;
 
@@ -23,6 +25,8 @@ pub(super) enum Purpose {
         place: Place,
         /// Which binding, in which form.
         transaction: u64,
+        /// Its contact.
+        contact: Box<str>,
     },
     /// To make a phone fetch its configuration.
     Sync(Sync),
@@ -74,8 +78,28 @@ impl Sip {
             branch: format!("{}{branch:016x}", std::str::from_utf8(BRANCH_COOKIE).unwrap_or("z9hG4bK")),
             call_id: format!("{branch:016x}@{host}"),
             from: format!("<sip:callboard@{host}>;tag={:08x}", branch >> 32),
-            sent_by: host,
+            sent_by: self.authority(host, flow),
         }
+    }
+
+    /// Host and port at which this server is reached by whoever is at the other end of a flow.
+    fn authority(&self, mut host: String, flow: &Flow) -> String {
+        let port = self.outlet.get().and_then(|outlet| outlet.port(flow.transport));
+        if let Some(port) = port.filter(|port| *port != wire(flow.transport).default_port()) {
+            // Writing to a String cannot fail.
+            let _ = write!(host, ":{port}");
+        }
+        host
+    }
+
+    /// `Contact` of this server over a flow.
+    pub(super) fn own_contact(&self, flow: &Flow) -> String {
+        let transport = match flow.transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+        };
+        format!("<sip:callboard@{}{transport}>", self.names(0, flow).sent_by)
     }
 
     /// Send a request and look after it. If that cannot be, what it is for comes back; with `None`: too many are under way.
@@ -142,12 +166,11 @@ impl Service {
         match purpose {
             Purpose::Sync(sync) => self.sync_told(sync, told, response),
             Purpose::Notify(notified) => self.sip.notified(notified, told),
-            Purpose::Ping { place, transaction } => {
+            Purpose::Ping { place, transaction, contact } => {
                 // Whatever it answers: it is there.
                 let is_there = told != Told::Nothing;
-                let Some((aor, device)) = self.sip.location.answered(place, transaction, is_there) else {
-                    return;
-                };
+                let whom = (transaction, &*contact);
+                let Some((aor, device)) = self.sip.location.answered(place, whom, is_there) else { return };
                 if is_there {
                     self.endpoint_back(&aor, device.as_ref());
                 } else {

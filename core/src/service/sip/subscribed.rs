@@ -25,6 +25,10 @@ impl Service {
         let asked = wish.asked;
         let text = |bytes| str::from_utf8(bytes).map_err(|_| GONE);
         let id = tag_number(text(tag)?).ok_or(GONE)?;
+        // Who knows the dialogue may send from elsewhere, if one may ask from there at all.
+        if !self.sip.may_ask(asked, self.proven_device(asked.incoming.proof)) {
+            return Err(Refused::Forbidden);
+        }
         if self.sip.has_notices_waiting() {
             return Err(Refused::Later);
         }
@@ -45,7 +49,7 @@ impl Service {
             NoRefresh::Unknown => GONE,
             NoRefresh::OutOfOrder => Refused::Status(500, "CSeq Out Of Order"),
         })?;
-        // Who knows the dialogue may send from elsewhere; it is told there.
+        // It is told where it sends from.
         one.dialog.flow = asked.incoming.flow;
         one.dialog.target = target;
         let mut reason = "timeout";

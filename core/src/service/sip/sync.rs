@@ -283,7 +283,7 @@ impl Sip {
         let binding = &sync.binding;
         let names = self.names(sync.call, &binding.flow);
         let via = self.names(branch, &binding.flow);
-        let (to, contact) = (format!("<sip:{}>", sync.aor), format!("<sip:callboard@{}>", names.sent_by));
+        let (to, contact) = (format!("<sip:{}>", sync.aor), self.own_contact(&binding.flow));
         let uri = request_uri(&binding.contact);
         let event = Vendor::of(&binding.user_agent).sync_event(sync.wish);
         let head = RequestHead {

@@ -96,7 +96,7 @@ impl Service {
 }
 
 fn purpose(ping: &Ping) -> Purpose {
-    Purpose::Ping { place: ping.place, transaction: ping.transaction }
+    Purpose::Ping { place: ping.place, transaction: ping.transaction, contact: ping.contact.clone() }
 }
 
 impl Sip {

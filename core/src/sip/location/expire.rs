@@ -65,7 +65,7 @@ impl Location {
             // SHARDS is less than 256.
             let number = u8::try_from(number).unwrap_or(u8::MAX);
             let mut shard = self.shard(number);
-            shard.wheel.advance(now, |slot| awake.push(slot));
+            shard.awake(now, &mut awake);
             for slot in awake.drain(..) {
                 let place = Place { shard: number, slot };
                 self.wake(&mut shard, place, now, pings, &mut done, due);
@@ -87,7 +87,7 @@ impl Location {
         if entry.wakes > now {
             // It came at the wheel's horizon, or what it was put in for has changed.
             let wakes = entry.wakes;
-            return shard.wheel.insert(wakes, place.slot);
+            return shard.plan(place.slot, wakes);
         }
         let mut again = None;
         if entry.bindings.iter().any(|binding| !binding.is_current(now)) {
@@ -99,8 +99,7 @@ impl Location {
         let Some(entry) = shard.get_mut(place.slot) else { return };
         ask(entry, place, &self.settings.pings, now, pings, done, due);
         let wakes = again.unwrap_or_else(|| wakes(&entry.bindings));
-        entry.wakes = wakes;
-        shard.wheel.insert(wakes, place.slot);
+        shard.plan(place.slot, wakes);
     }
 
     /// Remove what is over. The end of bindings is written down so that the journal can forget them; that they are over is known
@@ -133,25 +132,29 @@ impl Location {
                 Over::Later
             }
         };
-        let is_empty = entry.bindings.is_empty();
+        let (is_empty, position) = (entry.bindings.is_empty(), entry.position);
         if is_empty {
+            shard.ended = shard.ended.max(position);
             shard.remove(place.slot);
             self.counts.aors.fetch_sub(1, Relaxed);
         }
         over
     }
 
-    /// An endpoint answered what it was asked, or did not in time. Returns its address-of-record and device if that is news.
+    /// An endpoint answered what it was asked, or did not in time: the one that registered `contact` with the request `transaction`. Returns its address-of-record and device if that is news.
     pub fn answered(
         &self,
         place: Place,
-        transaction: u64,
+        (transaction, contact): (u64, &str),
         is_there: bool,
     ) -> Option<(Box<str>, Option<DeviceId>)> {
         let state = if is_there { Liveness::Reachable } else { Liveness::Lost };
         let mut shard = self.shard(place.shard);
         let entry = shard.get_mut(place.slot)?;
-        let binding = entry.bindings.iter_mut().find(|binding| binding.transaction == transaction)?;
+        let binding = entry
+            .bindings
+            .iter_mut()
+            .find(|binding| binding.transaction == transaction && *binding.contact == *contact)?;
         if binding.liveness == state {
             return None;
         }

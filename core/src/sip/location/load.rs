@@ -80,8 +80,11 @@ impl Location {
         // What is stored is taken over, whatever the bound is now.
         self.counts.aors.fetch_add(1, Relaxed);
         let position = Position::default();
-        let place =
-            Self::put(&mut shard, number, Entry { aor: aor.into(), hash, bindings, position, wakes: now });
+        let place = Self::put(
+            &mut shard,
+            number,
+            Entry { aor: aor.into(), hash, bindings, position, wakes: now, turn: 0 },
+        );
         if let Some(entry) = shard.get(place.slot) {
             for binding in &entry.bindings {
                 self.counts.add(binding);

@@ -250,13 +250,9 @@ impl Location {
         let mut bindings = Vec::new();
         let done = registrar::register(&mut bindings, registration, &self.settings.registrar, now)?;
         if bindings.is_empty() {
-            let registered = Registered {
-                position: Position::default(),
-                place: None,
-                repeated: false,
-                made: false,
-                back: false,
-            };
+            // That there is nothing may not be durable yet: an end was on its way, and its answer was lost.
+            let registered =
+                Registered { position: shard.ended, place: None, repeated: false, made: false, back: false };
             return Ok((registered, list(&[])));
         }
         self.reserve()?;
@@ -265,7 +261,11 @@ impl Location {
         })?;
         self.plan_pings(&mut bindings, now);
         let listed = list(&bindings);
-        let place = Self::put(shard, number, Entry { aor: aor.into(), hash, bindings, position, wakes: now });
+        let place = Self::put(
+            shard,
+            number,
+            Entry { aor: aor.into(), hash, bindings, position, wakes: now, turn: 0 },
+        );
         if let Some(entry) = shard.get(place.slot) {
             self.account(place, &done, &entry.bindings);
         }
@@ -284,11 +284,10 @@ impl Location {
     }
 
     /// Put an entry with bindings into its shard and the shard's wheel.
-    fn put(shard: &mut Shard, number: u8, mut entry: Entry) -> Place {
+    fn put(shard: &mut Shard, number: u8, entry: Entry) -> Place {
         let wakes = wakes(&entry.bindings);
-        entry.wakes = wakes;
         let slot = shard.insert(entry);
-        shard.wheel.insert(wakes, slot);
+        shard.plan(slot, wakes);
         Place { shard: number, slot }
     }
 
@@ -347,6 +346,8 @@ impl Location {
     fn settle(&self, shard: &mut Shard, place: Place, mut registered: Registered) -> Registered {
         let Some(entry) = shard.get_mut(place.slot) else { return registered };
         if entry.bindings.is_empty() {
+            let ended = entry.position;
+            shard.ended = shard.ended.max(ended);
             shard.remove(place.slot);
             self.counts.aors.fetch_sub(1, Relaxed);
             registered.place = None;
@@ -354,8 +355,7 @@ impl Location {
             let wakes = wakes(&entry.bindings);
             // One that wakes too early looks again; so refreshing costs nothing here.
             if wakes < entry.wakes {
-                entry.wakes = wakes;
-                shard.wheel.insert(wakes, place.slot);
+                shard.plan(place.slot, wakes);
             }
         }
         registered

@@ -20,6 +20,8 @@ pub(super) struct Entry {
     pub(super) position: Position,
     /// When it comes out of the wheel.
     pub(super) wakes: Timestamp,
+    /// How often it was put in. What comes out with another number was put in before that, and is nothing any more.
+    pub(super) turn: u32,
 }
 
 /// What is in a slot: an entry, or nothing. The generation tells entries that had the same slot apart.
@@ -42,7 +44,9 @@ pub(super) struct Shard {
     slots: Vec<Slot>,
     free: Vec<u32>,
     names: HashTable<u32>,
-    pub(super) wheel: Wheel<SlotId>,
+    wheel: Wheel<(SlotId, u32)>,
+    /// Where in the journal the latest end of an entry is.
+    pub(super) ended: Position,
     /// Room for a record.
     scratch: Vec<u8>,
 }
@@ -54,8 +58,26 @@ impl Shard {
             free: Vec::new(),
             names: HashTable::new(),
             wheel: Wheel::new(now, WHEEL_SLOTS, 1_000),
+            ended: Position::default(),
             scratch: Vec::new(),
         }
+    }
+
+    /// Have an entry wake at a time, and at no other.
+    pub(super) fn plan(&mut self, id: SlotId, wakes: Timestamp) {
+        let Some(entry) = self.get_mut(id) else { return };
+        entry.wakes = wakes;
+        entry.turn = entry.turn.wrapping_add(1);
+        let turn = entry.turn;
+        self.wheel.insert(wakes, (id, turn));
+    }
+
+    /// Whose time has come. Some may come early: see [`Wheel`].
+    pub(super) fn awake(&mut self, now: Timestamp, awake: &mut Vec<SlotId>) {
+        let mut out = Vec::new();
+        self.wheel.advance(now, |alarm| out.push(alarm));
+        let is_latest = |(id, turn): &(SlotId, u32)| self.get(*id).is_some_and(|entry| entry.turn == *turn);
+        awake.extend(out.into_iter().filter(is_latest).map(|(id, _)| id));
     }
 
     /// Slots, used or not.
@@ -136,7 +158,7 @@ mod tests {
 
     fn entry(aor: &str, hash: u64) -> Entry {
         let (position, wakes) = (Position::default(), Timestamp::default());
-        Entry { aor: aor.into(), hash, bindings: Vec::new(), position, wakes }
+        Entry { aor: aor.into(), hash, bindings: Vec::new(), position, wakes, turn: 0 }
     }
 
     #[test]

@@ -159,7 +159,8 @@ fn who_is_behind_nat_is_asked_and_its_silence_is_told_once() {
     assert_eq!(asked(at(40), 0), (None, 1), "too many are asked already");
     let ping = asked(at(42), 9).0.expect("a second later");
     assert_eq!((&*ping.contact, ping.flow.transport), ("sip:a@10.0.0.4", Transport::Udp));
-    let lost = |is_there| location.answered(ping.place, ping.transaction, is_there).is_some();
+    let lost =
+        |is_there| location.answered(ping.place, (ping.transaction, &ping.contact), is_there).is_some();
     assert_eq!((lost(true), lost(true)), (false, false), "it is there, as everybody thought");
     assert_eq!((lost(false), lost(false)), (true, false));
     assert_eq!(location.bindings(Transport::Udp, Liveness::Lost), 1);
