@@ -38,6 +38,7 @@ install_packages() {
     package openssl openssl
     package promtool prometheus
     package nginx nginx-light
+    package baresip baresip-core
     package ip iproute2
     package unshare util-linux
     if ((${#packages[@]} == 0)); then

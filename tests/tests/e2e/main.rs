@@ -24,5 +24,6 @@ mod pnp;
 mod secrets;
 mod secure;
 mod sip_api;
+mod sip_peers;
 mod steps;
 mod tls;
