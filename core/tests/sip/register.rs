@@ -110,6 +110,14 @@ fn who_does_not_ask_for_its_port_is_answered_at_the_one_it_names() {
 }
 
 #[test]
+fn too_many_contacts_are_called_so() {
+    let world = World::trusting();
+    let many = "Contact: <sip:a@192.0.2.4>\r\n".repeat(30);
+    let answer = world.send(&udp(PHONE), register("a", 1, &many));
+    assert!(answer.text.starts_with("SIP/2.0 400 Too Many Contacts"), "{}", answer.text);
+}
+
+#[test]
 fn that_nothing_is_registered_is_told_when_it_is_durable() {
     let world = World::trusting();
     world.send(&udp(PHONE), register("a", 1, CONTACT));

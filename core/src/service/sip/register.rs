@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use callboard_codecs::sip::{
-    BadText, Contact, ContactAddress, ContactValue, Essentials, HeaderName, SipUri, Uri, write_unfolded,
+    BadText, Contact, ContactAddress, ContactValue, Essentials, HeaderName, Part, SipUri, Uri, write_unfolded,
 };
 use smallvec::SmallVec;
 
@@ -319,6 +319,7 @@ fn read<'a>(asked: &Asked<'a>, essentials: &Essentials<'a>, text: &mut Text) -> 
         match contact {
             Ok(Contact::Star) => read.all = true,
             Ok(Contact::Address(contact)) => read.drafts.push(draft(asked, contact, text)?),
+            Err(bad) if bad.part == Part::TooMany => return Err((400, "Too Many Contacts")),
             Err(_) => return Err((400, "Malformed Contact")),
         }
     }
