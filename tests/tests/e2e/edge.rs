@@ -319,8 +319,12 @@ async fn strangers_get_nothing_from_the_door_of_edges() {
 #[tokio::test]
 async fn strangers_have_few_streams_and_few_places() {
     // They stay as long as the test needs them.
-    let launch = Launch::new().set("edge.handshakes", 2).set("limits.header_timeout_ms", 600_000);
-    let (server, edge, _) = branch(launch).await;
+    let launch = Launch::new().set("listen.edge", free_udp());
+    let launch = launch.set("edge.handshakes", 2).set("limits.header_timeout_ms", 600_000);
+    let (server, edge, id) = branch(launch).await;
+    // The connection of the enrolment has one of their places until the core has seen its end. A new process has none.
+    let server = server.kill().await.start().await;
+    wait_site(&server, &id, "the edge at the new process", |site| site["state"] == "connected").await;
     let mut strangers = Vec::new();
     for _ in 0..2 {
         let stranger = knock(server.door("edge"), None).await.unwrap();
