@@ -10,7 +10,7 @@ pub(crate) use body::{Json, SecretText};
 pub(crate) use if_match::{IfMatch, etag};
 pub(crate) use object::Object;
 pub(crate) use params::Params;
-pub(crate) use path::Id;
+pub(crate) use path::{Chosen, Id};
 
 /// The field that an error of serde is about. `path` is where it happened: `.` for the whole, which is called `whole`.
 fn field(path: &str, message: &str, whole: &str) -> String {

@@ -136,6 +136,42 @@ impl FromRequestParts<State> for Id<(RealmName, Username)> {
     }
 }
 
+/// A name that the request itself gives: one that can be none is an error of the request, with its reason.
+#[derive(Debug)]
+pub(crate) struct Chosen<T>(pub(crate) T);
+
+impl FromRequestParts<State> for Chosen<RealmName> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        choose("realm", &text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Chosen<RuleName> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        choose("name", &text).map(Self)
+    }
+}
+
+impl FromRequestParts<State> for Chosen<(RealmName, Username)> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let Path((realm, username)) =
+            Path::<(String, String)>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        Ok(Self((parse(&realm)?, choose("username", &username)?)))
+    }
+}
+
+fn choose<T: FromStr<Err: Display>>(what: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: T::Err| Problem::parameter(what, error.to_string()))
+}
+
 fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error: T::Err| Problem::not_found(error.to_string()))
 }

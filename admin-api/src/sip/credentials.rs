@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 use super::basis;
 use super::realms::{cursor, next};
 use crate::devices::path_segment;
-use crate::extract::{Id, IfMatch, Json, Params, SecretText, etag};
+use crate::extract::{Chosen, Id, IfMatch, Json, Params, SecretText, etag};
 use crate::paging::Page;
 use crate::problem::Problem;
 use crate::state::State;
@@ -160,7 +160,7 @@ async fn get_credential(
               (status = 428, description = "`If-Match` is missing")))]
 async fn put_credential(
     FromState(state): FromState<State>,
-    Id((realm, username)): Id<(RealmName, Username)>,
+    Chosen((realm, username)): Chosen<(RealmName, Username)>,
     revision: IfMatch,
     Json(body): Json<CredentialInput>,
 ) -> Result<Response, Problem> {

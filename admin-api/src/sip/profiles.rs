@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::basis;
-use crate::extract::{Id, IfMatch, Json, Params, etag};
+use crate::extract::{Chosen, Id, IfMatch, Json, Params, etag};
 use crate::paging::{Page, PageQuery};
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
@@ -297,7 +297,10 @@ impl PreviewQuery {
     fn asker(self) -> Result<Asker, Problem> {
         let mac = self.mac.map(|text| {
             let id: Result<DeviceId, BadDeviceId> = text.parse();
-            id.ok().and_then(|id| id.mac()).ok_or_else(|| Problem::parameter("mac", "a MAC address"))
+            id.ok().and_then(|id| id.mac()).ok_or_else(|| {
+                let forms = "a MAC address has 12 hexadecimal digits, with colons or hyphens between pairs or with none";
+                Problem::parameter("mac", forms)
+            })
         });
         let word = |field: &str, text: String| match text.len() {
             0..=MAX_MATCH_BYTES => Ok(text.into()),
@@ -370,7 +373,7 @@ async fn get_profile(
               (status = 428, description = "`If-Match` is missing")))]
 async fn put_profile(
     FromState(state): FromState<State>,
-    Id(name): Id<RuleName>,
+    Chosen(name): Chosen<RuleName>,
     revision: IfMatch,
     Json(body): Json<ProfileInput>,
 ) -> Result<Response, Problem> {

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::basis;
 use crate::devices::path_segment;
-use crate::extract::{Id, IfMatch, Json, Params, etag};
+use crate::extract::{Chosen, Id, IfMatch, Json, Params, etag};
 use crate::paging::Page;
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
@@ -169,7 +169,7 @@ async fn get_realm(
               (status = 428, description = "`If-Match` is missing")))]
 async fn put_realm(
     FromState(state): FromState<State>,
-    Id(name): Id<RealmName>,
+    Chosen(name): Chosen<RealmName>,
     revision: IfMatch,
     Json(body): Json<RealmInput>,
 ) -> Result<Response, Problem> {

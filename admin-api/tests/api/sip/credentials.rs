@@ -144,7 +144,9 @@ async fn what_cannot_be_a_credential_is_refused() {
     }
     let body = json!({ "password": "p" });
     for name in ["a:b", "a%22", "%20", &"x".repeat(129)] {
-        rig.put(&format!("{LIST}/{name}"), "", &body).await.problem(404, "not-found");
+        let answer = rig.put(&format!("{LIST}/{name}"), "", &body).await;
+        assert_eq!(answer.fields(400, "malformed"), ["username"], "{name}");
+        rig.get(&format!("{LIST}/{name}")).await.problem(404, "not-found");
     }
     let nowhere = rig.put("/sip/realms/nowhere/credentials/alice", "", &body).await.problem(404, "not-found");
     assert_eq!(nowhere["detail"], "no realm nowhere");

@@ -74,6 +74,8 @@ async fn what_cannot_be_a_profile_is_refused() {
     }
     for path in ["%20", "a%2Fb", "gr%C3%B6%C3%9Fe", ".", &"x".repeat(65)] {
         rig.get(&format!("/sip/profiles/{path}")).await.problem(404, "not-found");
+        let answer = rig.put(&format!("/sip/profiles/{path}"), "", &body("http://h")).await;
+        assert_eq!(answer.fields(400, "malformed"), ["name"], "{path}");
     }
     for number in 0..256 {
         rig.put(&format!("/sip/profiles/p{number}"), "", &body("http://h")).await.expect(201);
