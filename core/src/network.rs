@@ -88,6 +88,14 @@ impl fmt::Display for Network {
     }
 }
 
+/// Whom an address is counted with: itself, or the first address of its IPv6 network of `prefix` bits, of which whoever has one has all.
+pub fn counted_as(address: IpAddr, prefix: u32) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & mask(prefix)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// A number of 128 bits with this many leading ones.
 #[must_use]
 pub fn mask(prefix: u32) -> u128 {

@@ -60,6 +60,14 @@ impl fmt::Display for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The current wall-clock time.
     fn now(&self) -> Timestamp;
+
+    /// The time of a clock that nobody sets: the wall-clock time when it began, and what has passed since. What waits for time to
+    /// pass is measured with it; it does not compare with wall-clock times of others once the clock was set.
+    ///
+    /// [`Self::now`], for a clock that is never set.
+    fn steady(&self) -> Timestamp {
+        self.now()
+    }
 }
 
 /// Where unpredictable numbers come from (session cookies, identifiers).

@@ -127,7 +127,7 @@ impl RegistrationSummary {
 
     /// Those of a device, the first `most`.
     pub(crate) fn of_device(device: &DeviceId, service: &Service, most: usize) -> Vec<Self> {
-        let bindings = service.sip.location.of_device(device, service.now());
+        let bindings = service.sip.location.of_device(device, service.steady());
         bindings.iter().take(most).map(|(aor, binding)| Self::of(aor, binding)).collect()
     }
 }
@@ -164,6 +164,9 @@ pub(crate) struct Registration {
     username: Option<String>,
     /// Id of the device that it belongs to. Such a device need not be known here.
     device: Option<String>,
+    /// Whether a credential or a certificate shows that, or a trusted network says it; else it is the endpoint's own word. A device with
+    /// such a registration gets check-sync there only.
+    device_proven: bool,
     /// When it was made.
     #[schema(format = DateTime)]
     since: String,
@@ -188,6 +191,7 @@ impl Registration {
             vendor: Vendor::of(&binding.user_agent).as_str(),
             username: some(&binding.username),
             device: binding.device.as_ref().map(ToString::to_string),
+            device_proven: binding.is_proven,
             since: text(binding.since),
             refreshed: text(binding.refreshed),
         }
@@ -195,7 +199,7 @@ impl Registration {
 
     /// All of a device.
     pub(crate) fn of_device(device: &DeviceId, service: &Service) -> Vec<Self> {
-        let bindings = service.sip.location.of_device(device, service.now());
+        let bindings = service.sip.location.of_device(device, service.steady());
         bindings.iter().map(|(aor, binding)| Self::of(aor, binding)).collect()
     }
 }

@@ -107,7 +107,7 @@ async fn list_registrations(
     let from = cursor(query.cursor.as_deref())?;
     let filter = query.filter()?;
     let walk = move |service: &Service, go_on: &dyn Fn() -> bool| {
-        let page = service.sip.location.list(from, limit, &filter, service.now(), go_on);
+        let page = service.sip.location.list(from, limit, &filter, service.steady(), go_on);
         let each = page.items.iter().flat_map(|(aor, bindings)| bindings.iter().map(move |one| (aor, one)));
         Page { items: each.map(|(aor, one)| Registration::of(aor, one)).collect(), next: page.next.map(next) }
     };
@@ -126,7 +126,7 @@ async fn get_registrations(
     Id(aor): Id<Aor>,
 ) -> Result<axum::Json<Page<Registration>>, Problem> {
     let service = state.service();
-    let bindings = service.sip.location.get(aor.as_str(), service.now());
+    let bindings = service.sip.location.get(aor.as_str(), service.steady());
     if bindings.is_empty() {
         return Err(Problem::not_found(format!("{aor} is not registered")));
     }

@@ -191,7 +191,7 @@ impl Service {
                 around.vault.clone(),
                 around.random.clone(),
                 settings.sip.clone(),
-                started,
+                around.clock.steady(),
             ),
             sessions: Sessions::new(settings.sessions),
             around,
@@ -202,6 +202,11 @@ impl Service {
     /// The time.
     pub fn now(&self) -> Timestamp {
         self.around.clock.now()
+    }
+
+    /// The time of a clock that nobody sets, see [`Clock::steady`](crate::time::Clock::steady). All of SIP is measured with it.
+    pub fn steady(&self) -> Timestamp {
+        self.around.clock.steady()
     }
 
     /// The store, for its figures.

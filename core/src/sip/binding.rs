@@ -92,6 +92,11 @@ impl Liveness {
     }
 }
 
+/// Whether a URI's scheme is SIP's, secure or not.
+pub fn is_sip(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips")
+}
+
 /// Where an address-of-record can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
@@ -125,6 +130,9 @@ pub struct Binding {
     pub username: Box<str>,
     /// The device that it belongs to.
     pub device: Option<DeviceId>,
+    /// Whether that was shown by a credential or a certificate, or said from a trusted network. Else anybody with a password may
+    /// have said it.
+    pub is_proven: bool,
     /// When it was made.
     pub since: Timestamp,
     /// When it was refreshed last.
@@ -161,12 +169,18 @@ impl Binding {
             nat: false,
             username: Box::default(),
             device: Some(device),
+            is_proven: false,
             since: now,
             refreshed: now,
             expires: now,
             liveness: Liveness::Registered,
             next_ping: None,
         }
+    }
+
+    /// Whether requests may be sent to the contact: one of another scheme is only kept for those who ask (RFC 3261, section 10.2.1).
+    pub fn is_sip(&self) -> bool {
+        self.contact.split_once(':').is_some_and(|(scheme, _)| is_sip(scheme))
     }
 
     /// Whether it is still good.

@@ -11,7 +11,7 @@ use crate::intern::Interner;
 use crate::time::Timestamp;
 
 /// First byte of a record. Older ones are read, newer ones are not.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 /// A record that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +60,8 @@ pub(super) fn encode(bindings: &[Binding], out: &mut Vec<u8>) -> Result<(), BadB
     out.push(VERSION);
     for binding in bindings {
         // Written to a vector: the only error is a type that cannot be written.
-        postcard::to_io(&stored(binding), &mut *out).map_err(|_| BadBindings::Malformed("a binding"))?;
+        postcard::to_io(&(stored(binding), binding.is_proven), &mut *out)
+            .map_err(|_| BadBindings::Malformed("a binding"))?;
     }
     Ok(())
 }
@@ -97,21 +98,29 @@ fn stored(binding: &Binding) -> Stored<'_> {
 pub(super) fn decode(bytes: &[u8], texts: &Interner) -> Result<Vec<Binding>, BadBindings> {
     let (version, mut rest) = bytes.split_first().ok_or(BadBindings::Malformed("empty"))?;
     match *version {
-        VERSION => {}
+        1..=VERSION => {}
         newer if newer > VERSION => return Err(BadBindings::Newer(newer)),
         _ => return Err(BadBindings::Malformed("version")),
     }
     let mut bindings = Vec::with_capacity(1);
     while !rest.is_empty() {
-        let (stored, after) =
-            postcard::take_from_bytes::<Stored<'_>>(rest).map_err(|_| BadBindings::Malformed("a binding"))?;
-        bindings.push(binding(&stored, texts)?);
-        rest = after;
+        let stored;
+        (stored, rest) = take::<Stored<'_>>(rest)?;
+        let mut is_proven = false;
+        // Version 1 did not say.
+        if *version > 1 {
+            (is_proven, rest) = take(rest)?;
+        }
+        bindings.push(binding(&stored, is_proven, texts)?);
     }
     Ok(bindings)
 }
 
-fn binding(stored: &Stored<'_>, texts: &Interner) -> Result<Binding, BadBindings> {
+fn take<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), BadBindings> {
+    postcard::take_from_bytes(bytes).map_err(|_| BadBindings::Malformed("a binding"))
+}
+
+fn binding(stored: &Stored<'_>, is_proven: bool, texts: &Interner) -> Result<Binding, BadBindings> {
     let device = match &*stored.device {
         "" => None,
         text => Some(text.parse::<DeviceId>().map_err(|_| BadBindings::Malformed("device id"))?),
@@ -137,6 +146,7 @@ fn binding(stored: &Stored<'_>, texts: &Interner) -> Result<Binding, BadBindings
         nat: stored.nat,
         username: stored.username.as_ref().into(),
         device,
+        is_proven,
         since: stored.since,
         refreshed: stored.refreshed,
         expires: stored.expires,
@@ -172,6 +182,7 @@ mod tests {
             nat: true,
             username: "alice".into(),
             device: Some("00:1a:e8:00:00:01".parse().unwrap()),
+            is_proven: true,
             since: Timestamp::from_millis(1),
             refreshed: Timestamp::from_millis(2),
             expires: Timestamp::from_millis(3),
@@ -190,7 +201,17 @@ mod tests {
         assert_eq!(decode(&bytes, &Interner::default()), Ok(bindings));
         assert_eq!(some().instance(), Some("<urn:uuid:1>"));
         bytes[0] = VERSION + 1;
-        assert_eq!(decode(&bytes, &Interner::default()), Err(BadBindings::Newer(2)));
+        assert_eq!(decode(&bytes, &Interner::default()), Err(BadBindings::Newer(VERSION + 1)));
+    }
+
+    #[test]
+    fn records_of_version_1_are_read() {
+        let old = Binding { is_proven: false, ..some() };
+        let mut bytes = vec![1];
+        for _ in 0..2 {
+            postcard::to_io(&stored(&old), &mut bytes).unwrap();
+        }
+        assert_eq!(decode(&bytes, &Interner::default()), Ok(vec![old.clone(), old]));
     }
 
     #[test]
@@ -207,7 +228,7 @@ mod tests {
         #[test]
         fn garbage_is_refused(mut bytes: Vec<u8>, valid: bool) {
             if valid && !bytes.is_empty() {
-                bytes[0] = VERSION;
+                bytes[0] = 1 + bytes[0] % VERSION;
             }
             if let Ok(bindings) = decode(&bytes, &Interner::default()) {
                 for binding in &bindings {

@@ -92,6 +92,8 @@ pub struct Registration<'a> {
     pub username: &'a str,
     /// The device that it speaks for.
     pub device: Option<&'a DeviceId>,
+    /// See [`Binding::is_proven`].
+    pub is_proven: bool,
     /// Whether the flow is kept and used for what is sent to the contact (`Supported: outbound`).
     pub outbound: bool,
 }
@@ -344,6 +346,7 @@ fn binding(
         nat: wish.nat,
         username: registration.username.into(),
         device: registration.device.cloned(),
+        is_proven: registration.is_proven,
         since,
         refreshed: now,
         expires: now.plus(Duration::from_secs(granted.into())),

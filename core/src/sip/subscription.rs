@@ -8,6 +8,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use foldhash::fast::RandomState;
 
+use crate::network::counted_as;
 use crate::sip::binding::Flow;
 use crate::sip::profile::{Asker, BodyForm, Profile, ProfileType};
 use crate::time::Timestamp;
@@ -118,12 +119,27 @@ pub enum NoRefresh {
     OutOfOrder,
 }
 
+/// How many subscriptions there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// In all.
+    pub all: usize,
+    /// Of one address, or one network of IPv6: [`IPV6_PREFIX`].
+    pub per_source: usize,
+}
+
+/// Bits of an IPv6 address that count: who has one has all of such a network.
+const IPV6_PREFIX: u32 = 64;
+
 /// As many subscriptions as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are {limit} subscriptions already")]
-pub struct TooMany {
-    /// The bound.
-    pub limit: usize,
+pub enum TooMany {
+    /// In all.
+    #[error("there are {0} subscriptions already")]
+    All(usize),
+    /// Of one address.
+    #[error("there are {0} subscriptions of one address already")]
+    OfSource(usize),
 }
 
 /// A phone at an address: it has one subscription of a kind, the latest.
@@ -139,6 +155,8 @@ struct Kept {
     one: Subscription,
     /// Under which phone it is found: the one that it began with.
     phone: Option<Phone>,
+    /// The network that it began from.
+    source: IpAddr,
     /// When it comes out of the wheel. What comes out for another time was put in before it, and is nothing any more.
     wakes: Timestamp,
 }
@@ -148,8 +166,9 @@ struct Kept {
 pub struct Subscriptions {
     table: BTreeMap<SubscriptionId, Box<Kept>>,
     phones: HashMap<Phone, SubscriptionId, RandomState>,
+    sources: HashMap<IpAddr, usize, RandomState>,
     wheel: Wheel<(SubscriptionId, Timestamp)>,
-    limit: usize,
+    bounds: Bounds,
     walk: Walk,
 }
 
@@ -165,13 +184,14 @@ enum Walk {
 }
 
 impl Subscriptions {
-    /// None. At most `limit` there may be.
-    pub fn new(limit: usize, now: Timestamp) -> Self {
+    /// None.
+    pub fn new(bounds: Bounds, now: Timestamp) -> Self {
         Self {
             table: BTreeMap::new(),
             phones: HashMap::default(),
+            sources: HashMap::default(),
             wheel: Wheel::new(now, SLOTS, TICK_MS),
-            limit,
+            bounds,
             walk: Walk::Done,
         }
     }
@@ -193,10 +213,8 @@ impl Subscriptions {
     /// [`TooMany`]; nothing is changed then.
     pub fn add(&mut self, id: SubscriptionId, one: Subscription) -> Result<(), TooMany> {
         let older = phone(&one).and_then(|phone| self.phones.get(&phone).copied());
-        let is_replaced = [older, Some(id)].iter().flatten().any(|known| self.table.contains_key(known));
-        if !is_replaced && self.table.len() >= self.limit {
-            return Err(TooMany { limit: self.limit });
-        }
+        let source = counted_as(one.dialog.flow.remote.ip(), IPV6_PREFIX);
+        self.has_room([older, Some(id)].into_iter().flatten(), source)?;
         for gone in [older, Some(id)].into_iter().flatten() {
             self.end(gone);
         }
@@ -204,8 +222,29 @@ impl Subscriptions {
         if let Some(phone) = phone {
             self.phones.insert(phone, id);
         }
+        *self.sources.entry(source).or_default() += 1;
         self.wheel.insert(wakes, (id, wakes));
-        self.table.insert(id, Box::new(Kept { one, phone, wakes }));
+        self.table.insert(id, Box::new(Kept { one, phone, source, wakes }));
+        Ok(())
+    }
+
+    /// Whether one more may be from `source`, when those that it `replaces` are gone.
+    fn has_room(
+        &self,
+        replaces: impl Iterator<Item = SubscriptionId>,
+        source: IpAddr,
+    ) -> Result<(), TooMany> {
+        let (mut all, mut of_source) = (self.table.len(), self.sources.get(&source).copied().unwrap_or(0));
+        for gone in replaces.filter_map(|id| self.table.get(&id)) {
+            all -= 1;
+            of_source -= usize::from(gone.source == source);
+        }
+        if all >= self.bounds.all {
+            return Err(TooMany::All(self.bounds.all));
+        }
+        if of_source >= self.bounds.per_source {
+            return Err(TooMany::OfSource(self.bounds.per_source));
+        }
         Ok(())
     }
 
@@ -249,6 +288,12 @@ impl Subscriptions {
             && self.phones.get(&phone) == Some(&id)
         {
             self.phones.remove(&phone);
+        }
+        if let Some(count) = self.sources.get_mut(&kept.source) {
+            *count -= 1;
+            if *count == 0 {
+                self.sources.remove(&kept.source);
+            }
         }
         Some(kept.one)
     }
@@ -337,13 +382,13 @@ mod tests {
         }
     }
 
-    fn none() -> Subscriptions {
-        Subscriptions::new(3, START)
+    fn none(per_source: usize) -> Subscriptions {
+        Subscriptions::new(Bounds { all: 3, per_source }, START)
     }
 
     #[test]
     fn a_phone_has_one_subscription_of_a_kind_and_others_theirs() {
-        let mut all = none();
+        let mut all = none(2);
         for (id, one) in [
             (1, one(1, "10.0.0.1:5060", 60)),
             (2, one(1, "10.0.0.2:5060", 60)),
@@ -351,21 +396,24 @@ mod tests {
         ] {
             all.add(id, one).unwrap();
         }
-        assert_eq!(all.add(4, one(3, "10.0.0.1:5060", 60)), Err(TooMany { limit: 3 }));
+        assert_eq!(all.add(4, one(3, "10.0.0.1:5060", 60)), Err(TooMany::All(3)));
+        assert!(all.end(2).is_some());
+        assert_eq!(all.add(4, one(3, "10.0.0.1:5060", 60)), Err(TooMany::OfSource(2)));
+        all.add(4, one(3, "10.0.0.3:5060", 60)).unwrap();
         all.add(5, one(1, "10.0.0.1:1024", 60)).unwrap();
         let page = |all: &Subscriptions, after, most| {
             let (page, more) = all.page(after, most);
             (page.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), more)
         };
-        assert_eq!(page(&all, None, 2), (vec![2, 3], true));
-        assert_eq!(page(&all, Some(3), 2), (vec![5], false));
+        assert_eq!(page(&all, None, 2), (vec![3, 4], true));
+        assert_eq!(page(&all, Some(4), 2), (vec![5], false));
         assert!(all.end(5).is_some() && all.end(5).is_none());
-        assert_eq!(all.phones.len(), 2);
+        assert_eq!((all.phones.len(), all.sources.len()), (2, 2));
     }
 
     #[test]
     fn a_refresh_is_of_the_dialogue_and_in_order() {
-        let mut all = none();
+        let mut all = none(3);
         all.add(1, one(1, "10.0.0.1:5060", 60)).unwrap();
         let refresh =
             Refresh { call_id: "c", remote_tag: Some("2"), event_id: None, cseq: 6, expires: at(30) };
@@ -386,7 +434,7 @@ mod tests {
 
     #[test]
     fn after_a_change_of_the_rules_each_is_looked_at_once() {
-        let mut all = none();
+        let mut all = none(3);
         for id in 1..4 {
             all.add(id, one(u8::try_from(id).unwrap(), "10.0.0.1:5060", 60)).unwrap();
         }
@@ -401,7 +449,7 @@ mod tests {
         /// Whatever is refreshed and ended: each ends once, at its time, and nothing is left.
         #[test]
         fn each_ends_at_its_time(steps in prop::collection::vec((0_u64..40, 0_u8..5, 0_u64..9_000, any::<bool>()), 1..60)) {
-            let mut all = Subscriptions::new(100, START);
+            let mut all = Subscriptions::new(Bounds { all: 100, per_source: 100 }, START);
             let mut now = 0;
             for (id, (pause, mac, life, ends)) in (0..).zip(steps) {
                 now += pause;
@@ -419,6 +467,7 @@ mod tests {
                 all.expire(at(now), |_| {});
             }
             prop_assert!(all.is_empty() && all.phones.is_empty() && all.wheel.is_empty(), "{last:?}");
+            prop_assert!(all.sources.is_empty());
         }
     }
 }

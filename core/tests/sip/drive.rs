@@ -13,6 +13,7 @@ use callboard_core::sip::binding::{Binding, Flow, Liveness, Transport};
 use callboard_core::sip::credentials::CredentialWish;
 use callboard_core::sip::location::{BindingFilter, ListPosition, LocationSettings, Place};
 use callboard_core::sip::profile::{BodyForm, ProfileType, RuleWish, Whose};
+use callboard_core::sip::subscription::Bounds;
 use callboard_core::sip::trust::Trust;
 use callboard_core::sip::vendor::SyncWish;
 use callboard_core::time::Timestamp;
@@ -97,7 +98,7 @@ fn world(asks: bool) -> World {
     let plug_and_play = PlugAndPlay {
         requests: ProfileRequests::All,
         networks: vec!["192.0.2.0/24".parse().unwrap()],
-        subscriptions: SUBSCRIPTIONS,
+        subscriptions: Bounds { all: SUBSCRIPTIONS, per_source: SUBSCRIPTIONS - 1 },
         max_expires: MAX_EXPIRES,
         ..PlugAndPlay::default()
     };

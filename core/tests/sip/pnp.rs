@@ -273,7 +273,7 @@ fn a_phone_that_does_not_take_its_notify_is_forgotten() {
         }
         world.wait(Duration::from_secs(33));
         let sent = world.requests().len();
-        assert_eq!((subscriptions(&world), sent), (left, if answer.is_some() { 0 } else { 10 }));
+        assert_eq!((subscriptions(&world), sent), (left, if answer.is_some() { 0 } else { 2 }));
     }
 }
 
@@ -316,7 +316,7 @@ fn a_restart_forgets_subscriptions_and_keeps_rules() {
 #[test]
 fn there_are_bounds_on_subscriptions_and_notifies() {
     let world = world_with(|sip| {
-        sip.plug_and_play.subscriptions = 1;
+        sip.plug_and_play.subscriptions.per_source = 1;
         sip.plug_and_play.notifies_per_second = 3;
     });
     put(&world, wish("yealink", "http://h/{mac}"));

@@ -203,6 +203,42 @@ fn what_time_and_a_restart_do_to_bindings() {
 }
 
 #[test]
+fn a_clock_that_is_set_ends_nothing_and_keeps_nothing() {
+    const DAY: i64 = 86_400;
+    for set in [-DAY, DAY] {
+        let mut world = World::trusting();
+        world.send(&udp(PHONE), register("a", 1, "Contact: <sip:alice@192.0.2.4>;expires=600\r\n"));
+        world.set_clock(set);
+        world.wait(Duration::from_secs(590));
+        assert_eq!(world.contacts("alice@example.com").len(), 1, "{set}");
+        let fetched = world.send(&udp(PHONE), register("a", 2, ""));
+        assert_eq!(fetched.header("Contact"), Some("<sip:alice@192.0.2.4>;expires=10"));
+        world.wait(Duration::from_secs(11));
+        assert_eq!((world.contacts("alice@example.com").len(), world.service.sip.location.aors()), (0, 0));
+        // Over a restart it has at most the time that it was granted.
+        world.send(&udp(PHONE), register("a", 3, "Contact: <sip:alice@192.0.2.4>;expires=600\r\n"));
+        world.set_clock(set);
+        world.crash();
+        assert_eq!(world.contacts("alice@example.com").len(), usize::from(set < 0));
+        world.wait(Duration::from_secs(601));
+        assert!(world.contacts("alice@example.com").is_empty());
+    }
+}
+
+#[test]
+fn an_address_is_the_same_at_every_port_and_with_any_ornament() {
+    let world = World::trusting();
+    let text = register("a", 1, "Contact: <sip:alice@192.0.2.4>\r\n");
+    for (number, to) in [":5070", ":5060;transport=tcp", "?Subject=x"].into_iter().enumerate() {
+        let text = text.replace("To: <sip:alice@example.com>", &format!("To: <sip:alice@example.com{to}>"));
+        let text = text.replace("CSeq: 1 ", &format!("CSeq: {} ", number + 1));
+        assert_eq!(world.send(&udp(PHONE), text).status(), 200, "{to}");
+        assert_eq!(world.contacts("alice@example.com").len(), 1, "{to}");
+    }
+    assert_eq!(world.service.sip.location.aors(), 1);
+}
+
+#[test]
 fn whoever_is_not_known_gets_no_more_than_three_times_what_was_sent() {
     let world = World::new(SipSettings::default());
     let small =

@@ -5,7 +5,7 @@ use std::time::Duration;
 use callboard_core::device::{DeviceId, Task, TaskOutcome, TaskState};
 use callboard_core::reach::CallOutcome;
 use callboard_core::secret::Secret;
-use callboard_core::service::sip::SyncRefused;
+use callboard_core::service::sip::{NoSync, SyncRefused};
 use callboard_core::service::{TaskRequest, Way};
 use callboard_core::sip::credentials::CredentialWish;
 use callboard_core::sip::vendor::SyncWish;
@@ -171,18 +171,64 @@ fn nobody_is_told_where_no_phone_can_be() {
     assert!(world.requests().is_empty());
 }
 
+/// A credential of the device itself, or of nobody's.
+fn credential(world: &World, username: &str, device: Option<DeviceId>) {
+    let wish = CredentialWish {
+        realm: "phones".parse().unwrap(),
+        username: username.parse().unwrap(),
+        device,
+        password: Some(Secret::new("wonderland")),
+    };
+    world.service.sip.credentials.put(wish, true, None).unwrap().1.wait().unwrap();
+}
+
+#[test]
+fn who_only_says_that_it_is_a_phone_is_not_told_in_its_place() {
+    let world = World::new(callboard_core::service::sip::SipSettings::default());
+    let credentials = &world.service.sip.credentials;
+    credentials.put_realm("phones".parse().unwrap(), Vec::new(), true, None).unwrap().1.wait().unwrap();
+    credential(&world, "alice", Some(id()));
+    credential(&world, "mallory", None);
+    let mut number = 0;
+    let mut come = |user: &str, from: &str| {
+        number += 2;
+        let contact = CONTACT.replace("192.0.2.4", from);
+        let text = |cseq, more: &str| register(user, cseq, more).replace("alice@", &format!("{user}@"));
+        let flow = udp(&format!("{from}:5060"));
+        let challenged = world.send(&flow, text(number, &contact));
+        let authorization = super::world::authorization(&challenged, "MD5", user, "wonderland", 1);
+        let answer = world.send(&flow, text(number + 1, &format!("{authorization}{contact}")));
+        assert_eq!(answer.status(), 200, "{user}");
+    };
+    let told = || {
+        let _told = world.service.sync_device(&id(), SyncWish::Fetch).unwrap();
+        world.requests().remove(0).0.remote.ip().to_string()
+    };
+    come("mallory", "192.0.2.66");
+    assert_eq!(told(), "192.0.2.66", "as long as nobody knows better");
+    come("alice", "192.0.2.4");
+    world.wait(Duration::from_secs(40));
+    come("mallory", "192.0.2.66");
+    world.requests();
+    assert_eq!(told(), "192.0.2.4");
+}
+
+#[test]
+fn a_contact_of_another_scheme_is_kept_and_left_alone() {
+    let world = World::trusting();
+    let contact = "Contact: <mailto:alice@example.com>\r\n";
+    assert_eq!(world.send(&udp(PHONE), register("a", 1, contact)).status(), 200);
+    assert_eq!(world.contacts("alice@example.com"), ["mailto:alice@example.com"]);
+    let told = world.service.sync_aor("alice@example.com", SyncWish::Fetch);
+    assert_eq!(told.err(), Some(NoSync::NotRegistered));
+}
+
 #[test]
 fn a_challenge_is_answered_with_the_phones_own_password_only() {
     let world = World::new(callboard_core::service::sip::SipSettings::default());
     let credentials = &world.service.sip.credentials;
     credentials.put_realm("phones".parse().unwrap(), Vec::new(), true, None).unwrap().1.wait().unwrap();
-    let wish = CredentialWish {
-        realm: "phones".parse().unwrap(),
-        username: "alice".parse().unwrap(),
-        device: Some(id()),
-        password: Some(Secret::new("wonderland")),
-    };
-    credentials.put(wish, true, None).unwrap().1.wait().unwrap();
+    credential(&world, "alice", Some(id()));
     let challenged = world.send(&udp(PHONE), register("a", 1, CONTACT));
     let authorization = super::world::authorization(&challenged, "MD5", "alice", "wonderland", 1);
     world.send(&udp(PHONE), register("a", 2, &format!("{authorization}{CONTACT}")));

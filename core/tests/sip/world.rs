@@ -1,7 +1,7 @@
 //! A service that answers SIP, and everything around it.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,11 +27,18 @@ use callboard_core::time::{Clock, Random, Timestamp};
 #[derive(Debug)]
 pub(crate) struct Hands {
     millis: AtomicU64,
+    /// By how many milliseconds somebody has set the wall clock.
+    set_by: AtomicI64,
     count: AtomicU64,
 }
 
 impl Clock for Hands {
     fn now(&self) -> Timestamp {
+        let millis = self.millis.load(Relaxed).saturating_add_signed(self.set_by.load(Relaxed));
+        Timestamp::from_millis(millis)
+    }
+
+    fn steady(&self) -> Timestamp {
         Timestamp::from_millis(self.millis.load(Relaxed))
     }
 }
@@ -134,7 +141,7 @@ impl World {
         let mut settings = Settings { sip, tasks_per_device: 10, ..Settings::default() };
         settings.reach.enabled = true;
         let millis = AtomicU64::new(1_767_323_045_000);
-        let hands = Arc::new(Hands { millis, count: AtomicU64::new(0) });
+        let hands = Arc::new(Hands { millis, set_by: AtomicI64::new(0), count: AtomicU64::new(0) });
         let journal = Arc::new(MemoryJournal::new(JournalConfig::default()));
         let store = Arc::new(MemoryStore::default());
         let sent = Arc::new(Sent::default());
@@ -146,11 +153,20 @@ impl World {
     pub(crate) fn crash(&mut self) {
         self.journal = Arc::new(self.journal.reopen());
         self.store = Arc::new(self.store.reopen());
+        // A process begins by the wall clock.
+        let set_by = self.hands.set_by.swap(0, Relaxed);
+        self.hands.millis.store(self.now().as_millis().saturating_add_signed(set_by), Relaxed);
         self.service = serve(&self.settings, &self.journal, &self.store, &self.hands, &self.sent);
     }
 
+    /// The time that SIP goes by.
     pub(crate) fn now(&self) -> Timestamp {
-        self.hands.now()
+        self.hands.steady()
+    }
+
+    /// Set the wall clock by so many seconds.
+    pub(crate) fn set_clock(&self, seconds: i64) {
+        self.hands.set_by.fetch_add(seconds * 1_000, Relaxed);
     }
 
     /// Let time pass, as the node does: with a tick each so many milliseconds.
@@ -236,7 +252,7 @@ fn serve(
     let service = Service::new(around, settings.clone());
     service.sip.credentials.load().unwrap();
     service.sip.profiles.load().unwrap();
-    service.sip.location.load(hands.now()).unwrap();
+    service.sip.location.load(hands.steady()).unwrap();
     service.sip.set_outlet(sent.clone());
     let _ = journal.durable();
     Arc::new(service)

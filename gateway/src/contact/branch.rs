@@ -41,7 +41,7 @@ impl EdgeCaller {
     pub fn of(config: &Config) -> Self {
         let reach = config.reach_settings();
         let addresses = Addresses::new(reach.calls.spacing);
-        Self::new(config.contact_settings(0), reach.guard, addresses, Arc::new(SystemClock))
+        Self::new(config.contact_settings(0), reach.guard, addresses, Arc::new(SystemClock::new()))
     }
 
     /// As many calls at once as the settings say; none if they say none. `addresses` has not called anybody yet.

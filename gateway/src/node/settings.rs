@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use callboard_core::dialogue::sessions::SessionLimits;
 use callboard_core::dialogue::wpi::{FlowLimits, SecureSettings};
@@ -136,13 +137,30 @@ pub(super) fn download_limits(config: &Config) -> (Pace, FileLimits) {
 
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SystemClock;
+pub(crate) struct SystemClock {
+    began: Timestamp,
+    since: Instant,
+}
+
+impl SystemClock {
+    pub(crate) fn new() -> Self {
+        Self { began: wall_clock(), since: Instant::now() }
+    }
+}
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        wall_clock()
     }
+
+    fn steady(&self) -> Timestamp {
+        self.began.plus(self.since.elapsed())
+    }
+}
+
+fn wall_clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The thread's generator, a cryptographic one seeded by the system.

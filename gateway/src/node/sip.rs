@@ -12,6 +12,7 @@ use callboard_core::sip::credentials::CredentialLimits;
 use callboard_core::sip::digest::{DigestSettings, FailureLimits, Offer};
 use callboard_core::sip::location::{LocationSettings, PingSettings};
 use callboard_core::sip::registrar::RegistrarLimits;
+use callboard_core::sip::subscription::Bounds;
 use callboard_core::sip::trust::Trust;
 use callboard_core::store::LoadError;
 use callboard_core::store::journal::JournalConfig;
@@ -75,7 +76,7 @@ fn plug_and_play(config: &Config) -> PlugAndPlay {
             PlugAndPlayMode::On => ProfileRequests::All,
         },
         networks: sip.plug_and_play_networks.clone(),
-        subscriptions: sip.subscriptions,
+        subscriptions: Bounds { all: sip.subscriptions, per_source: sip.subscriptions_per_source },
         min_expires: seconds(sip.subscription_min),
         max_expires: seconds(sip.subscription_max),
         notifies_per_second: sip.notifies_per_second,
@@ -287,7 +288,7 @@ pub(super) fn load(service: &Service) -> Result<(), LoadError> {
     for record in &profiles.unreadable {
         tracing::error!(record, "a SIP profile cannot be read; it is left as it is");
     }
-    let report = service.sip.location.load(service.now())?;
+    let report = service.sip.location.load(service.steady())?;
     for record in &report.examples {
         tracing::error!(record, "bindings cannot be read; they stay until their endpoint registers again");
     }

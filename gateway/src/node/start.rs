@@ -194,7 +194,7 @@ pub async fn start<A: Handler>(
     if new_token {
         tracing::info!(file = %data.path().join("admin-token").display(), "administrator token created");
     }
-    let clock = SystemClock;
+    let clock = SystemClock::new();
     let started = clock.now();
     let (store, journal, identity) = open_blocking(&config, &data, started).await?;
     watch_store(&health, &store);

@@ -88,7 +88,7 @@ impl MulticastWorker {
         if !bytes.starts_with(BEGIN) {
             return;
         }
-        let now = self.service.now();
+        let now = self.service.steady();
         if !self.sources.take(from.ip(), now) {
             return self.metrics.over_budget();
         }

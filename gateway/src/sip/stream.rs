@@ -245,7 +245,7 @@ impl Talk<'_> {
         let proof =
             self.conn.client().map(|client| ClientProof { device: &client.device, serial: &client.serial });
         let incoming = Incoming { bytes, flow: self.flow, proof };
-        let (now, scratch) = (service.now(), &mut self.scratch);
+        let (now, scratch) = (service.steady(), &mut self.scratch);
         let place = self.outbox.answer(|out| service.sip_received(&incoming, scratch, now, out));
         self.ended.places.extend(place);
     }

@@ -235,7 +235,7 @@ impl UdpWorker {
 
     /// Answer what came.
     async fn received(&mut self, space: &[u8], metas: &[RecvMeta]) {
-        let now = self.service.now();
+        let now = self.service.steady();
         let mut datagrams = 0;
         for (meta, buffer) in metas.iter().zip(space.chunks(DATAGRAM_BYTES)) {
             let filled = buffer.get(..meta.len).unwrap_or_default();

@@ -27,7 +27,7 @@ async fn a_registration_is_shown_in_full() {
         "params": { "instance": instance, "reg_id": 1, "q": 0.7,
                     "text": format!(";+sip.instance=\"{instance}\";reg-id=1") },
         "call_id": "call-Alice", "cseq": 7, "path": "<sip:edge.example.com;lr>", "vendor": "snom",
-        "username": null, "device": MAC, "since": since, "refreshed": since,
+        "username": null, "device": MAC, "device_proven": true, "since": since, "refreshed": since,
     });
     assert_eq!(page, json!({ "items": [wanted], "next": null }));
     assert_eq!(rig.get("/sip/registrations/Alice@EXAMPLE.com").await.expect(200), page);

@@ -1,22 +1,17 @@
 //! Which flow came from an address, for phones that send no cookie; and how many did.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 
 use foldhash::fast::RandomState;
 
 use super::Cookie;
-use crate::network::mask;
+use crate::network::counted_as;
 use crate::site::Origin;
 
 impl Origin {
     /// Whom it is counted with.
     pub(super) fn network(self, prefix: u32) -> Self {
-        let address = match self.address.to_canonical() {
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & mask(prefix)).into(),
-            v4 @ IpAddr::V4(_) => v4,
-        };
-        Self { address, ..self }
+        Self { address: counted_as(self.address, prefix), ..self }
     }
 }
 

@@ -14,6 +14,9 @@ use crate::wheel::Wheel;
 const TICK_MS: u64 = 50;
 const SLOTS: usize = 1_024;
 
+/// Repetitions of a request until it is given up: ten (RFC 3261, section 17.1.2.2).
+pub const AS_LONG_AS_IT_TAKES: u8 = u8::MAX;
+
 /// Number of a request of ours: what tells its `branch` from others. Unpredictable, so that only who saw the request can answer.
 pub type Branch = u64;
 
@@ -35,6 +38,8 @@ struct Open<P> {
     gives_up: Timestamp,
     /// Timer E, on datagrams.
     repeats: Option<Timestamp>,
+    /// How often it may still be repeated.
+    left: u8,
     pause: std::time::Duration,
 }
 
@@ -78,7 +83,8 @@ impl<P> ClientTransactions<P> {
         self.repeated
     }
 
-    /// A request was sent on `flow`. On datagrams it is repeated until somebody answers (timer E).
+    /// A request was sent on `flow`. On datagrams it is repeated until somebody answers (timer E), but not more often than
+    /// `repeats` times: [`AS_LONG_AS_IT_TAKES`], or less if whoever made this server send it may have forged its address.
     ///
     /// # Errors
     /// [`Full`], and what the request was for; it is not looked after then.
@@ -89,14 +95,17 @@ impl<P> ClientTransactions<P> {
         request: Arc<[u8]>,
         purpose: P,
         now: Timestamp,
+        repeats: u8,
     ) -> Result<(), (Full, P)> {
         if self.open.len() >= self.limit {
             return Err((Full { limit: self.limit }, purpose));
         }
         let gives_up = now.plus(T1_64);
-        let repeats = (!flow.transport.is_reliable()).then(|| now.plus(T1));
-        self.open.insert(branch, Open { flow, request, purpose, gives_up, repeats, pause: T1 });
-        self.wheel.insert(repeats.unwrap_or(gives_up), branch);
+        let may_repeat = repeats > 0 && !flow.transport.is_reliable();
+        let at = may_repeat.then(|| now.plus(T1));
+        self.open
+            .insert(branch, Open { flow, request, purpose, gives_up, repeats: at, left: repeats, pause: T1 });
+        self.wheel.insert(at.unwrap_or(gives_up), branch);
         Ok(())
     }
 
@@ -133,7 +142,9 @@ impl<P> ClientTransactions<P> {
                 open.pause = (open.pause * 2).min(T2);
                 // From when it was due, so that lateness does not add up; but not several at once after a leap of the clock.
                 let next = at.plus(open.pause);
-                open.repeats = Some(if next > now { next } else { now.plus(open.pause) });
+                let next = if next > now { next } else { now.plus(open.pause) };
+                open.left -= 1;
+                open.repeats = (open.left > 0).then_some(next);
                 self.repeated += 1;
                 due(Due::Repeat(open.flow, open.request.clone()));
             }
@@ -164,7 +175,7 @@ mod tests {
 
     fn begun(flow: Flow) -> ClientTransactions<&'static str> {
         let mut transactions = ClientTransactions::new(2, START);
-        transactions.begin(1, flow, Arc::from(&b"OPTIONS"[..]), "ping", START).unwrap();
+        transactions.begin(1, flow, Arc::from(&b"OPTIONS"[..]), "ping", START, AS_LONG_AS_IT_TAKES).unwrap();
         transactions
     }
 
@@ -182,6 +193,17 @@ mod tests {
     fn a_datagram_is_repeated_ten_times_and_given_up() {
         let repeats = [5, 15, 35, 75, 115, 155, 195, 235, 275, 315].map(|at| (at, false));
         assert_eq!(course(&mut begun(udp())), [&repeats[..], &[(320, true)]].concat());
+    }
+
+    #[test]
+    fn one_that_somebody_forged_perhaps_is_repeated_as_often_as_was_said() {
+        for repeats in [0, 1, 2] {
+            let mut transactions = ClientTransactions::new(1, START);
+            transactions.begin(1, udp(), Arc::from(&b"NOTIFY"[..]), "ping", START, repeats).unwrap();
+            let all = [(5, false), (15, false)];
+            let expected = [&all[..usize::from(repeats)], &[(320, true)]].concat();
+            assert_eq!(course(&mut transactions), expected);
+        }
     }
 
     #[test]
@@ -211,8 +233,8 @@ mod tests {
     fn more_than_may_be_are_not_begun() {
         let mut transactions = begun(udp());
         let request: Arc<[u8]> = Arc::from(&b"OPTIONS"[..]);
-        transactions.begin(2, tcp(), request.clone(), "ping", START).unwrap();
-        assert_eq!(transactions.begin(3, tcp(), request, "ping", START), Err((Full { limit: 2 }, "ping")));
+        transactions.begin(2, tcp(), request.clone(), "ping", START, 9).unwrap();
+        assert_eq!(transactions.begin(3, tcp(), request, "ping", START, 9), Err((Full { limit: 2 }, "ping")));
         assert_eq!(transactions.failed(2), Some("ping"));
         assert_eq!(transactions.len(), 1);
     }

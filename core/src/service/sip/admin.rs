@@ -7,6 +7,7 @@ use std::sync::Arc;
 use callboard_codecs::sip::Uri;
 
 use super::Sip;
+use super::domain::canonical;
 use crate::device::DeviceId;
 use crate::fleet::FleetError;
 use crate::service::{AdminError, Service, counted};
@@ -21,7 +22,7 @@ use crate::store::{CommitError, Ticket};
 const AT_ONCE: usize = 32;
 
 /// An address-of-record in the one form in which bindings are kept: `user@host`, see
-/// [`SipUri::write_address_of_record`](callboard_codecs::sip::SipUri::write_address_of_record).
+/// [`SipUri::write_address_of_record`](callboard_codecs::sip::SipUri::write_address_of_record), without a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aor(Box<str>);
 
@@ -41,7 +42,7 @@ impl FromStr for Aor {
             return Err(BadAor);
         }
         let mut aor = Vec::with_capacity(text.len());
-        uri.write_address_of_record(&mut aor);
+        canonical(uri).write_address_of_record(&mut aor);
         String::from_utf8(aor).map(|aor| Self(aor.into())).map_err(|_| BadAor)
     }
 }
@@ -209,7 +210,7 @@ impl Service {
         contact: Option<&str>,
     ) -> Result<usize, RegistrationError> {
         let is_meant = |known: &str| contact.is_none_or(|contact| *known == *contact);
-        let mut bindings = self.sip.location.get(aor.as_str(), self.now());
+        let mut bindings = self.sip.location.get(aor.as_str(), self.steady());
         bindings.retain(|binding| is_meant(&binding.contact));
         let removed = self.sip.location.remove(aor.as_str(), contact)?;
         let position = removed.ok_or_else(|| RegistrationError::Unknown(aor.clone()))?;
@@ -225,7 +226,7 @@ impl Service {
     pub fn has_endpoint(&self, device: &DeviceId, fate: DeviceCredentials) -> bool {
         let has_credentials = || !self.credentials_of(device, 1).is_empty();
         (fate == DeviceCredentials::Forget && has_credentials())
-            || !self.sip.location.of_device(device, self.now()).is_empty()
+            || !self.sip.location.of_device(device, self.steady()).is_empty()
     }
 
     fn credentials_of(&self, device: &DeviceId, most: usize) -> Vec<Arc<Credential>> {
@@ -252,7 +253,7 @@ impl Service {
             }
         }
         let mut end = None;
-        for (aor, binding) in self.sip.location.of_device(device, self.now()) {
+        for (aor, binding) in self.sip.location.of_device(device, self.steady()) {
             let removed = self.sip.location.remove(&aor, Some(&binding.contact));
             let Some(position) = removed.map_err(RegistrationError::from)? else { continue };
             end = end.max(Some(position));
@@ -299,7 +300,7 @@ mod tests {
         for (text, shown) in [
             ("alice@Example.COM", "alice@example.com"),
             ("%61lice@example.com", "alice@example.com"),
-            ("a%23b@example.com:5070", "a%23b@example.com:5070"),
+            ("a%23b@example.com:5070", "a%23b@example.com"),
             ("+4989123@192.0.2.1", "+4989123@192.0.2.1"),
             ("alice@[2001:DB8::1]", "alice@[2001:db8::1]"),
             ("example.com", "example.com"),

@@ -27,3 +27,9 @@ impl Sip {
         self.load() >= self.settings.busy_from
     }
 }
+
+/// The address that bindings are kept for: the same at whatever port of the domain it is asked for, so that whoever may register one
+/// address has one.
+pub(super) const fn canonical(to: SipUri<'_>) -> SipUri<'_> {
+    SipUri { port: None, ..to }
+}

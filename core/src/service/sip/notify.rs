@@ -60,6 +60,13 @@ pub(super) struct Notified {
     cseq: u32,
 }
 
+impl Notified {
+    /// Whether it is the first of its subscription: nobody has shown yet that a phone is there.
+    pub(super) const fn is_first(self) -> bool {
+        self.cseq == 1
+    }
+}
+
 impl Sip {
     /// Have a phone told, soon.
     pub(super) fn notice(&self, notice: Notice, now: Timestamp) {

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::answer::{Asked, Dates, To};
 use super::authenticate::Who;
+use super::domain::canonical;
 use super::receive::{SUPPORTED, text_of};
 use super::{Reaction, Sip, Text};
 use crate::device::DeviceId;
@@ -66,6 +67,7 @@ impl Service {
         let refuse =
             |(status, reason): Refusal, out: &mut Vec<u8>| self.sip.answer(asked, status, reason, out);
         let Ok(Uri::Sip(to)) = essentials.to.uri() else { return refuse((404, "Not Found"), out) };
+        let to = canonical(to);
         if !self.sip.is_own_domain(&to) {
             return refuse((404, "Not Found"), out);
         }
@@ -135,10 +137,13 @@ impl Service {
             transaction: asked.transaction,
             username,
             device,
+            is_proven: is_sure && device.is_some(),
             outbound: read.outbound,
         };
+        // Phones without a clock set theirs by it.
+        let date = dates.text(self.now());
         let listed = self.sip.location.register(aor, &registration, asked.now, |bindings| {
-            self.sip.list(asked, bindings, read.outbound, dates, out)
+            self.sip.list(asked, bindings, read.outbound, date, out)
         });
         match listed {
             Ok((registered, Ok(_))) => self.registered(asked, aor, (device, is_sure), &registered),
@@ -177,7 +182,7 @@ impl Service {
         if !is_sure || !self.sip.settings.take_in {
             return;
         }
-        let (now, source) = (asked.now, asked.incoming.flow.remote.ip());
+        let (now, source) = (self.now(), asked.incoming.flow.remote.ip());
         let agent = shortened(text_of(asked.request, HeaderName::UserAgent));
         let (model, version) = agent.split_once('/').unwrap_or((agent, ""));
         let taken = self.fleet.update_detached(id, true, |device| {
@@ -266,7 +271,7 @@ impl Sip {
         asked: &Asked<'_>,
         bindings: &[Binding],
         outbound: bool,
-        dates: &mut Dates,
+        date: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<usize, BadText> {
         let mut writer = asked.begin(200, "OK", out);
@@ -284,7 +289,7 @@ impl Sip {
                 writer = writer.number(HeaderName::FlowTimer, self.settings.flow_timer);
             }
         }
-        writer.list(HeaderName::Supported, SUPPORTED).header(HeaderName::Date, dates.text(asked.now)).finish()
+        writer.list(HeaderName::Supported, SUPPORTED).header(HeaderName::Date, date).finish()
     }
 }
 

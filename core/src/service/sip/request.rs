@@ -10,7 +10,7 @@ use super::notify::Notified;
 use super::sync::Sync;
 use super::time::wire;
 use super::{Incoming, Outlet, SendFault, Sip};
-use crate::dialogue::sip::client::Branch;
+use crate::dialogue::sip::client::{AS_LONG_AS_IT_TAKES, Branch};
 use crate::service::Service;
 use crate::sip::binding::{Flow, Transport};
 use crate::sip::location::Place;
@@ -32,6 +32,20 @@ pub(super) enum Purpose {
     Sync(Sync),
     /// To tell a phone its profile.
     Notify(Notified),
+}
+
+/// Repetitions of a NOTIFY that answers a SUBSCRIBE: two more datagrams are enough for a phone that is there, which subscribes again if
+/// all are lost (RFC 6665, section 4.1.2.4). Its address may be forged, and whoever has it should not get eleven.
+const FIRST_REPEATS: u8 = 2;
+
+impl Purpose {
+    /// How often its request is repeated at the most.
+    const fn repeats(&self) -> u8 {
+        match self {
+            Self::Notify(notified) if notified.is_first() => FIRST_REPEATS,
+            _ => AS_LONG_AS_IT_TAKES,
+        }
+    }
 }
 
 /// What came of it.
@@ -111,8 +125,9 @@ impl Sip {
         purpose: Purpose,
         now: Timestamp,
     ) -> Result<(), (Purpose, Option<SendFault>)> {
-        if let Err((full, purpose)) = self.clients.lock().begin(branch, *flow, request.clone(), purpose, now)
-        {
+        let repeats = purpose.repeats();
+        let begun = self.clients.lock().begin(branch, *flow, request.clone(), purpose, now, repeats);
+        if let Err((full, purpose)) = begun {
             tracing::debug!(%full, "a SIP request is not sent");
             self.metrics.not_begun();
             return Err((purpose, None));

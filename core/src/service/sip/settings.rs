@@ -6,6 +6,7 @@ use crate::network::Network;
 use crate::sip::credentials::CredentialLimits;
 use crate::sip::digest::DigestSettings;
 use crate::sip::location::LocationSettings;
+use crate::sip::subscription::Bounds;
 use crate::sip::trust::Trust;
 
 /// Whose requests for a profile are taken.
@@ -40,7 +41,7 @@ pub struct PlugAndPlay {
     /// repeated: others could be flooded through this server.
     pub networks: Vec<Network>,
     /// Subscriptions there may be.
-    pub subscriptions: usize,
+    pub subscriptions: Bounds,
     /// Shortest life of one, in seconds, at most 3,600.
     pub min_expires: u32,
     /// Longest life of one, in seconds, which is also that of one that asks for none.
@@ -61,7 +62,7 @@ impl Default for PlugAndPlay {
         Self {
             requests: ProfileRequests::Multicast,
             networks: Self::near(),
-            subscriptions: 100_000,
+            subscriptions: Bounds { all: 100_000, per_source: 1_000 },
             min_expires: 300,
             max_expires: 86_400,
             notifies_per_second: 200,

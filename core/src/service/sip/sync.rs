@@ -75,7 +75,10 @@ impl Service {
 
     /// The latest registration of a device over which it can be told something.
     pub(super) fn sip_line(&self, id: &DeviceId) -> Result<(Box<str>, Binding), NoSync> {
-        let lines = self.sip.location.of_device(id, self.now());
+        let mut lines = self.sip.location.of_device(id, self.steady());
+        // Where one line has shown that it is of the device, those that only say so may be somebody else's.
+        let is_any_proven = lines.iter().any(|(_, binding)| binding.is_proven);
+        lines.retain(|(_, binding)| binding.is_sip() && binding.is_proven == is_any_proven);
         if lines.is_empty() {
             return Err(NoSync::NotRegistered);
         }
@@ -118,7 +121,8 @@ impl Service {
     /// Tell whoever is registered for an address-of-record, at its latest contact. What came of it is told, and is nobody's
     /// task.
     pub fn sync_aor(&self, aor: &str, wish: SyncWish) -> Result<oneshot::Receiver<CallOutcome>, NoSync> {
-        let bindings = self.sip.location.get(aor, self.now());
+        let mut bindings = self.sip.location.get(aor, self.steady());
+        bindings.retain(Binding::is_sip);
         if bindings.is_empty() {
             return Err(NoSync::NotRegistered);
         }
@@ -151,7 +155,7 @@ impl Service {
     }
 
     fn notify(&self, sync: Sync, authorization: Option<&(HeaderName, String)>) {
-        let now = self.now();
+        let now = self.steady();
         let branch = self.sip.next_branch();
         let request = match self.sip.check_sync(&sync, branch, authorization) {
             Ok(request) => request,

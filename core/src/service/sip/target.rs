@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::sip::binding::is_sip;
+
 /// The Request-URI for a contact: without header fields and without `method`, which have no place there. None of the header fields that
 /// a contact asks for is honoured: whoever registers does not write this server's requests.
 pub(super) fn request_uri(contact: &str) -> Cow<'_, str> {
-    let is_sip = contact
-        .split_once(':')
-        .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips"));
-    if !is_sip {
+    if !contact.split_once(':').is_some_and(|(scheme, _)| is_sip(scheme)) {
         return Cow::Borrowed(contact);
     }
     // A user may have question marks and semicolons; a header field has no `@` that is not escaped.

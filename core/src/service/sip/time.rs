@@ -41,7 +41,7 @@ impl Budget {
 impl Service {
     /// Do what is due. To be called some twenty times a second.
     pub fn sip_tick(&self) {
-        let now = self.now();
+        let now = self.steady();
         let mut due = Vec::new();
         {
             let mut budget = self.sip.pings.lock();

@@ -89,7 +89,8 @@ impl Service {
             IpAddr::V6(address) => format!("[{address}]"),
         };
         let contact = format!("sip:{host}");
-        let binding = Binding::expected(&contact, flow, &device.identity.device_type, id.clone(), self.now());
+        let binding =
+            Binding::expected(&contact, flow, &device.identity.device_type, id.clone(), self.steady());
         Ok((host.into(), binding))
     }
 

@@ -41,6 +41,11 @@ impl Location {
                 Ok(mut bindings) => {
                     let all = bindings.len();
                     bindings.retain(|binding| binding.is_current(now));
+                    // One that would live longer than it was granted was made while the clock was ahead.
+                    for binding in &mut bindings {
+                        let granted = binding.expires.since(binding.refreshed);
+                        binding.expires = binding.expires.min(now.plus(granted));
+                    }
                     report.expired += (all - bindings.len()) as u64;
                     report.bindings += bindings.len() as u64;
                     report.aors += u64::from(!bindings.is_empty());

@@ -49,7 +49,9 @@ pub struct PingSettings {
 
 impl PingSettings {
     fn interval(&self, binding: &Binding) -> Option<Duration> {
-        if binding.nat && binding.flow.transport == Transport::Udp { self.nat_udp } else { self.others }
+        let interval =
+            if binding.nat && binding.flow.transport == Transport::Udp { self.nat_udp } else { self.others };
+        interval.filter(|_| binding.is_sip())
     }
 }
 

@@ -54,6 +54,7 @@ impl Request<'_> {
             transaction: FixedState::with_seed(1).hash_one((self.call_id, self.cseq)),
             username: "",
             device: None,
+            is_proven: false,
             outbound: false,
         };
         location.register("a@x", &registration, now, |_| ()).map(|done| done.0)
@@ -199,6 +200,7 @@ fn register(location: &Location, aor: &str, contacts: &[ContactWish<'_>], device
         transaction: FixedState::with_seed(1).hash_one(aor),
         username: "",
         device,
+        is_proven: false,
         outbound: false,
     };
     location.register(aor, &registration, START, |_| ()).unwrap();
