@@ -9,7 +9,10 @@ use crate::time::Timestamp;
 
 /// Things that come when they are due. `T` should be small: a place in a table, not the thing itself.
 pub struct Wheel<T> {
+    /// None before the first thing comes: there are many wheels, and some stay empty.
     slots: Box<[Vec<T>]>,
+    /// How many slots there are then.
+    size: usize,
     tick_ms: u64,
     /// The tick up to which, itself included, everything has come.
     past: u64,
@@ -20,7 +23,7 @@ impl<T> fmt::Debug for Wheel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wheel")
             .field("len", &self.len)
-            .field("slots", &self.slots.len())
+            .field("slots", &self.size)
             .finish_non_exhaustive()
     }
 }
@@ -33,7 +36,8 @@ impl<T> Wheel<T> {
     pub fn new(now: Timestamp, slots: usize, tick_ms: u64) -> Self {
         let tick_ms = tick_ms.max(1);
         Self {
-            slots: std::iter::repeat_with(Vec::new).take(slots.max(2)).collect(),
+            slots: Box::default(),
+            size: slots.max(2),
             tick_ms,
             past: now.as_millis() / tick_ms,
             len: 0,
@@ -52,7 +56,10 @@ impl<T> Wheel<T> {
 
     /// Have `thing` come at `at`, up to one tick late; at the horizon if that is sooner; with the next tick if `at` is past.
     pub fn insert(&mut self, at: Timestamp, thing: T) {
-        let horizon = self.past + self.slots.len() as u64 - 1;
+        if self.slots.is_empty() {
+            self.slots = std::iter::repeat_with(Vec::new).take(self.size).collect();
+        }
+        let horizon = self.past + self.size as u64 - 1;
         let tick = at.as_millis().div_ceil(self.tick_ms).clamp(self.past + 1, horizon);
         let slot = self.slot(tick);
         self.slots[slot].push(thing);
@@ -66,7 +73,7 @@ impl<T> Wheel<T> {
         if present <= self.past {
             return;
         }
-        let turns = (present - self.past).min(self.slots.len() as u64);
+        let turns = (present - self.past).min(self.size as u64);
         for tick in (self.past + 1)..=(self.past + turns) {
             if self.len == 0 {
                 break;
@@ -84,7 +91,7 @@ impl<T> Wheel<T> {
 
     fn slot(&self, tick: u64) -> usize {
         #[allow(clippy::cast_possible_truncation)] // less than the number of slots
-        let slot = (tick % self.slots.len() as u64) as usize;
+        let slot = (tick % self.size as u64) as usize;
         slot
     }
 }

@@ -212,7 +212,8 @@ impl Subscriptions {
     /// # Errors
     /// [`TooMany`]; nothing is changed then.
     pub fn add(&mut self, id: SubscriptionId, one: Subscription) -> Result<(), TooMany> {
-        let older = phone(&one).and_then(|phone| self.phones.get(&phone).copied());
+        let older =
+            phone(&one).and_then(|phone| self.phones.get(&phone).copied()).filter(|older| *older != id);
         let source = counted_as(one.dialog.flow.remote.ip(), IPV6_PREFIX);
         self.has_room([older, Some(id)].into_iter().flatten(), source)?;
         for gone in [older, Some(id)].into_iter().flatten() {
@@ -400,6 +401,7 @@ mod tests {
         assert!(all.end(2).is_some());
         assert_eq!(all.add(4, one(3, "10.0.0.1:5060", 60)), Err(TooMany::OfSource(2)));
         all.add(4, one(3, "10.0.0.3:5060", 60)).unwrap();
+        all.add(4, one(3, "10.0.0.3:5060", 60)).expect("the same again is no more");
         all.add(5, one(1, "10.0.0.1:1024", 60)).unwrap();
         let page = |all: &Subscriptions, after, most| {
             let (page, more) = all.page(after, most);

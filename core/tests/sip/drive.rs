@@ -53,8 +53,9 @@ struct Run<'a> {
     /// The tag of the server in the last subscription.
     tag: String,
     own: Vec<(Flow, String)>,
-    /// What the disk knows since it takes nothing.
+    /// What the disk knows, since it takes nothing: because it is slow or full.
     held: Option<BTreeMap<String, Vec<Kept>>>,
+    slow: bool,
     full: bool,
 }
 
@@ -76,6 +77,7 @@ pub(crate) fn run(bytes: &[u8]) {
         tag: String::new(),
         own: Vec::new(),
         held: None,
+        slow: false,
         full: false,
     };
     for _ in 0..STEPS {
@@ -351,9 +353,10 @@ impl Run<'_> {
     }
 
     fn disk(&mut self) {
+        let before = self.bindings();
         match self.input.below(4) {
-            0 if self.held.is_none() => {
-                self.held = Some(self.bindings());
+            0 => {
+                self.slow = true;
                 self.world.journal.hold();
             }
             1 => {
@@ -361,9 +364,14 @@ impl Run<'_> {
                 self.world.journal.set_no_space(self.full);
             }
             _ => {
+                self.slow = false;
                 self.world.journal.release();
-                self.held = None;
             }
+        }
+        if self.slow || self.full {
+            self.held.get_or_insert(before);
+        } else {
+            self.held = None;
         }
     }
 
@@ -371,7 +379,7 @@ impl Run<'_> {
     fn crash(&mut self) {
         let before = self.held.take().unwrap_or_else(|| self.bindings());
         self.world.crash();
-        self.full = false;
+        (self.slow, self.full) = (false, false);
         self.own.clear();
         self.places.clear();
         let now = self.world.now();
