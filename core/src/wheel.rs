@@ -21,10 +21,7 @@ pub struct Wheel<T> {
 
 impl<T> fmt::Debug for Wheel<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wheel")
-            .field("len", &self.len)
-            .field("slots", &self.size)
-            .finish_non_exhaustive()
+        f.debug_struct("Wheel").field("len", &self.len).field("slots", &self.size).finish_non_exhaustive()
     }
 }
 
@@ -35,13 +32,7 @@ impl<T> Wheel<T> {
     /// A wheel that begins at `now`, with `slots` (2 or more) of `tick_ms` (1 or more) milliseconds each.
     pub fn new(now: Timestamp, slots: usize, tick_ms: u64) -> Self {
         let tick_ms = tick_ms.max(1);
-        Self {
-            slots: Box::default(),
-            size: slots.max(2),
-            tick_ms,
-            past: now.as_millis() / tick_ms,
-            len: 0,
-        }
+        Self { slots: Box::default(), size: slots.max(2), tick_ms, past: now.as_millis() / tick_ms, len: 0 }
     }
 
     /// How many things are in it.

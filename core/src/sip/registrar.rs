@@ -263,6 +263,12 @@ fn lay_one(
             return Err(Refused::OutOfOrder);
         }
     }
+    // One that is over and not taken out yet is one more, too.
+    let is_more = !place.and_then(|at| bindings.get(at)).is_some_and(|old| old.is_current(now));
+    let current = || bindings.iter().filter(|binding| binding.is_current(now)).count();
+    if granted.is_some() && is_more && current() >= limits.contacts {
+        return Err(Refused::TooMany { limit: limits.contacts });
+    }
     match (place, granted) {
         (None, None) => Ok(Done::Nothing),
         (Some(at), None) => Ok(Done::Removed(at, Box::new(bindings.remove(at)))),
@@ -273,9 +279,6 @@ fn lay_one(
             Ok(Done::Refreshed(at, Box::new(std::mem::replace(old, new))))
         }
         (None, Some(granted)) => {
-            if bindings.iter().filter(|binding| binding.is_current(now)).count() >= limits.contacts {
-                return Err(Refused::TooMany { limit: limits.contacts });
-            }
             // Most have one binding: no room is kept for more.
             bindings.reserve_exact(1);
             bindings.push(binding(wish, registration, now, granted, now));

@@ -283,9 +283,19 @@ fn one_device_has_a_bounded_number_of_addresses() {
 /// What a step of the model does.
 #[derive(Debug, Clone)]
 enum Step {
-    Register { call: u8, cseq: u32, contacts: Vec<(u8, Option<u32>)>, expires: Option<u32> },
-    All { call: u8, cseq: u32 },
+    Register {
+        call: u8,
+        cseq: u32,
+        contacts: Vec<(u8, Option<u32>)>,
+        expires: Option<u32>,
+    },
+    All {
+        call: u8,
+        cseq: u32,
+    },
     Wait(u64),
+    /// Time passes, and what is over is not taken out yet.
+    Pause(u64),
     Restart,
 }
 
@@ -295,7 +305,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let register = (0_u8..3, 1_u32..6, contacts, seconds)
         .prop_map(|(call, cseq, contacts, expires)| Step::Register { call, cseq, contacts, expires });
     let all = (0_u8..3, 1_u32..6).prop_map(|(call, cseq)| Step::All { call, cseq });
-    let step = prop_oneof![6 => register, 1 => all, 2 => (0_u64..120).prop_map(Step::Wait), 1 => Just(Step::Restart)];
+    let step = prop_oneof![6 => register, 1 => all, 2 => (0_u64..120).prop_map(Step::Wait),
+        1 => (0_u64..120).prop_map(Step::Pause), 1 => Just(Step::Restart)];
     prop::collection::vec(step, 1..60)
 }
 
@@ -371,6 +382,7 @@ proptest! {
                     now += seconds;
                     location.tick(at(now), 0, &mut Vec::new());
                 }
+                Step::Pause(seconds) => now += seconds,
                 Step::Restart => {
                     location = Location::new(journal.clone(), settings(), now, at(now));
                     location.load(at(now)).unwrap();
