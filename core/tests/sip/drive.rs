@@ -30,6 +30,8 @@ const CONTACTS: usize = 3;
 const AORS: usize = 3;
 const OWN_REQUESTS: usize = 4;
 const SUBSCRIPTIONS: usize = 2;
+/// Header fields of all kinds in one request.
+const MORE_FIELDS: usize = 32;
 /// Longest time that a registration is given.
 const MAX_EXPIRES: u32 = 7_200;
 
@@ -195,9 +197,7 @@ impl Run<'_> {
             more.clear();
             more += "Contact: *\r\nExpires: 0\r\n";
         }
-        while self.input.one_in(4) {
-            more += self.input.pick(&MORE);
-        }
+        more += &self.more(4);
         if let Some((challenge, nc)) = self.challenges.get_mut(&number) {
             *nc += u32::from(!self.input.one_in(6));
             let algorithm = if self.input.one_in(3) { "MD5" } else { "SHA-256" };
@@ -217,6 +217,18 @@ impl Run<'_> {
         self.last = Some((flow, text));
     }
 
+    /// Header fields of all kinds, one more with a chance of one in `odds`: fewer than a message may have.
+    fn more(&mut self, odds: u8) -> String {
+        let mut more = String::new();
+        for _ in 0..MORE_FIELDS {
+            if !self.input.one_in(odds) {
+                break;
+            }
+            more += self.input.pick(&MORE);
+        }
+        more
+    }
+
     /// Send it, and see that it is done wholly or not at all.
     fn registered(&mut self, flow: &Flow, text: &str) -> Answer {
         let before = self.bindings();
@@ -225,7 +237,7 @@ impl Run<'_> {
         let status = answer.status();
         if status != 200 {
             assert_eq!(before, after, "refused with {status}, and done nevertheless:\n{text}");
-            assert!(matches!(status, 400..=503), "{}", answer.text);
+            assert!(matches!(status, 400..=503), "{}\n{text}", answer.text);
             assert!(
                 flow.transport != Transport::Udp || answer.text.len() <= 3 * text.len().max(1),
                 "amplified"
@@ -276,10 +288,7 @@ impl Run<'_> {
     fn something_else(&mut self) {
         let (_, flow) = self.flow();
         let method = self.input.pick(&METHODS);
-        let mut more = String::new();
-        while self.input.one_in(3) {
-            more += self.input.pick(&MORE);
-        }
+        let more = self.more(3);
         let text = format!(
             "{method} sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.4;branch=z9hG4bKx\r\n\
              From: <sip:alice@example.com>;tag=1\r\nTo: <sip:alice@example.com>\r\nCall-ID: x\r\n\
