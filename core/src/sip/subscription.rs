@@ -170,6 +170,8 @@ pub struct Subscriptions {
     wheel: Wheel<(SubscriptionId, Timestamp)>,
     bounds: Bounds,
     walk: Walk,
+    /// How often the rules have changed.
+    changes: u64,
 }
 
 /// How far the subscriptions were looked at after the rules changed.
@@ -193,6 +195,7 @@ impl Subscriptions {
             wheel: Wheel::new(now, SLOTS, TICK_MS),
             bounds,
             walk: Walk::Done,
+            changes: 0,
         }
     }
 
@@ -318,6 +321,20 @@ impl Subscriptions {
     /// The rules changed: all are to be looked at.
     pub fn rules_changed(&mut self) {
         self.walk = Walk::Begun;
+        self.changes += 1;
+    }
+
+    /// How often the rules have changed: to be asked before a profile is looked up that is put in here later.
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// A profile was put in that was looked up after so many changes: if there were more since, the walk over all may have passed its
+    /// place before, and begins anew.
+    pub fn looked_up_after(&mut self, changes: u64) {
+        if self.changes != changes {
+            self.walk = Walk::Begun;
+        }
     }
 
     /// The next that are to be looked at because the rules changed, `most` at the most; none if all were.
@@ -445,6 +462,13 @@ mod tests {
         let mut next = || all.next_to_look_at(2).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
         assert_eq!((next(), next(), next()), (vec![1, 2], vec![3], vec![]));
         assert!(next().is_empty());
+        let before = all.changes();
+        all.rules_changed();
+        assert_eq!(all.next_to_look_at(9).len(), 3);
+        all.looked_up_after(all.changes());
+        assert!(all.next_to_look_at(9).is_empty());
+        all.looked_up_after(before);
+        assert_eq!(all.next_to_look_at(9).len(), 3, "one came in with what was true before");
     }
 
     proptest! {

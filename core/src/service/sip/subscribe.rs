@@ -145,6 +145,7 @@ impl Service {
             return Err(Refused::Forbidden);
         }
         let asker = Asker::of(asked.request, wish.essentials, &wish.event).ok_or(Refused::NoRule)?;
+        let changes = self.sip.subscriptions.lock().changes();
         let profile = self.profile_of(&asker).ok_or(Refused::NoRule)?;
         let accepts = accepted(asked.request);
         let form = accepts.choose(profile.form).ok_or(Refused::Status(406, "Not Acceptable"))?;
@@ -159,7 +160,9 @@ impl Service {
         let state = if seconds > 0 { State::Active(seconds) } else { State::Ended("timeout") };
         let notice = one.notice(subscription, state, Some(form));
         if seconds > 0 {
-            self.sip.subscriptions.lock().add(id, one).map_err(|_| Refused::Later)?;
+            let mut subscriptions = self.sip.subscriptions.lock();
+            subscriptions.add(id, one).map_err(|_| Refused::Later)?;
+            subscriptions.looked_up_after(changes);
         }
         Ok(self.sip.accept_subscribe(asked, seconds, notice, out))
     }

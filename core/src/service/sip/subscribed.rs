@@ -42,7 +42,11 @@ impl Service {
             expires: asked.now.plus(Duration::from_secs(seconds.into())),
         };
         // The rules and the fleet are asked without the lock.
-        let asker = self.sip.subscriptions.lock().get_mut(id).map(|one| one.asker.clone()).ok_or(GONE)?;
+        let (changes, asker) = {
+            let mut subscriptions = self.sip.subscriptions.lock();
+            let asker = subscriptions.get_mut(id).map(|one| one.asker.clone()).ok_or(GONE)?;
+            (subscriptions.changes(), asker)
+        };
         let profile = self.profile_of(&asker);
         let mut subscriptions = self.sip.subscriptions.lock();
         let one = subscriptions.refresh(id, &refresh).map_err(|why| match why {
@@ -64,6 +68,7 @@ impl Service {
         if seconds == 0 {
             subscriptions.end(id);
         }
+        subscriptions.looked_up_after(changes);
         drop(subscriptions);
         Ok(self.sip.accept_subscribe(asked, seconds, notice, out))
     }
