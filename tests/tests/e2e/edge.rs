@@ -338,7 +338,8 @@ async fn strangers_have_few_streams_and_few_places() {
         within("the core to close", third.closed()).await;
     }
     let busy = [("outcome", "busy")];
-    server.metrics().wait("callboard_edge_connections_total", &busy, |count| count == 1).await;
+    // Twice, if it repeats its first packet before it hears of that.
+    server.metrics().wait("callboard_edge_connections_total", &busy, |count| count >= 1).await;
     // Edges do not wait for them, and have all their streams.
     let edge = edge.kill().await.start().await;
     edge.connected(true).await;
