@@ -46,6 +46,33 @@ impl Timestamp {
     }
 }
 
+/// By how much a wall clock is ahead of a steady one ([`Clock::steady`]): nothing, until somebody sets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ahead(i64);
+
+impl Ahead {
+    /// From what both show at the same time.
+    pub fn of(wall: Timestamp, steady: Timestamp) -> Self {
+        Self(wall.0.wrapping_sub(steady.0).cast_signed())
+    }
+
+    /// From milliseconds.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// In milliseconds; negative if it is behind.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// What the wall clock shows when the steady one shows `steady`.
+    #[must_use]
+    pub const fn wall(self, steady: Timestamp) -> Timestamp {
+        Timestamp(steady.0.saturating_add_signed(self.0))
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds, for example `2026-01-02T03:04:05.678Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,6 +111,16 @@ mod tests {
     fn shows_rfc_3339() {
         assert_eq!(Timestamp::from_millis(1_767_323_045_678).to_string(), "2026-01-02T03:04:05.678Z");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_wall_clock_is_ahead_or_behind() {
+        let [three, eight] = [3, 8].map(Timestamp::from_millis);
+        for (wall, steady) in [(three, eight), (eight, three), (three, three)] {
+            assert_eq!(Ahead::of(wall, steady).wall(steady), wall);
+        }
+        assert_eq!(Ahead::from_millis(-9).wall(three), Timestamp::from_millis(0));
+        assert_eq!(Ahead::of(three, eight).as_millis(), -5);
     }
 
     #[test]

@@ -144,7 +144,8 @@ impl FromRequestParts<State> for Chosen<RealmName> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
-        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        let read = Path::<String>::from_request_parts(parts, &()).await;
+        let text = read.map_err(|error| Problem::parameter("realm", error.body_text()))?;
         choose("realm", &text).map(Self)
     }
 }
@@ -153,7 +154,8 @@ impl FromRequestParts<State> for Chosen<RuleName> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
-        let text = Path::<String>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+        let read = Path::<String>::from_request_parts(parts, &()).await;
+        let text = read.map_err(|error| Problem::parameter("name", error.body_text()))?;
         choose("name", &text).map(Self)
     }
 }
@@ -162,8 +164,9 @@ impl FromRequestParts<State> for Chosen<(RealmName, Username)> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
+        let read = Path::<(String, String)>::from_request_parts(parts, &()).await;
         let Path((realm, username)) =
-            Path::<(String, String)>::from_request_parts(parts, &()).await.map_err(unreadable)?;
+            read.map_err(|error| Problem::parameter("username", error.body_text()))?;
         Ok(Self((parse(&realm)?, choose("username", &username)?)))
     }
 }

@@ -153,6 +153,7 @@ async fn get_credential(
            ("If-Match" = Option<String>, Header, description = "The revision that the change is based on")),
     responses((status = 200, description = "The credential as it is now", body = Credential),
               (status = 201, description = "The new credential; `Location` is its address", body = Credential),
+              (status = 400, description = "The name cannot be that of a user"),
               (status = 404, description = "No such realm or user"),
               (status = 409, description = "There are too many, or the device has too many"),
               (status = 412, description = "The credential has another revision"),

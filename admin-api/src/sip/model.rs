@@ -3,6 +3,7 @@
 use callboard_core::service::Service;
 use callboard_core::sip::binding::{self, Binding};
 use callboard_core::sip::vendor::Vendor;
+use callboard_core::time::Ahead;
 use callboard_core::{device::DeviceId, sip::binding::Liveness};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -110,7 +111,7 @@ pub(crate) struct RegistrationSummary {
 }
 
 impl RegistrationSummary {
-    fn of(aor: &str, binding: &Binding) -> Self {
+    fn of(aor: &str, binding: &Binding, ahead: Ahead) -> Self {
         let transport = Transport::from(binding.flow.transport);
         Self {
             aor: aor.into(),
@@ -121,14 +122,15 @@ impl RegistrationSummary {
             remote: binding.flow.remote.to_string(),
             nat: binding.nat,
             user_agent: some(&binding.user_agent),
-            expires: text(binding.expires),
+            expires: text(ahead.wall(binding.expires)),
         }
     }
 
     /// Those of a device, the first `most`.
     pub(crate) fn of_device(device: &DeviceId, service: &Service, most: usize) -> Vec<Self> {
         let bindings = service.sip.location.of_device(device, service.steady());
-        bindings.iter().take(most).map(|(aor, binding)| Self::of(aor, binding)).collect()
+        let ahead = service.sip.location.ahead();
+        bindings.iter().take(most).map(|(aor, binding)| Self::of(aor, binding, ahead)).collect()
     }
 }
 
@@ -176,9 +178,9 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(super) fn of(aor: &str, binding: &Binding) -> Self {
+    pub(super) fn of(aor: &str, binding: &Binding, ahead: Ahead) -> Self {
         Self {
-            summary: RegistrationSummary::of(aor, binding),
+            summary: RegistrationSummary::of(aor, binding, ahead),
             params: ContactParams {
                 instance: binding.instance().map(Into::into),
                 reg_id: (binding.reg_id > 0).then_some(binding.reg_id),
@@ -192,15 +194,16 @@ impl Registration {
             username: some(&binding.username),
             device: binding.device.as_ref().map(ToString::to_string),
             device_proven: binding.is_proven,
-            since: text(binding.since),
-            refreshed: text(binding.refreshed),
+            since: text(ahead.wall(binding.since)),
+            refreshed: text(ahead.wall(binding.refreshed)),
         }
     }
 
     /// All of a device.
     pub(crate) fn of_device(device: &DeviceId, service: &Service) -> Vec<Self> {
         let bindings = service.sip.location.of_device(device, service.steady());
-        bindings.iter().map(|(aor, binding)| Self::of(aor, binding)).collect()
+        let ahead = service.sip.location.ahead();
+        bindings.iter().map(|(aor, binding)| Self::of(aor, binding, ahead)).collect()
     }
 }
 

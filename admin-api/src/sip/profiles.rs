@@ -366,6 +366,7 @@ async fn get_profile(
            ("If-Match" = Option<String>, Header, description = "The revision that the change is based on")),
     responses((status = 200, description = "The profile as it is now", body = Profile),
               (status = 201, description = "The new profile; `Location` is its address", body = Profile),
+              (status = 400, description = "The name cannot be that of a profile"),
               (status = 404, description = "No such profile"),
               (status = 409, description = "There are too many profiles"),
               (status = 412, description = "The profile has another revision"),

@@ -162,6 +162,7 @@ async fn get_realm(
            ("If-Match" = Option<String>, Header, description = "The revision that the change is based on")),
     responses((status = 200, description = "The realm as it is now", body = Realm),
               (status = 201, description = "The new realm; `Location` is its address", body = Realm),
+              (status = 400, description = "The name cannot be that of a realm"),
               (status = 404, description = "No such realm"),
               (status = 409, description = "Another realm covers a domain, or there are too many realms"),
               (status = 412, description = "The realm has another revision"),

@@ -109,7 +109,9 @@ async fn list_registrations(
     let walk = move |service: &Service, go_on: &dyn Fn() -> bool| {
         let page = service.sip.location.list(from, limit, &filter, service.steady(), go_on);
         let each = page.items.iter().flat_map(|(aor, bindings)| bindings.iter().map(move |one| (aor, one)));
-        Page { items: each.map(|(aor, one)| Registration::of(aor, one)).collect(), next: page.next.map(next) }
+        let ahead = service.sip.location.ahead();
+        let items = each.map(|(aor, one)| Registration::of(aor, one, ahead)).collect();
+        Page { items, next: page.next.map(next) }
     };
     state.scan(move |service, wanted| walk(service, &|| wanted.still())).await.map(axum::Json)
 }
@@ -130,7 +132,8 @@ async fn get_registrations(
     if bindings.is_empty() {
         return Err(Problem::not_found(format!("{aor} is not registered")));
     }
-    let items = bindings.iter().map(|binding| Registration::of(aor.as_str(), binding)).collect();
+    let ahead = service.sip.location.ahead();
+    let items = bindings.iter().map(|binding| Registration::of(aor.as_str(), binding, ahead)).collect();
     Ok(axum::Json(Page { items, next: None }))
 }
 

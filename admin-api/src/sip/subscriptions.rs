@@ -2,6 +2,7 @@
 
 use axum::extract::State as FromState;
 use callboard_core::sip::subscription::{self, SubscriptionId};
+use callboard_core::time::Ahead;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -54,7 +55,7 @@ struct Subscription {
 }
 
 impl Subscription {
-    fn of(id: SubscriptionId, one: &subscription::Subscription) -> Self {
+    fn of(id: SubscriptionId, one: &subscription::Subscription, ahead: Ahead) -> Self {
         let asker = &one.asker;
         Self {
             id: format!("{id:016x}"),
@@ -68,8 +69,8 @@ impl Subscription {
             contact: one.dialog.target.as_ref().into(),
             remote: one.dialog.flow.remote.to_string(),
             transport: one.dialog.flow.transport.into(),
-            since: text(one.since),
-            expires: text(one.expires),
+            since: text(ahead.wall(one.since)),
+            expires: text(ahead.wall(one.expires)),
         }
     }
 }
@@ -100,5 +101,7 @@ async fn list_subscriptions(
     let after = cursor(query.cursor.as_deref())?;
     let (page, more) = state.service().sip_subscriptions(after, limit);
     let next = page.last().filter(|_| more).map(|(id, _)| format!("{CURSOR}{id:016x}"));
-    Ok(axum::Json(Page { items: page.iter().map(|(id, one)| Subscription::of(*id, one)).collect(), next }))
+    let ahead = state.service().sip.location.ahead();
+    let items = page.iter().map(|(id, one)| Subscription::of(*id, one, ahead)).collect();
+    Ok(axum::Json(Page { items, next }))
 }

@@ -32,7 +32,7 @@ use crate::secret::{Secret, Vault};
 use crate::site::{Origin, SiteSettings, Sites};
 use crate::store::Store;
 use crate::store::journal::Journal;
-use crate::time::{Clock, Random, Timestamp};
+use crate::time::{Ahead, Clock, Random, Timestamp};
 use files::JobFiles;
 use jobs::Runner;
 use lookout::Lookout;
@@ -207,6 +207,11 @@ impl Service {
     /// The time of a clock that nobody sets, see [`Clock::steady`](crate::time::Clock::steady). All of SIP is measured with it.
     pub fn steady(&self) -> Timestamp {
         self.around.clock.steady()
+    }
+
+    /// By how much [`Self::now`] is ahead of [`Self::steady`].
+    fn ahead(&self) -> Ahead {
+        Ahead::of(self.now(), self.steady())
     }
 
     /// The store, for its figures.

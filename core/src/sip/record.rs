@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::binding::{Binding, Flow, Liveness, Transport};
 use crate::device::DeviceId;
 use crate::intern::Interner;
-use crate::time::Timestamp;
+use crate::time::{Ahead, Timestamp};
 
 /// First byte of a record. Older ones are read, newer ones are not.
 pub(super) const VERSION: u8 = 2;
@@ -54,19 +54,20 @@ struct Stored<'a> {
     expires: Timestamp,
 }
 
-/// Write `bindings` into `out`, which is emptied before.
-pub(super) fn encode(bindings: &[Binding], out: &mut Vec<u8>) -> Result<(), BadBindings> {
+/// Write `bindings` into `out`, which is emptied before. Their times are written as the wall clock has them, which is `ahead`: the
+/// next process begins with it.
+pub(super) fn encode(bindings: &[Binding], ahead: Ahead, out: &mut Vec<u8>) -> Result<(), BadBindings> {
     out.clear();
     out.push(VERSION);
     for binding in bindings {
         // Written to a vector: the only error is a type that cannot be written.
-        postcard::to_io(&(stored(binding), binding.is_proven), &mut *out)
+        postcard::to_io(&(stored(binding, ahead), binding.is_proven), &mut *out)
             .map_err(|_| BadBindings::Malformed("a binding"))?;
     }
     Ok(())
 }
 
-fn stored(binding: &Binding) -> Stored<'_> {
+fn stored(binding: &Binding, ahead: Ahead) -> Stored<'_> {
     Stored {
         contact: Cow::Borrowed(&binding.contact),
         params: Cow::Borrowed(&binding.params),
@@ -88,9 +89,9 @@ fn stored(binding: &Binding) -> Stored<'_> {
         nat: binding.nat,
         device: binding.device.as_ref().map_or(Cow::Borrowed(""), |id| Cow::Owned(id.to_string())),
         username: Cow::Borrowed(&binding.username),
-        since: binding.since,
-        refreshed: binding.refreshed,
-        expires: binding.expires,
+        since: ahead.wall(binding.since),
+        refreshed: ahead.wall(binding.refreshed),
+        expires: ahead.wall(binding.expires),
     }
 }
 
@@ -197,7 +198,7 @@ mod tests {
         let plain = Binding { flow: udp, device: None, liveness: Liveness::Registered, ..some() };
         let bindings = vec![some(), plain];
         let mut bytes = vec![9];
-        encode(&bindings, &mut bytes).unwrap();
+        encode(&bindings, Ahead::default(), &mut bytes).unwrap();
         assert_eq!(decode(&bytes, &Interner::default()), Ok(bindings));
         assert_eq!(some().instance(), Some("<urn:uuid:1>"));
         bytes[0] = VERSION + 1;
@@ -209,7 +210,7 @@ mod tests {
         let old = Binding { is_proven: false, ..some() };
         let mut bytes = vec![1];
         for _ in 0..2 {
-            postcard::to_io(&stored(&old), &mut bytes).unwrap();
+            postcard::to_io(&stored(&old, Ahead::default()), &mut bytes).unwrap();
         }
         assert_eq!(decode(&bytes, &Interner::default()), Ok(vec![old.clone(), old]));
     }
@@ -219,7 +220,7 @@ mod tests {
         let mut binding = some();
         binding.flow.connection = 12;
         let mut bytes = Vec::new();
-        encode(&[binding], &mut bytes).unwrap();
+        encode(&[binding], Ahead::default(), &mut bytes).unwrap();
         let read = decode(&bytes, &Interner::default()).unwrap();
         assert!(read[0].flow.is_gone() && read[0].liveness == Liveness::Lost);
     }

@@ -94,6 +94,8 @@ pub struct Registration<'a> {
     pub device: Option<&'a DeviceId>,
     /// See [`Binding::is_proven`].
     pub is_proven: bool,
+    /// Its credentials were used before for this very request: it is only answered if that changes nothing.
+    pub again: bool,
     /// Whether the flow is kept and used for what is sent to the contact (`Supported: outbound`).
     pub outbound: bool,
 }
@@ -113,6 +115,9 @@ pub enum Refused {
         /// Fewest seconds.
         min: u32,
     },
+    /// A request that was done before, and would undo what came after it.
+    #[error("it was done before, and would change what came after it")]
+    Again,
     /// An older request than the one that made a binding.
     #[error("CSeq is not higher than that of a binding")]
     OutOfOrder,
@@ -189,13 +194,18 @@ pub fn register(
     limits: &RegistrarLimits,
     now: Timestamp,
 ) -> Result<Done, Refused> {
-    match registration.contacts {
-        Contacts::Fetch => Ok(Done::Nothing),
-        Contacts::All => remove_all(bindings, registration, now),
-        Contacts::Some(_) if is_repeated(bindings, registration, now) => Ok(Done::Repeated),
-        Contacts::Some([wish]) => lay_one(bindings, wish, registration, limits, now),
-        Contacts::Some(wishes) => lay_several(bindings, wishes, registration, limits, now),
+    let done = match registration.contacts {
+        Contacts::Fetch => Done::Nothing,
+        Contacts::All => remove_all(bindings, registration, now)?,
+        Contacts::Some(_) if is_repeated(bindings, registration, now) => Done::Repeated,
+        Contacts::Some([wish]) => lay_one(bindings, wish, registration, limits, now)?,
+        Contacts::Some(wishes) => lay_several(bindings, wishes, registration, limits, now)?,
+    };
+    if registration.again && done.is_change() {
+        done.undo(bindings);
+        return Err(Refused::Again);
     }
+    Ok(done)
 }
 
 /// The very request that made or refreshed a binding.

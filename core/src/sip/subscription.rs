@@ -8,7 +8,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use foldhash::fast::RandomState;
 
-use crate::network::counted_as;
+use crate::network::{Network, counted_as};
 use crate::sip::binding::Flow;
 use crate::sip::profile::{Asker, BodyForm, Profile, ProfileType};
 use crate::time::Timestamp;
@@ -104,6 +104,8 @@ pub struct Refresh<'a> {
     pub event_id: Option<&'a str>,
     /// `CSeq`.
     pub cseq: u32,
+    /// The address that it comes from.
+    pub source: IpAddr,
     /// The new end.
     pub expires: Timestamp,
 }
@@ -120,16 +122,29 @@ pub enum NoRefresh {
 }
 
 /// How many subscriptions there may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// In all.
     pub all: usize,
-    /// Of one address, or one network of IPv6: [`IPV6_PREFIX`].
+    /// Of one address, or one network of IPv6.
     pub per_source: usize,
+    /// Bits of an IPv6 address that count: who has one has all of such a network.
+    pub ipv6_prefix: u32,
+    /// Whose addresses have no bound of their own.
+    pub exempt: Vec<Network>,
 }
 
-/// Bits of an IPv6 address that count: who has one has all of such a network.
-const IPV6_PREFIX: u32 = 64;
+impl Bounds {
+    /// As many as these, of which one address may have so many.
+    pub const fn new(all: usize, per_source: usize) -> Self {
+        Self { all, per_source, ipv6_prefix: 64, exempt: Vec::new() }
+    }
+
+    fn of(&self, source: IpAddr) -> usize {
+        let is_exempt = self.exempt.iter().any(|network| network.contains(source));
+        if is_exempt { usize::MAX } else { self.per_source }
+    }
+}
 
 /// As many subscriptions as may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -217,8 +232,9 @@ impl Subscriptions {
     pub fn add(&mut self, id: SubscriptionId, one: Subscription) -> Result<(), TooMany> {
         let older =
             phone(&one).and_then(|phone| self.phones.get(&phone).copied()).filter(|older| *older != id);
-        let source = counted_as(one.dialog.flow.remote.ip(), IPV6_PREFIX);
-        self.has_room([older, Some(id)].into_iter().flatten(), source)?;
+        let address = one.dialog.flow.remote.ip();
+        let source = counted_as(address, self.bounds.ipv6_prefix);
+        self.has_room([older, Some(id)].into_iter().flatten(), source, self.bounds.of(address))?;
         for gone in [older, Some(id)].into_iter().flatten() {
             self.end(gone);
         }
@@ -232,11 +248,12 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Whether one more may be from `source`, when those that it `replaces` are gone.
+    /// Whether one more may be from `source`, which may have `most`, when those that it `replaces` are gone.
     fn has_room(
         &self,
         replaces: impl Iterator<Item = SubscriptionId>,
         source: IpAddr,
+        most: usize,
     ) -> Result<(), TooMany> {
         let (mut all, mut of_source) = (self.table.len(), self.sources.get(&source).copied().unwrap_or(0));
         for gone in replaces.filter_map(|id| self.table.get(&id)) {
@@ -246,8 +263,8 @@ impl Subscriptions {
         if all >= self.bounds.all {
             return Err(TooMany::All(self.bounds.all));
         }
-        if of_source >= self.bounds.per_source {
-            return Err(TooMany::OfSource(self.bounds.per_source));
+        if of_source >= most {
+            return Err(TooMany::OfSource(most));
         }
         Ok(())
     }
@@ -269,7 +286,10 @@ impl Subscriptions {
         let Kept { one, wakes, .. } = &mut **self.table.get_mut(&id).ok_or(NoRefresh::Unknown)?;
         let is_it = *one.dialog.call_id == *refresh.call_id
             && one.dialog.remote_tag.as_deref() == refresh.remote_tag
-            && one.event_id.as_deref() == refresh.event_id;
+            && one.event_id.as_deref() == refresh.event_id
+            // Else whoever knows the dialogue could have NOTIFYs sent to an address that it forges. A phone that has another
+            // address subscribes anew.
+            && one.dialog.flow.remote.ip() == refresh.source;
         if !is_it {
             return Err(NoRefresh::Unknown);
         }
@@ -401,7 +421,8 @@ mod tests {
     }
 
     fn none(per_source: usize) -> Subscriptions {
-        Subscriptions::new(Bounds { all: 3, per_source }, START)
+        let exempt = vec!["10.0.0.9".parse().unwrap()];
+        Subscriptions::new(Bounds { exempt, ..Bounds::new(3, per_source) }, START)
     }
 
     #[test]
@@ -419,6 +440,7 @@ mod tests {
         assert_eq!(all.add(4, one(3, "10.0.0.1:5060", 60)), Err(TooMany::OfSource(2)));
         all.add(4, one(3, "10.0.0.3:5060", 60)).unwrap();
         all.add(4, one(3, "10.0.0.3:5060", 60)).expect("the same again is no more");
+        assert_eq!([9, 8].map(|host| all.bounds.of([10, 0, 0, host].into())), [usize::MAX, 2]);
         all.add(5, one(1, "10.0.0.1:1024", 60)).unwrap();
         let page = |all: &Subscriptions, after, most| {
             let (page, more) = all.page(after, most);
@@ -434,13 +456,20 @@ mod tests {
     fn a_refresh_is_of_the_dialogue_and_in_order() {
         let mut all = none(3);
         all.add(1, one(1, "10.0.0.1:5060", 60)).unwrap();
-        let refresh =
-            Refresh { call_id: "c", remote_tag: Some("2"), event_id: None, cseq: 6, expires: at(30) };
+        let refresh = Refresh {
+            call_id: "c",
+            remote_tag: Some("2"),
+            event_id: None,
+            cseq: 6,
+            source: "10.0.0.1".parse().unwrap(),
+            expires: at(30),
+        };
         for (id, other) in [
             (2, refresh),
             (1, Refresh { call_id: "d", ..refresh }),
             (1, Refresh { remote_tag: None, ..refresh }),
             (1, Refresh { event_id: Some("x"), ..refresh }),
+            (1, Refresh { source: "10.0.0.2".parse().unwrap(), ..refresh }),
         ] {
             assert_eq!(all.refresh(id, &other).unwrap_err(), NoRefresh::Unknown);
         }
@@ -475,7 +504,7 @@ mod tests {
         /// Whatever is refreshed and ended: each ends once, at its time, and nothing is left.
         #[test]
         fn each_ends_at_its_time(steps in prop::collection::vec((0_u64..40, 0_u8..5, 0_u64..9_000, any::<bool>()), 1..60)) {
-            let mut all = Subscriptions::new(Bounds { all: 100, per_source: 100 }, START);
+            let mut all = Subscriptions::new(Bounds::new(100, 100), START);
             let mut now = 0;
             for (id, (pause, mac, life, ends)) in (0..).zip(steps) {
                 now += pause;

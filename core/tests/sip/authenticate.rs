@@ -62,6 +62,35 @@ fn a_request_that_borrows_the_names_of_another_is_another_one() {
     assert!(world.contacts("alice@example.com").is_empty());
 }
 
+/// Sends a request with credentials under a nonce of its own; gives its bytes.
+fn shown(world: &World, call_id: &str, cseq: u32, more: &str) -> String {
+    let challenged = world.send(&udp(PHONE), register(call_id, cseq, more));
+    let authorization = authorization(&challenged, "SHA-256", "alice", "wonderland", 1);
+    let request = register(call_id, cseq + 1, &format!("{authorization}{more}"));
+    assert_eq!(world.send(&udp(PHONE), &request).status(), 200);
+    request
+}
+
+#[test]
+fn what_was_done_is_not_done_again_after_what_came_later() {
+    let world = world();
+    let again = |request: &str| {
+        let before = world.contacts("alice@example.com");
+        let answer = world.send(&udp(PHONE), request);
+        assert!(answer.status() == 401 && answer.text.contains("stale=true"), "{}", answer.text);
+        assert_eq!(world.contacts("alice@example.com"), before);
+    };
+    // A registration that was ended since.
+    let made = shown(&world, "a", 1, CONTACT);
+    let ended = shown(&world, "a", 3, "Contact: *\r\nExpires: 0\r\n");
+    again(&made);
+    assert_eq!(world.send(&udp(PHONE), &ended).status(), 200, "nothing is left to end");
+    // An end, after which the phone came with another Call-ID.
+    shown(&world, "b", 1, CONTACT);
+    again(&ended);
+    assert_eq!(world.contacts("alice@example.com").len(), 1);
+}
+
 #[test]
 fn a_user_name_with_a_domain_is_good_for_that_domain() {
     let world = world();

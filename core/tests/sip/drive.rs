@@ -102,7 +102,7 @@ fn world(asks: bool) -> World {
     let plug_and_play = PlugAndPlay {
         requests: ProfileRequests::All,
         networks: vec!["192.0.2.0/24".parse().unwrap()],
-        subscriptions: Bounds { all: SUBSCRIPTIONS, per_source: SUBSCRIPTIONS - 1 },
+        subscriptions: Bounds::new(SUBSCRIPTIONS, SUBSCRIPTIONS - 1),
         max_expires: MAX_EXPIRES,
         ..PlugAndPlay::default()
     };

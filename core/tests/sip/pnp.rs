@@ -244,6 +244,8 @@ fn a_subscription_is_refreshed_and_ended() {
     {
         assert_eq!(world.send(&udp(PHONE), other.replace(from, to)).status(), 481, "{from}");
     }
+    let elsewhere = world.send(&udp("10.9.9.9:5060"), other.replace("z9hG4bKa", "z9hG4bKb"));
+    assert_eq!(elsewhere.status(), 481, "nobody has NOTIFYs sent to an address that it forges");
     assert!(notifies(&world).is_empty());
     assert_eq!(refresh(4, "Expires: 0\r\n").header("Expires"), Some("0"));
     assert_eq!(header(&notify(&world), "Subscription-State"), Some("terminated;reason=timeout"));

@@ -215,14 +215,51 @@ fn a_clock_that_is_set_ends_nothing_and_keeps_nothing() {
         assert_eq!(fetched.header("Contact"), Some("<sip:alice@192.0.2.4>;expires=10"));
         world.wait(Duration::from_secs(11));
         assert_eq!((world.contacts("alice@example.com").len(), world.service.sip.location.aors()), (0, 0));
-        // Over a restart it has at most the time that it was granted.
+        // Over a restart it has the rest of its time, because it is stored in the time of the wall clock.
         world.send(&udp(PHONE), register("a", 3, "Contact: <sip:alice@192.0.2.4>;expires=600\r\n"));
-        world.set_clock(set);
+        world.wait(Duration::from_secs(590));
         world.crash();
-        assert_eq!(world.contacts("alice@example.com").len(), usize::from(set < 0));
-        world.wait(Duration::from_secs(601));
-        assert!(world.contacts("alice@example.com").is_empty());
+        assert_eq!(world.contacts("alice@example.com").len(), 1, "{set}");
+        let fetched = world.send(&udp(PHONE), register("a", 4, ""));
+        assert_eq!(fetched.header("Contact"), Some("<sip:alice@192.0.2.4>;expires=10"), "{set}");
     }
+}
+
+#[test]
+fn a_clock_that_is_set_while_nobody_looks_gives_no_more_time_than_was_granted() {
+    let mut world = World::trusting();
+    for (call, contact) in [("a", "sip:alice@192.0.2.4"), ("b", "sip:alice@192.0.2.5")] {
+        world.send(&udp(PHONE), register(call, 1, &format!("Contact: <{contact}>;expires=600\r\n")));
+    }
+    world.wait(Duration::from_secs(100));
+    world.set_clock(-86_400);
+    world.crash();
+    // Writing one of them anew keeps the other.
+    world.send(&udp(PHONE), register("b", 2, "Contact: <sip:alice@192.0.2.5>;expires=600\r\n"));
+    world.crash();
+    assert_eq!(world.contacts("alice@example.com").len(), 2);
+    let bindings = world.service.sip.location.get("alice@example.com", world.now());
+    assert!(bindings.iter().all(|binding| binding.refreshed <= world.now()), "none is of tomorrow");
+    world.wait(Duration::from_secs(601));
+    assert!(world.contacts("alice@example.com").is_empty());
+}
+
+#[test]
+fn what_ended_while_nobody_looked_leaves_the_journal() {
+    let mut world = World::trusting();
+    world.send(&udp(PHONE), register("a", 1, "Contact: <sip:alice@192.0.2.4>;expires=600\r\n"));
+    world.hands.pass(Duration::from_hours(1));
+    world.crash();
+    assert_eq!((world.service.sip.location.aors(), world.journal.len()), (0, 1));
+    world.wait(Duration::from_millis(50));
+    assert!(world.journal.is_empty());
+    // One that came before that was written has a record of its own.
+    world.send(&udp(PHONE), register("a", 2, "Contact: <sip:alice@192.0.2.4>;expires=600\r\n"));
+    world.hands.pass(Duration::from_hours(1));
+    world.crash();
+    world.send(&udp(PHONE), register("a", 3, "Contact: <sip:alice@192.0.2.4>;expires=600\r\n"));
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.journal.len(), 1);
 }
 
 #[test]

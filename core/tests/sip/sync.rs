@@ -209,8 +209,44 @@ fn who_only_says_that_it_is_a_phone_is_not_told_in_its_place() {
     come("alice", "192.0.2.4");
     world.wait(Duration::from_secs(40));
     come("mallory", "192.0.2.66");
+    // Its other address is no way to it.
+    let mail = CONTACT.replace("sip:alice@192.0.2.4:5060", "mailto:alice@example.com");
+    let challenged = world.send(&udp(PHONE), register("m", 90, &mail));
+    let shown = super::world::authorization(&challenged, "MD5", "alice", "wonderland", 1);
+    assert_eq!(world.send(&udp(PHONE), register("m", 91, &format!("{shown}{mail}"))).status(), 200);
     world.requests();
     assert_eq!(told(), "192.0.2.4");
+}
+
+#[test]
+fn the_password_that_answers_a_challenge_is_of_the_realm_of_the_address() {
+    let world = World::new(callboard_core::service::sip::SipSettings::default());
+    let credentials = &world.service.sip.credentials;
+    let domain = "2001:db8::1".parse().unwrap();
+    credentials.put_realm("six".parse().unwrap(), vec![domain], true, None).unwrap().1.wait().unwrap();
+    credentials.put_realm("phones".parse().unwrap(), Vec::new(), true, None).unwrap().1.wait().unwrap();
+    credential(&world, "alice", None);
+    let wish = CredentialWish {
+        realm: "six".parse().unwrap(),
+        username: "alice".parse().unwrap(),
+        device: None,
+        password: Some(Secret::new("another")),
+    };
+    credentials.put(wish, true, None).unwrap().1.wait().unwrap();
+    let text = |cseq, more: &str| register("a", cseq, more).replace("example.com", "[2001:db8::1]");
+    let challenged = world.send(&udp(PHONE), text(1, CONTACT));
+    let shown = super::world::authorization_of(&challenged, ("six", "alice", "another"), "MD5", 1);
+    let request = text(2, CONTACT).replace("Max-Forwards", &format!("{shown}Max-Forwards"));
+    assert_eq!(world.send(&udp(PHONE), request).status(), 200);
+    for (realm, answers) in [("phones", false), ("six", true)] {
+        let _told = world.service.sync_aor("alice@[2001:db8::1]", SyncWish::Fetch).unwrap();
+        let (_, request) = world.requests().remove(0);
+        let challenge = format!("WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"n\", qop=\"auth\"\r\n");
+        let refusal = answer_to(&request, "401 Unauthorized")
+            .replace("Content-Length", &format!("{challenge}Content-Length"));
+        world.send(&udp(PHONE), &refusal);
+        assert_eq!(!world.requests().is_empty(), answers, "{realm}");
+    }
 }
 
 #[test]

@@ -60,6 +60,13 @@ impl CredentialSource for Hands {
     }
 }
 
+impl Hands {
+    /// Time passes, and nobody looks.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.millis.fetch_add(u64::try_from(time.as_millis()).unwrap(), Relaxed);
+    }
+}
+
 /// What left on its own account.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
@@ -181,7 +188,7 @@ impl World {
 
     /// Let time pass at once, as after a pause of the process; what is due then is done.
     pub(crate) fn jump(&self, time: Duration) {
-        self.hands.millis.fetch_add(u64::try_from(time.as_millis()).unwrap(), Relaxed);
+        self.hands.pass(time);
         self.service.sip_tick();
     }
 
@@ -307,18 +314,27 @@ pub(crate) fn answer_to(request: &str, status: &str) -> String {
 
 /// The header field that answers the challenge of `algorithm`.
 pub(crate) fn authorization(answer: &Answer, algorithm: &str, user: &str, password: &str, nc: u32) -> String {
+    authorization_of(answer, ("phones", user, password), algorithm, nc)
+}
+
+/// The same in any realm.
+pub(crate) fn authorization_of(
+    answer: &Answer,
+    (realm, user, password): (&str, &str, &str),
+    algorithm: &str,
+    nc: u32,
+) -> String {
     let challenge =
         answer.headers("WWW-Authenticate").find(|line| line.contains(&format!("algorithm={algorithm}")));
     let challenge = challenge.unwrap_or_else(|| panic!("{}", answer.text));
     let nonce = challenge.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
-    let received =
-        Received { realm: "phones", nonce, algorithm: Some(algorithm), qop: Some("auth"), opaque: None };
-    let ha1 = Ha1::of(user, "phones", &Secret::new(password)).unwrap();
+    let received = Received { realm, nonce, algorithm: Some(algorithm), qop: Some("auth"), opaque: None };
+    let ha1 = Ha1::of(user, realm, &Secret::new(password)).unwrap();
     let uri = "sip:example.com";
     let answer = respond(&ha1, &received, "REGISTER", uri, "c0ffee", nc).unwrap();
     let nc = answer.nc.as_ref().map_or("", Count::as_str);
     format!(
-        "Authorization: Digest username=\"{user}\", realm=\"phones\", nonce=\"{nonce}\", uri=\"{uri}\", \
+        "Authorization: Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
          response=\"{}\", algorithm={algorithm}, cnonce=\"c0ffee\", qop=auth, nc={nc}\r\n",
         answer.response.as_str()
     )

@@ -261,7 +261,7 @@ config_table! {
         multicast_interfaces: text("" as rules::IPV4_ADDRESSES),
         /// Phones that want to hear when their profile changes; one more is told "later".
         subscriptions: count(100_000 in 1..=10_000_000),
-        /// Such phones at one address; an IPv6 network of 64 bits counts as one.
+        /// Such phones at one address, or in one IPv6 network of `limits.ipv6_prefix`; `limits.exempt_networks` have no bound of their own.
         subscriptions_per_source: count(1_000 in 1..=10_000_000),
         /// Shortest life of such a subscription; who asks for less is told so (423).
         subscription_min: seconds(300 in 60..=3_600),

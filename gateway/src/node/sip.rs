@@ -76,7 +76,11 @@ fn plug_and_play(config: &Config) -> PlugAndPlay {
             PlugAndPlayMode::On => ProfileRequests::All,
         },
         networks: sip.plug_and_play_networks.clone(),
-        subscriptions: Bounds { all: sip.subscriptions, per_source: sip.subscriptions_per_source },
+        subscriptions: Bounds {
+            ipv6_prefix: config.ipv6_prefix(),
+            exempt: config.limits.exempt_networks.clone(),
+            ..Bounds::new(sip.subscriptions, sip.subscriptions_per_source)
+        },
         min_expires: seconds(sip.subscription_min),
         max_expires: seconds(sip.subscription_max),
         notifies_per_second: sip.notifies_per_second,

@@ -84,7 +84,12 @@ impl StreamHandler for SipStreams {
             scratch: Scratch::default(),
             input: Vec::new(),
             outbox: Outbox::default(),
-            ended: Ended { door: self, connection: flow.connection, places: HashSet::default() },
+            ended: Ended {
+                door: self,
+                connection: flow.connection,
+                places: HashSet::default(),
+                swept_at: UNSWEPT_PLACES,
+            },
         };
         let end = talk.run(&mut stream, link).await;
         if end == End::Garbage {
@@ -119,8 +124,24 @@ struct Talk<'a> {
 struct Ended<'a> {
     door: &'a SipStreams,
     connection: u64,
-    /// Where addresses-of-record stand that were registered on it.
+    /// Where addresses-of-record stand that were registered on it, and some that are gone.
     places: HashSet<Place, RandomState>,
+    /// At how many those that are gone are taken out.
+    swept_at: usize,
+}
+
+/// Places that are kept before any of them is looked at.
+const UNSWEPT_PLACES: usize = 64;
+
+impl Ended<'_> {
+    fn add(&mut self, place: Place) {
+        self.places.insert(place);
+        if self.places.len() >= self.swept_at {
+            let location = &self.door.service.sip.location;
+            self.places.retain(|place| location.is_held(*place, self.connection));
+            self.swept_at = (self.places.len() * 2).max(UNSWEPT_PLACES);
+        }
+    }
 }
 
 impl Drop for Ended<'_> {
@@ -247,7 +268,9 @@ impl Talk<'_> {
         let incoming = Incoming { bytes, flow: self.flow, proof };
         let (now, scratch) = (service.steady(), &mut self.scratch);
         let place = self.outbox.answer(|out| service.sip_received(&incoming, scratch, now, out));
-        self.ended.places.extend(place);
+        if let Some(place) = place {
+            self.ended.add(place);
+        }
     }
 
     /// Send what may leave.

@@ -24,6 +24,18 @@ pub(super) enum Who {
     Device(DeviceId),
     /// A user that knows a password.
     User(Arc<Credential>),
+    /// The same, in a request that was seen before: it is answered, and must not be done again.
+    Again(Arc<Credential>),
+}
+
+impl Who {
+    /// The credential, if it is a user.
+    pub(super) fn credential(&self) -> Option<&Credential> {
+        match self {
+            Self::User(user) | Self::Again(user) => Some(user),
+            Self::Trusted | Self::Device(_) => None,
+        }
+    }
 }
 
 impl Sip {
@@ -63,11 +75,19 @@ impl Sip {
         self.metrics.judged(&verdict);
         let challenge = verdict.challenge();
         match verdict {
-            Verdict::Accepted(user) | Verdict::Repeated(user) => Ok(Who::User(user)),
+            Verdict::Accepted(user) => Ok(Who::User(user)),
+            Verdict::Repeated(user) => Ok(Who::Again(user)),
             Verdict::Blocked { retry_after } => Err(self.blocked(asked, retry_after, out)),
             Verdict::BadRequest(reason) => Err(self.answer(asked, 400, &reason.to_string(), out)),
             _ => Err(self.challenge(asked, realm, challenge.unwrap_or(false), out)),
         }
+    }
+
+    /// Ask the sender of a request that was done before to make a new one, if that is what it wants: with another nonce.
+    pub(super) fn ask_anew(&self, asked: &Asked<'_>, domain: &SipUri<'_>, out: &mut Vec<u8>) -> Reaction {
+        let realm = self.realm_of(domain);
+        let realm = realm.as_ref().map_or(&*self.settings.default_realm, |realm| realm.name.as_str());
+        self.challenge(asked, realm, true, out)
     }
 
     fn challenge(&self, asked: &Asked<'_>, realm: &str, stale: bool, out: &mut Vec<u8>) -> Reaction {

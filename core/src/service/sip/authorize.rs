@@ -21,7 +21,7 @@ impl Service {
     pub(super) fn may_register(&self, sender: &Who, to: &SipUri<'_>) -> bool {
         match sender {
             Who::Trusted => true,
-            Who::User(user) => is_own(user.username.as_str(), to),
+            Who::User(user) | Who::Again(user) => is_own(user.username.as_str(), to),
             Who::Device(device) => self.is_address_of(device, to),
         }
     }

@@ -213,7 +213,7 @@ impl Sip {
             keys: Keys::new(&vault),
             haste: load::Haste::default(),
             profiles: Profiles::new(store.clone()),
-            subscriptions: Mutex::new(Subscriptions::new(settings.plug_and_play.subscriptions, now)),
+            subscriptions: Mutex::new(Subscriptions::new(settings.plug_and_play.subscriptions.clone(), now)),
             notices: Mutex::default(),
             credentials: Credentials::new(store, vault, settings.credentials),
             metrics: SipMetrics::new(),

@@ -49,6 +49,19 @@ struct Draft<'a> {
     nat: bool,
 }
 
+/// Whom a REGISTER is from.
+struct From<'a> {
+    /// The user that knows a password; empty if nobody was asked for one.
+    username: &'a str,
+    device: Option<&'a DeviceId>,
+    /// Whether the device is more than the sender's own word.
+    is_sure: bool,
+    /// The credentials were used before, for this very request.
+    again: bool,
+    /// The URI of `To`.
+    domain: SipUri<'a>,
+}
+
 /// What a REGISTER says, read.
 struct Read<'a> {
     drafts: SmallVec<[Draft<'a>; 2]>,
@@ -93,11 +106,15 @@ impl Service {
             Err(refusal) => return refuse(refusal, out),
         };
         let device = self.device_of(asked, &sender, &read, &to);
-        let (username, is_sure) = match &sender {
-            Who::User(user) => (user.username.as_str(), user.device.is_some()),
-            Who::Trusted | Who::Device(_) => ("", true),
+        let user = sender.credential();
+        let from = From {
+            username: user.map_or("", |user| user.username.as_str()),
+            device: device.as_ref(),
+            is_sure: user.is_none_or(|user| user.device.is_some()),
+            again: matches!(sender, Who::Again(_)),
+            domain: to,
         };
-        self.lay(asked, essentials, (text, dates), &read, (username, device.as_ref(), is_sure), out)
+        self.lay(asked, essentials, (text, dates), &read, &from, out)
     }
 
     /// Do it, and write the answer.
@@ -107,7 +124,7 @@ impl Service {
         essentials: &Essentials<'_>,
         (text, dates): (&Text, &mut Dates),
         read: &Read<'_>,
-        (username, device, is_sure): (&str, Option<&DeviceId>, bool),
+        from: &From<'_>,
         out: &mut Vec<u8>,
     ) -> Reaction {
         let (Ok(aor), Ok(params), Ok(path), Ok(call_id)) = (
@@ -135,9 +152,10 @@ impl Service {
             user_agent: &user_agent,
             flow: asked.incoming.flow,
             transaction: asked.transaction,
-            username,
-            device,
-            is_proven: is_sure && device.is_some(),
+            username: from.username,
+            device: from.device,
+            is_proven: from.is_sure && from.device.is_some(),
+            again: from.again,
             outbound: read.outbound,
         };
         // Phones without a clock set theirs by it.
@@ -146,8 +164,9 @@ impl Service {
             self.sip.list(asked, bindings, read.outbound, date, out)
         });
         match listed {
-            Ok((registered, Ok(_))) => self.registered(asked, aor, (device, is_sure), &registered),
+            Ok((registered, Ok(_))) => self.registered(asked, aor, (from.device, from.is_sure), &registered),
             Ok((_, Err(bad))) => self.sip.unwritable(asked, bad),
+            Err(LocationError::Refused(Refused::Again)) => self.sip.ask_anew(asked, &from.domain, out),
             Err(error) => self.not_registered(asked, &error, out),
         }
     }
@@ -220,7 +239,9 @@ impl Service {
             LocationError::Refused(Refused::TooMany { .. }) => {
                 sip.answer(asked, 403, "Too Many Contacts", out)
             }
-            LocationError::Full { .. }
+            // That was answered before: only who sent it can say whether it is meant.
+            LocationError::Refused(Refused::Again)
+            | LocationError::Full { .. }
             | LocationError::Submit(SubmitError::Full { .. } | SubmitError::NoSpace { .. }) => {
                 sip.answer_later(asked, out)
             }
@@ -242,7 +263,7 @@ impl Service {
     ) -> Option<DeviceId> {
         let proven = match sender {
             Who::Device(device) => Some(device.clone()),
-            Who::User(user) => user.device.clone(),
+            Who::User(user) | Who::Again(user) => user.device.clone(),
             Who::Trusted => None,
         };
         let instance = || {

@@ -62,7 +62,7 @@ impl Default for PlugAndPlay {
         Self {
             requests: ProfileRequests::Multicast,
             networks: Self::near(),
-            subscriptions: Bounds { all: 100_000, per_source: 1_000 },
+            subscriptions: Bounds::new(100_000, 1_000),
             min_expires: 300,
             max_expires: 86_400,
             notifies_per_second: 200,

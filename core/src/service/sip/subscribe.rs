@@ -161,7 +161,10 @@ impl Service {
         let notice = one.notice(subscription, state, Some(form));
         if seconds > 0 {
             let mut subscriptions = self.sip.subscriptions.lock();
-            subscriptions.add(id, one).map_err(|_| Refused::Later)?;
+            subscriptions.add(id, one).map_err(|full| {
+                tracing::debug!(source = %asked.incoming.flow.remote, %full, "a phone is not subscribed");
+                Refused::Later
+            })?;
             subscriptions.looked_up_after(changes);
         }
         Ok(self.sip.accept_subscribe(asked, seconds, notice, out))

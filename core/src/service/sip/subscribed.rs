@@ -25,7 +25,7 @@ impl Service {
         let asked = wish.asked;
         let text = |bytes| str::from_utf8(bytes).map_err(|_| GONE);
         let id = tag_number(text(tag)?).ok_or(GONE)?;
-        // Who knows the dialogue may send from elsewhere, if one may ask from there at all.
+        // It may ask from there at all.
         if !self.sip.may_ask(asked, self.proven_device(asked.incoming.proof)) {
             return Err(Refused::Forbidden);
         }
@@ -39,6 +39,7 @@ impl Service {
             remote_tag: wish.essentials.from.tag().map(text).transpose()?,
             event_id: wish.event.id.map(text).transpose()?,
             cseq: wish.essentials.cseq.number,
+            source: asked.incoming.flow.remote.ip(),
             expires: asked.now.plus(Duration::from_secs(seconds.into())),
         };
         // The rules and the fleet are asked without the lock.

@@ -17,7 +17,7 @@ use super::request::{Purpose, Told};
 use super::target::request_uri;
 use super::time::{routes, wire};
 use super::{SendFault, Sip};
-use crate::device::{Device, DeviceId, Task, TaskOutcome, TaskState, TaskType};
+use crate::device::{Device, DeviceId, Task, TaskId, TaskOutcome, TaskState, TaskType};
 use crate::dialogue::sip::T1_64;
 use crate::dialogue::sip::client::Branch;
 use crate::fleet::FleetError;
@@ -43,7 +43,8 @@ pub(super) struct Sync {
     /// Number of the message, from 1; beyond the first it answers a challenge.
     cseq: u32,
     call: Branch,
-    began: Timestamp,
+    /// Tasks that it carries out if it does not make the phone restart: those that waited when it began.
+    tasks: Vec<TaskId>,
     /// Who waits for the outcome.
     told: Option<oneshot::Sender<CallOutcome>>,
 }
@@ -76,9 +77,10 @@ impl Service {
     /// The latest registration of a device over which it can be told something.
     pub(super) fn sip_line(&self, id: &DeviceId) -> Result<(Box<str>, Binding), NoSync> {
         let mut lines = self.sip.location.of_device(id, self.steady());
+        lines.retain(|(_, binding)| binding.is_sip());
         // Where one line has shown that it is of the device, those that only say so may be somebody else's.
         let is_any_proven = lines.iter().any(|(_, binding)| binding.is_proven);
-        lines.retain(|(_, binding)| binding.is_sip() && binding.is_proven == is_any_proven);
+        lines.retain(|(_, binding)| binding.is_proven == is_any_proven);
         if lines.is_empty() {
             return Err(NoSync::NotRegistered);
         }
@@ -93,9 +95,10 @@ impl Service {
             line => line.map_err(|_| CallOutcome::Unreachable)?,
         };
         let (now, book) = (self.now(), self.jobs.book());
-        let restarts =
-            |task: &Task| task.task_type == TaskType::CheckSyncRestart && is_waiting(task, &book, now);
-        let restarts = self.fleet.get(id).is_some_and(|device| device.tasks.iter().any(restarts));
+        let known = self.fleet.get(id);
+        let tasks = known.iter().flat_map(|device| &device.tasks);
+        let waiting: Vec<_> = tasks.filter(|task| is_waiting(task, &book, now)).collect();
+        let restarts = waiting.iter().any(|task| task.task_type == TaskType::CheckSyncRestart);
         let wish = if restarts { SyncWish::Restart } else { SyncWish::Fetch };
         let ticket = match restarts.then(|| self.hand_out(id)).transpose() {
             Ok(ticket) => ticket,
@@ -104,7 +107,10 @@ impl Service {
                 return Err(CallOutcome::NoSocket);
             }
         };
-        Ok(SyncCall { sync: self.sync_of(Some(id.clone()), aor, binding, wish), ticket })
+        let tasks = waiting.iter().filter(|task| task.task_type == TaskType::CheckSync);
+        let tasks = tasks.map(|task| task.id).collect();
+        let sync = Sync { tasks, ..self.sync_of(Some(id.clone()), aor, binding, wish) };
+        Ok(SyncCall { sync, ticket })
     }
 
     pub(super) fn sync_of(
@@ -115,7 +121,7 @@ impl Service {
         wish: SyncWish,
     ) -> Sync {
         let call = self.sip.next_branch();
-        Sync { device, aor, binding: Box::new(binding), wish, cseq: 1, call, began: self.now(), told: None }
+        Sync { device, aor, binding: Box::new(binding), wish, cseq: 1, call, tasks: Vec::new(), told: None }
     }
 
     /// Tell whoever is registered for an address-of-record, at its latest contact. What came of it is told, and is nobody's
@@ -240,9 +246,7 @@ impl Sync {
         task.task_type.is_check_sync()
             && match self.wish {
                 SyncWish::Restart => task.is_running(),
-                SyncWish::Fetch => {
-                    task.is_pending() && task.task_type == TaskType::CheckSync && task.created <= self.began
-                }
+                SyncWish::Fetch => task.is_pending() && self.tasks.contains(&task.id),
             }
     }
 
@@ -334,7 +338,7 @@ impl Sip {
 
     fn respond(&self, sync: &Sync, received: &Received<'_>) -> Option<String> {
         let (user, host) = sync.aor.split_once('@').unwrap_or((&sync.aor, ""));
-        let own = self.credentials.realm_of(host.split(':').next().unwrap_or(host));
+        let own = self.credentials.realm_of(host);
         let name = &*sync.binding.username;
         let proven = own.as_ref().filter(|_| !name.is_empty()).map(|realm| (realm.name.as_str(), name));
         // Of a device that only says so itself nothing is given away.

@@ -42,6 +42,7 @@ impl Service {
     /// Do what is due. To be called some twenty times a second.
     pub fn sip_tick(&self) {
         let now = self.steady();
+        self.sip.location.set_ahead(self.ahead());
         let mut due = Vec::new();
         {
             let mut budget = self.sip.pings.lock();

@@ -16,7 +16,10 @@ const SHARDS: usize = 16;
 /// among them takes a walk over them.
 const MAX_PLACES: usize = 256;
 
-type Shard = Mutex<HashMap<DeviceId, SmallVec<[Place; 1]>, RandomState>>;
+/// A place, and whether it is proven that what stands there is the device's.
+type Known = (Place, bool);
+
+type Shard = Mutex<HashMap<DeviceId, SmallVec<[Known; 1]>, RandomState>>;
 
 /// Places by device. Its locks are taken while one of the bindings' is held, never the other way round.
 #[derive(Debug)]
@@ -38,24 +41,33 @@ impl Devices {
         &self.shards[shard]
     }
 
-    pub(super) fn add(&self, device: &DeviceId, place: Place) {
+    /// The device has a binding at this place. If there are too many, one that is proven takes the place of one that is not.
+    pub(super) fn add(&self, device: &DeviceId, place: Place, is_proven: bool) {
         let mut shard = self.shard(device).lock();
-        let places = shard.entry(device.clone()).or_default();
-        if places.len() < MAX_PLACES && !places.contains(&place) {
-            places.push(place);
+        if !shard.contains_key(device) {
+            shard.insert(device.clone(), SmallVec::new());
+        }
+        let Some(places) = shard.get_mut(device) else { return };
+        if let Some(known) = places.iter_mut().find(|known| known.0 == place) {
+            known.1 |= is_proven;
+        } else if places.len() < MAX_PLACES {
+            places.push((place, is_proven));
+        } else if is_proven && let Some(claimed) = places.iter_mut().find(|known| !known.1) {
+            *claimed = (place, true);
         }
     }
 
     pub(super) fn remove(&self, device: &DeviceId, place: Place) {
         let mut shard = self.shard(device).lock();
         let Some(places) = shard.get_mut(device) else { return };
-        places.retain(|known| *known != place);
+        places.retain(|known| known.0 != place);
         if places.is_empty() {
             shard.remove(device);
         }
     }
 
     pub(super) fn get(&self, device: &DeviceId) -> SmallVec<[Place; 1]> {
-        self.shard(device).lock().get(device).cloned().unwrap_or_default()
+        let shard = self.shard(device).lock();
+        shard.get(device).map(|places| places.iter().map(|known| known.0).collect()).unwrap_or_default()
     }
 }

@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 /// After this time it is tried again to end bindings whose end the journal did not take.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Ends of records that are written in one tick.
+const OVER_AT_ONCE: usize = 1_000;
+
 /// An endpoint that is to be asked whether it is there (OPTIONS).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
@@ -71,7 +74,29 @@ impl Location {
                 self.wake(&mut shard, place, now, pings, &mut done, due);
             }
         }
+        self.end_over();
         done
+    }
+
+    /// Write the end of records that were over when the process began, some at a time. Whoever has registered since has a record of
+    /// its own.
+    fn end_over(&self) {
+        for _ in 0..OVER_AT_ONCE {
+            let Some(aor) = self.over.lock().pop() else { return };
+            let hash = self.hash(&aor);
+            let mut shard = self.shard(Self::shard_of(hash));
+            if shard.find(hash, &aor).is_some() {
+                continue;
+            }
+            match self.journal.append(&aor, None) {
+                Ok(position) => shard.ended = shard.ended.max(position),
+                Err(error) => {
+                    tracing::debug!(%aor, %error, "the end of a registration is not written yet");
+                    drop(shard);
+                    return self.over.lock().push(aor);
+                }
+            }
+        }
     }
 
     fn wake(

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::super::binding::Binding;
 use super::super::record::{self, BadBindings};
 use super::Location;
 use super::shard::Entry;
@@ -28,6 +29,20 @@ pub struct LocationReport {
     pub examples: Vec<String>,
 }
 
+/// Whether an address-of-record names a port, as the first versions kept them.
+fn has_port(aor: &str) -> bool {
+    let host = aor.rsplit_once('@').map_or(aor, |parts| parts.1);
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'))
+}
+
+/// One that was made while the clock was ahead lives no longer than it was granted, and is not newer than all that come.
+fn bring_back(binding: &mut Binding, now: Timestamp) {
+    let granted = binding.expires.since(binding.refreshed);
+    binding.expires = binding.expires.min(now.plus(granted));
+    binding.refreshed = binding.refreshed.min(now);
+    binding.since = binding.since.min(now);
+}
+
 /// Unreadable records named in a report.
 const EXAMPLES: usize = 20;
 
@@ -38,14 +53,12 @@ impl Location {
         let mut newer = None;
         let scan = self.journal.scan(&mut |aor, value| {
             match record::decode(value, &self.texts) {
+                // Nobody could name it: an address has no port. Its endpoint comes again.
+                Ok(_) if has_port(aor) => self.over.lock().push(aor.into()),
                 Ok(mut bindings) => {
                     let all = bindings.len();
+                    bindings.iter_mut().for_each(|binding| bring_back(binding, now));
                     bindings.retain(|binding| binding.is_current(now));
-                    // One that would live longer than it was granted was made while the clock was ahead.
-                    for binding in &mut bindings {
-                        let granted = binding.expires.since(binding.refreshed);
-                        binding.expires = binding.expires.min(now.plus(granted));
-                    }
                     report.expired += (all - bindings.len()) as u64;
                     report.bindings += bindings.len() as u64;
                     report.aors += u64::from(!bindings.is_empty());
@@ -73,9 +86,10 @@ impl Location {
         }
     }
 
-    fn take_over(&self, aor: &str, mut bindings: Vec<super::Binding>, now: Timestamp) {
+    fn take_over(&self, aor: &str, mut bindings: Vec<Binding>, now: Timestamp) {
         if bindings.is_empty() {
-            return;
+            // Nobody else would ever look at it again.
+            return self.over.lock().push(aor.into());
         }
         bindings.shrink_to_fit();
         self.plan_pings(&mut bindings, now);

@@ -13,7 +13,7 @@ mod tests;
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -26,7 +26,7 @@ use crate::device::DeviceId;
 use crate::intern::Interner;
 use crate::store::SubmitError;
 use crate::store::journal::{Journal, Position};
-use crate::time::Timestamp;
+use crate::time::{Ahead, Timestamp};
 use counts::Counts;
 use devices::Devices;
 use shard::{Entry, Shard, SlotId};
@@ -37,6 +37,9 @@ pub use load::LocationReport;
 
 /// Number of shards, as of the fleet's.
 pub const SHARDS: usize = 64;
+
+/// Milliseconds by which the wall clock has to be off before that is noticed.
+const NOTICED_MS: u64 = 100;
 
 /// When endpoints are asked whether they are there. Nothing stands for never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +126,10 @@ pub struct Location {
     texts: Interner,
     devices: Devices,
     counts: Counts,
+    /// By how many milliseconds the wall clock is ahead of the one that bindings go by.
+    ahead: AtomicI64,
+    /// Records of which nothing is left, whose end is still to be written.
+    over: Mutex<Vec<Box<str>>>,
 }
 
 impl fmt::Debug for Location {
@@ -147,7 +154,22 @@ impl Location {
             texts: Interner::default(),
             devices: Devices::default(),
             counts: Counts::default(),
+            ahead: AtomicI64::new(0),
+            over: Mutex::default(),
         }
+    }
+
+    /// By how much the wall clock is ahead of the one that bindings go by; what is stored has the times of the wall clock.
+    pub fn set_ahead(&self, ahead: Ahead) {
+        // The two are read one after the other: what differs by a few milliseconds is the same.
+        if ahead.as_millis().abs_diff(self.ahead.load(Relaxed)) >= NOTICED_MS {
+            self.ahead.store(ahead.as_millis(), Relaxed);
+        }
+    }
+
+    /// By how much the wall clock is ahead: what turns times of bindings into those of the wall clock.
+    pub fn ahead(&self) -> Ahead {
+        Ahead::from_millis(self.ahead.load(Relaxed))
     }
 
     /// The settings.
@@ -298,7 +320,7 @@ impl Location {
         if bindings.is_empty() {
             return Ok(self.journal.append(aor, None)?);
         }
-        record::encode(bindings, room)?;
+        record::encode(bindings, self.ahead(), room)?;
         Ok(self.journal.append(aor, Some(room))?)
     }
 
@@ -329,13 +351,10 @@ impl Location {
     }
 
     fn account_devices(&self, place: Place, before: &[Binding], after: &[Binding], now: &[Binding]) {
-        if let ([old], [new]) = (before, after)
-            && old.device == new.device
-        {
-            return;
-        }
-        for device in after.iter().filter_map(|new| new.device.as_ref()) {
-            self.devices.add(device, place);
+        for new in after {
+            if let Some(device) = &new.device {
+                self.devices.add(device, place, new.is_proven);
+            }
         }
         for device in before.iter().filter_map(|old| old.device.as_ref()) {
             if !now.iter().any(|binding| binding.device.as_ref() == Some(device)) {
@@ -385,6 +404,14 @@ impl Location {
             Registered { position, place: Some(place), repeated: false, made: false, back: false };
         self.settle(&mut shard, place, registered);
         Ok(Some(position))
+    }
+
+    /// Whether a binding stands there that was made or refreshed on this connection.
+    pub fn is_held(&self, place: Place, connection: u64) -> bool {
+        let shard = self.shard(place.shard);
+        shard
+            .get(place.slot)
+            .is_some_and(|entry| entry.bindings.iter().any(|binding| binding.flow.connection == connection))
     }
 
     /// Whether an address-of-record has bindings.

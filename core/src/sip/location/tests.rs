@@ -55,6 +55,7 @@ impl Request<'_> {
             username: "",
             device: None,
             is_proven: false,
+            again: false,
             outbound: false,
         };
         location.register("a@x", &registration, now, |_| ()).map(|done| done.0)
@@ -189,6 +190,16 @@ fn what_was_registered_is_there_after_a_restart() {
 
 /// Somebody registers for the first time.
 fn register(location: &Location, aor: &str, contacts: &[ContactWish<'_>], device: Option<&DeviceId>) {
+    register_as(location, aor, contacts, device, false);
+}
+
+fn register_as(
+    location: &Location,
+    aor: &str,
+    contacts: &[ContactWish<'_>],
+    device: Option<&DeviceId>,
+    is_proven: bool,
+) {
     let registration = Registration {
         call_id: "c",
         cseq: 1,
@@ -200,7 +211,8 @@ fn register(location: &Location, aor: &str, contacts: &[ContactWish<'_>], device
         transaction: FixedState::with_seed(1).hash_one(aor),
         username: "",
         device,
-        is_proven: false,
+        is_proven,
+        again: false,
         outbound: false,
     };
     location.register(aor, &registration, START, |_| ()).unwrap();
@@ -278,6 +290,11 @@ fn one_device_has_a_bounded_number_of_addresses() {
     assert_eq!((location.aors(), location.of_device(&device, START).len()), (300, 256));
     location.remove("0@x", None).unwrap().unwrap();
     assert_eq!(location.of_device(&device, START).len(), 255);
+    register(&location, "400@x", &[contact("sip:400@192.0.2.4")], Some(&device));
+    // Whoever claims to be the device does not hide it.
+    register_as(&location, "own@x", &[contact("sip:own@192.0.2.4")], Some(&device), true);
+    let known = location.of_device(&device, START);
+    assert!(known.len() == 256 && known.iter().any(|(aor, _)| &**aor == "own@x"));
 }
 
 /// What a step of the model does.
