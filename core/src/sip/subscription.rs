@@ -140,9 +140,13 @@ impl Bounds {
         Self { all, per_source, ipv6_prefix: 64, exempt: Vec::new() }
     }
 
+    /// Whether an address has no bound of its own.
+    pub fn is_exempt(&self, source: IpAddr) -> bool {
+        self.exempt.iter().any(|network| network.contains(source))
+    }
+
     fn of(&self, source: IpAddr) -> usize {
-        let is_exempt = self.exempt.iter().any(|network| network.contains(source));
-        if is_exempt { usize::MAX } else { self.per_source }
+        if self.is_exempt(source) { usize::MAX } else { self.per_source }
     }
 }
 

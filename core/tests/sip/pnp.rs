@@ -323,19 +323,22 @@ fn there_are_bounds_on_subscriptions_and_notifies() {
     });
     put(&world, wish("yealink", "http://h/{mac}"));
     let more = "Expires: 3600\r\n";
-    let other = |number: u32, more| {
+    let text = |number: u32, more| {
         let text = Subscribe { more, ..FETCH }.text();
         text.replace("AABBCC", &format!("AABB{number:02}")).replace("c1@", &format!("d{number}@"))
     };
-    assert_eq!(world.send(&udp(PHONE), other(1, more)).status(), 200);
-    let refused = world.send(&udp(PHONE), other(2, more));
+    let from = |host: u32, number, more| world.send(&udp(&format!("10.0.0.{host}:5060")), text(number, more));
+    assert_eq!(from(1, 1, more).status(), 200);
+    let refused = from(1, 2, FETCH.more);
     assert_eq!((refused.status(), refused.header("Retry-After").is_some()), (503, true));
-    let statuses: Vec<_> =
-        (3..7).map(|number| world.send(&udp(PHONE), other(number, FETCH.more)).status()).collect();
-    assert_eq!(statuses, [200, 200, 503, 503]);
-    assert_eq!(notifies(&world).len(), 3);
-    assert_eq!(world.send(&udp(PHONE), other(7, FETCH.more)).status(), 200);
-    assert_eq!(notifies(&world).len(), 0, "the rate");
+    let statuses: Vec<_> = (3..7).map(|number| from(number, number, FETCH.more).status()).collect();
+    assert_eq!(statuses, [200, 200, 503, 503], "each address has its part, and all have theirs");
+    world.wait(Duration::from_millis(50));
+    assert_eq!(world.requests().len(), 3);
+    assert_eq!(from(1, 2, more).status(), 503, "it has its subscription");
+    assert_eq!(from(7, 7, FETCH.more).status(), 200);
+    world.wait(Duration::from_millis(50));
+    assert_eq!(world.requests().len(), 0, "the rate");
     world.wait(Duration::from_secs(1));
     assert!(world.requests().iter().any(|(_, text)| text.ends_with("001565aabb07")));
 }

@@ -187,7 +187,7 @@ fn who_only_says_that_it_is_a_phone_is_not_told_in_its_place() {
     let world = World::new(callboard_core::service::sip::SipSettings::default());
     let credentials = &world.service.sip.credentials;
     credentials.put_realm("phones".parse().unwrap(), Vec::new(), true, None).unwrap().1.wait().unwrap();
-    credential(&world, "alice", Some(id()));
+    credential(&world, "alice", None);
     credential(&world, "mallory", None);
     let mut number = 0;
     let mut come = |user: &str, from: &str| {
@@ -206,6 +206,9 @@ fn who_only_says_that_it_is_a_phone_is_not_told_in_its_place() {
     };
     come("mallory", "192.0.2.66");
     assert_eq!(told(), "192.0.2.66", "as long as nobody knows better");
+    // From now on the phone can show who it is.
+    credential(&world, "alice", Some(id()));
+    assert_eq!(world.service.sync_device(&id(), SyncWish::Fetch).err(), Some(SyncRefused::NoDevice));
     come("alice", "192.0.2.4");
     world.wait(Duration::from_secs(40));
     come("mallory", "192.0.2.66");
@@ -216,6 +219,46 @@ fn who_only_says_that_it_is_a_phone_is_not_told_in_its_place() {
     assert_eq!(world.send(&udp(PHONE), register("m", 91, &format!("{shown}{mail}"))).status(), 200);
     world.requests();
     assert_eq!(told(), "192.0.2.4");
+}
+
+#[test]
+fn nobody_gets_what_others_passwords_answer() {
+    use callboard_core::sip::digest::Offer;
+
+    for (offer, claims, realm, answers) in [
+        (Offer::default(), false, "phones", true),
+        (Offer::Sha256, false, "phones", false),
+        (Offer::default(), true, "board", false),
+    ] {
+        let mut settings = callboard_core::service::sip::SipSettings::default();
+        settings.digest.offer = offer;
+        let world = World::new(settings);
+        let credentials = &world.service.sip.credentials;
+        for (realm, domains) in [("board", vec!["board.example".parse().unwrap()]), ("phones", Vec::new())] {
+            credentials.put_realm(realm.parse().unwrap(), domains, true, None).unwrap().1.wait().unwrap();
+        }
+        credential(&world, "alice", None);
+        let wish = CredentialWish {
+            realm: "board".parse().unwrap(),
+            username: "director".parse().unwrap(),
+            device: Some(id()),
+            password: Some(Secret::new("secret")),
+        };
+        credentials.put(wish, true, None).unwrap().1.wait().unwrap();
+        // She says that her phone is the director's.
+        let contact = if claims { CONTACT } else { "Contact: <sip:alice@192.0.2.4:5060>\r\n" };
+        let challenged = world.send(&udp(PHONE), register("a", 1, contact));
+        let algorithm = if offer == Offer::Sha256 { "SHA-256" } else { "MD5" };
+        let shown = super::world::authorization(&challenged, algorithm, "alice", "wonderland", 1);
+        assert_eq!(world.send(&udp(PHONE), register("a", 2, &format!("{shown}{contact}"))).status(), 200);
+        let _told = world.service.sync_aor("alice@example.com", SyncWish::Fetch).unwrap();
+        let (_, request) = world.requests().remove(0);
+        let challenge = format!("WWW-Authenticate: Digest realm=\"{realm}\", nonce=\"n\", algorithm=MD5\r\n");
+        let refusal = answer_to(&request, "401 Unauthorized")
+            .replace("Content-Length", &format!("{challenge}Content-Length"));
+        world.send(&udp(PHONE), &refusal);
+        assert_eq!(!world.requests().is_empty(), answers, "{offer:?} {realm}");
+    }
 }
 
 #[test]

@@ -257,6 +257,7 @@ impl SipDoors {
         let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
         let settings = StreamSettings {
             idle_timeout: config.sip.idle_timeout,
+            unregistered_timeout: config.sip.unregistered_timeout,
             message_timeout: config.sip.message_timeout,
         };
         let metrics = Arc::new(StreamMetrics::new(transport.as_str()));

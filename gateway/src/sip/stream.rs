@@ -36,6 +36,8 @@ pub struct StreamSettings {
     /// Time that a connection may rest. Phones stay connected and send a sign of life every two minutes or so (RFC 5626, section
     /// 4.4.1), or register again.
     pub idle_timeout: Duration,
+    /// Time from one message to the next as long as nobody has registered on it: it must not cost nothing to stay.
+    pub unregistered_timeout: Duration,
     /// Time for the whole of a message from its first byte on.
     pub message_timeout: Duration,
 }
@@ -90,6 +92,7 @@ impl StreamHandler for SipStreams {
                 places: HashSet::default(),
                 swept_at: UNSWEPT_PLACES,
             },
+            messages: 0,
         };
         let end = talk.run(&mut stream, link).await;
         if end == End::Garbage {
@@ -118,6 +121,8 @@ struct Talk<'a> {
     input: Vec<u8>,
     outbox: Outbox,
     ended: Ended<'a>,
+    /// Messages that came.
+    messages: u64,
 }
 
 /// Tells that the connection has ended, however it does.
@@ -158,7 +163,8 @@ impl Talk<'_> {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let mut message_ends = None;
-        let mut idle_ends = Instant::now() + self.door.settings.idle_timeout;
+        let settings = self.door.settings;
+        let mut idle_ends = Instant::now() + settings.unregistered_timeout;
         loop {
             // Nobody is late whom this server does not read from.
             let message = message_ends.filter(|_| self.outbox.has_room());
@@ -170,12 +176,17 @@ impl Talk<'_> {
             let end = match event {
                 Event::Read(0) | Event::Request(None) => Some(End::Gone),
                 Event::Read(_) => {
+                    let before = self.messages;
                     let (now, answered) = (Instant::now(), self.answer_all());
-                    idle_ends = now + self.door.settings.idle_timeout;
+                    if !self.ended.places.is_empty() {
+                        idle_ends = now + settings.idle_timeout;
+                    } else if self.messages != before {
+                        idle_ends = now + settings.unregistered_timeout;
+                    }
                     // What is left is the beginning of the next message, if one ended here.
                     let began = message_ends.filter(|_| answered == Ok(false));
-                    message_ends = (!self.input.is_empty())
-                        .then(|| began.unwrap_or(now + self.door.settings.message_timeout));
+                    message_ends =
+                        (!self.input.is_empty()).then(|| began.unwrap_or(now + settings.message_timeout));
                     answered.err()
                 }
                 Event::Request(Some(request)) => {
@@ -258,6 +269,7 @@ impl Talk<'_> {
     }
 
     fn answer(&mut self, from: usize, to: usize) {
+        self.messages += 1;
         if !self.conn.take_request() {
             return self.door.metrics.over_budget.increment(1);
         }

@@ -10,7 +10,8 @@ use callboard_tests::admin::problem;
 use callboard_tests::server::{Launch, Server};
 use callboard_tests::{until, within};
 use serde_json::{Value, json};
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
 const PASSWORD: &str = "sip-word-7K2v9Q";
@@ -283,4 +284,39 @@ async fn an_endpoint_that_answers_is_reachable() {
         page["items"].as_array().filter(|items| !items.is_empty()).cloned()
     });
     assert_eq!(reachable.await[0]["aor"], "alice@phones.example");
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nobody_registers_ends_soon() {
+    let launch =
+        Launch::new().set("sip.unregistered_timeout_s", 1).set("sip.trusted_networks", "127.0.0.0/8");
+    let server = launch.start().await;
+    let connect = async || TcpStream::connect(server.door("sip_tcp")).await.unwrap();
+    let (mut silent, mut speaking, mut registered) = (connect().await, connect().await, connect().await);
+    let request = |method: &str, more: &str| {
+        format!(
+            "{method} sip:h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK{method}\r\nMax-Forwards: 70\r\n\
+             From: <sip:zoe@h>;tag=1\r\nTo: <sip:zoe@h>\r\nCall-ID: {method}\r\nCSeq: 1 {method}\r\n{more}\
+             Content-Length: 0\r\n\r\n"
+        )
+    };
+    registered.write_all(request("REGISTER", "Contact: <sip:zoe@h>\r\n").as_bytes()).await.unwrap();
+    speaking.write_all(request("OPTIONS", "").as_bytes()).await.unwrap();
+    for stream in [&mut silent, &mut speaking] {
+        let mut all = Vec::new();
+        within("the end of a connection", stream.read_to_end(&mut all)).await.unwrap();
+        assert_eq!(all.is_empty(), !all.starts_with(b"SIP/2.0 200"), "{}", String::from_utf8_lossy(&all));
+    }
+    // One that came before them is there, and answered.
+    registered.write_all(request("OPTIONS", "").as_bytes()).await.unwrap();
+    let mut seen = String::new();
+    within("both answers", async {
+        while seen.matches("SIP/2.0 200 OK").count() < 2 {
+            let mut bytes = [0; 2_048];
+            let length = registered.read(&mut bytes).await.unwrap();
+            assert!(length > 0, "closed: {seen}");
+            seen.push_str(str::from_utf8(&bytes[..length]).unwrap());
+        }
+    })
+    .await;
 }

@@ -1,11 +1,13 @@
 //! NOTIFY within a subscription: what a phone is told, when it leaves, and what came of it (RFC 6665, section 4.2.2).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_codecs::sip::{BadText, HeaderName, MessageWriter, Method, RequestHead, ViaHead};
+use foldhash::fast::RandomState;
 
 use super::Sip;
 use super::metrics::NotifyOutcome;
@@ -20,6 +22,9 @@ use crate::time::Timestamp;
 /// NOTIFYs that wait at the most; one more is lost, as the network may lose it.
 const MOST: usize = 65_536;
 
+/// Which part of the NOTIFYs that may wait are those of one address at the most, the inverse of it.
+const SHARE: usize = 8;
+
 /// Time that a NOTIFY waits: the answer to the SUBSCRIBE shall be first, which leaves with others of its batch.
 const BEHIND_ANSWER: Duration = Duration::from_millis(5);
 
@@ -27,7 +32,28 @@ const BEHIND_ANSWER: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     queue: VecDeque<(Timestamp, Notice)>,
+    /// How many of them are for each address.
+    sources: HashMap<IpAddr, usize, RandomState>,
     budget: Budget,
+}
+
+impl Notices {
+    fn push(&mut self, notice: Notice, now: Timestamp) {
+        *self.sources.entry(notice.dialog.flow.remote.ip()).or_default() += 1;
+        self.queue.push_back((now, notice));
+    }
+
+    fn pop(&mut self) -> Option<Notice> {
+        let (_, notice) = self.queue.pop_front()?;
+        let source = notice.dialog.flow.remote.ip();
+        if let Some(count) = self.sources.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.sources.remove(&source);
+            }
+        }
+        Some(notice)
+    }
 }
 
 /// What a phone is told.
@@ -76,12 +102,22 @@ impl Sip {
             tracing::debug!("too many NOTIFYs wait: one is lost");
             return self.metrics.notify(NotifyOutcome::Unsent);
         }
-        notices.queue.push_back((now, notice));
+        notices.push(notice, now);
     }
 
     /// Whether NOTIFYs for more than a second wait.
     pub(super) fn has_notices_waiting(&self) -> bool {
         self.notices.lock().queue.len() >= self.settings.plug_and_play.notifies_per_second
+    }
+
+    /// Whether `source` has to wait with its question: NOTIFYs for more than a second wait, or more than its part of them are its own.
+    pub(super) fn is_to_ask_later(&self, source: IpAddr) -> bool {
+        let settings = &self.settings.plug_and_play;
+        let share = (settings.notifies_per_second / SHARE).max(1);
+        let notices = self.notices.lock();
+        let own = notices.sources.get(&source).copied().unwrap_or(0);
+        notices.queue.len() >= settings.notifies_per_second
+            || (own >= share && !settings.subscriptions.is_exempt(source))
     }
 
     /// Send what waits, as far as the rate allows.
@@ -93,7 +129,7 @@ impl Sip {
 
     fn next_notice(&self, now: Timestamp) -> Option<Notice> {
         let mut notices = self.notices.lock();
-        let Notices { queue, budget } = &mut *notices;
+        let Notices { queue, budget, .. } = &mut *notices;
         // A clock that stepped back keeps nobody waiting.
         let is_due = |queued: Timestamp| now.since(queued) >= BEHIND_ANSWER || now < queued;
         if !queue.front().is_some_and(|(queued, _)| is_due(*queued))
@@ -102,7 +138,7 @@ impl Sip {
             return None;
         }
         budget.use_one();
-        queue.pop_front().map(|(_, notice)| notice)
+        notices.pop()
     }
 
     fn send_notice(&self, notice: &Notice, now: Timestamp) {

@@ -150,7 +150,7 @@ impl Service {
         let accepts = accepted(asked.request);
         let form = accepts.choose(profile.form).ok_or(Refused::Status(406, "Not Acceptable"))?;
         let seconds = self.sip.granted(asked.request)?;
-        if self.sip.is_busy() || self.sip.has_notices_waiting() {
+        if self.sip.is_busy() || self.sip.is_to_ask_later(asked.incoming.flow.remote.ip()) {
             return Err(Refused::Later);
         }
         let mut one = new_subscription(wish, asker, accepts, profile)?;

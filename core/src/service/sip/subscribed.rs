@@ -29,7 +29,7 @@ impl Service {
         if !self.sip.may_ask(asked, self.proven_device(asked.incoming.proof)) {
             return Err(Refused::Forbidden);
         }
-        if self.sip.has_notices_waiting() {
+        if self.sip.is_to_ask_later(asked.incoming.flow.remote.ip()) {
             return Err(Refused::Later);
         }
         let mut seconds = self.sip.granted(asked.request)?;

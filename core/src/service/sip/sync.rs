@@ -80,7 +80,8 @@ impl Service {
         lines.retain(|(_, binding)| binding.is_sip());
         // Where one line has shown that it is of the device, those that only say so may be somebody else's.
         let is_any_proven = lines.iter().any(|(_, binding)| binding.is_proven);
-        lines.retain(|(_, binding)| binding.is_proven == is_any_proven);
+        let can_prove = is_any_proven || self.sip.credentials.has_of(id);
+        lines.retain(|(_, binding)| binding.is_proven == can_prove);
         if lines.is_empty() {
             return Err(NoSync::NotRegistered);
         }
@@ -342,12 +343,17 @@ impl Sip {
         let name = &*sync.binding.username;
         let proven = own.as_ref().filter(|_| !name.is_empty()).map(|realm| (realm.name.as_str(), name));
         // Of a device that only says so itself nothing is given away.
-        let line = Line { proven, device: proven.and(sync.binding.device.as_ref()), user };
+        let device = sync.binding.device.as_ref().filter(|_| sync.binding.is_proven);
+        let line = Line { proven, device: proven.and(device), user };
         let credential = self.credentials.answering(received.realm, &line)?;
         let ha1: &Ha1 = credential.ha1();
         let cnonce = format!("{:016x}", self.next_branch());
         let uri = request_uri(&sync.binding.contact);
         let answer = respond(ha1, received, "NOTIFY", &uri, &cnonce, 1).ok()?;
+        // Who wants something weaker than what is asked of phones here may want to try passwords.
+        if !self.settings.digest.offer.algorithms().contains(&answer.scheme.algorithm) {
+            return None;
+        }
         let mut value = format!(
             "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", response=\"{}\", algorithm={}",
             credential.username.as_str(),

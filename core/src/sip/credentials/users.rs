@@ -151,6 +151,12 @@ impl Credentials {
         Ok(ticket)
     }
 
+    /// Whether a device has a credential.
+    pub fn has_of(&self, device: &DeviceId) -> bool {
+        let state = self.state.read();
+        of_device(&state.devices, Spot { device, realm: "", username: "" }).next().is_some()
+    }
+
     /// The credentials behind `after` (realm and user name) that `filter` wants, at most `limit` and never more than
     /// [`MAX_PAGE`].
     pub fn page(

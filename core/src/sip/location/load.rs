@@ -57,7 +57,9 @@ impl Location {
                 Ok(_) if has_port(aor) => self.over.lock().push(aor.into()),
                 Ok(mut bindings) => {
                     let all = bindings.len();
-                    bindings.iter_mut().for_each(|binding| bring_back(binding, now));
+                    for binding in &mut bindings {
+                        bring_back(binding, now);
+                    }
                     bindings.retain(|binding| binding.is_current(now));
                     report.expired += (all - bindings.len()) as u64;
                     report.bindings += bindings.len() as u64;
