@@ -78,7 +78,7 @@ async fn check_sync_registration(
 ) -> Result<Told, Problem> {
     let told = state.service().sync_registered(&aor, body.wish()).map_err(|why| match why {
         NoSync::NotRegistered => Problem::not_found(format!("{aor} is not registered")),
-        NoSync::FlowGone => Problem::new(Kind::Conflict, why.to_string()),
+        NoSync::FlowGone | NoSync::NotProven => Problem::new(Kind::Conflict, why.to_string()),
     })?;
     Ok(result(told).await)
 }

@@ -105,7 +105,8 @@ impl Service {
         match self.sync_way(&device.id) {
             Ok(()) => Ok(Way::CheckSync),
             Err(NoSync::NotRegistered) => self.expected_way(&device.id).map(|()| Way::CheckSync),
-            Err(NoSync::FlowGone) => Err(CallOutcome::Broken),
+            // It waits until the device comes by itself.
+            Err(NoSync::FlowGone | NoSync::NotProven) => Err(CallOutcome::Broken),
         }
     }
 

@@ -208,7 +208,8 @@ fn who_only_says_that_it_is_a_phone_is_not_told_in_its_place() {
     assert_eq!(told(), "192.0.2.66", "as long as nobody knows better");
     // From now on the phone can show who it is.
     credential(&world, "alice", Some(id()));
-    assert_eq!(world.service.sync_device(&id(), SyncWish::Fetch).err(), Some(SyncRefused::NoDevice));
+    let refused = world.service.sync_device(&id(), SyncWish::Fetch).err();
+    assert_eq!(refused, Some(SyncRefused::NoWay(NoSync::NotProven)));
     come("alice", "192.0.2.4");
     world.wait(Duration::from_secs(40));
     come("mallory", "192.0.2.66");
@@ -290,6 +291,22 @@ fn the_password_that_answers_a_challenge_is_of_the_realm_of_the_address() {
         world.send(&udp(PHONE), &refusal);
         assert_eq!(!world.requests().is_empty(), answers, "{realm}");
     }
+}
+
+#[test]
+fn a_phone_that_shows_its_password_at_a_refresh_is_known_from_then_on() {
+    let world = World::new(callboard_core::service::sip::SipSettings::default());
+    let credentials = &world.service.sip.credentials;
+    credentials.put_realm("phones".parse().unwrap(), Vec::new(), true, None).unwrap().1.wait().unwrap();
+    for (cseq, device) in [(1, None), (3, Some(id()))] {
+        assert!(world.service.fleet.get(&id()).is_none(), "{cseq}");
+        credential(&world, "alice", device);
+        let challenged = world.send(&udp(PHONE), register("a", cseq, CONTACT));
+        let shown = super::world::authorization(&challenged, "MD5", "alice", "wonderland", 1);
+        let answer = world.send(&udp(PHONE), register("a", cseq + 1, &format!("{shown}{CONTACT}")));
+        assert_eq!(answer.status(), 200);
+    }
+    assert!(world.service.fleet.get(&id()).is_some());
 }
 
 #[test]

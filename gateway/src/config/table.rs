@@ -281,7 +281,7 @@ config_table! {
         connections: count(16_000 in 1..=1_000_000),
         /// Time a connection may rest. Phones stay connected and register again within `default_expires_s`.
         idle_timeout: seconds(3_900 in 10..=86_400),
-        /// Time from one message to the next on a connection on which nobody is registered.
+        /// Time from one message to the next on a connection on which nobody has registered or subscribed.
         unregistered_timeout: seconds(60 in 1..=86_400),
         /// Time for a whole message on a connection, from its first byte.
         message_timeout: ms(10_000 in 100..=600_000),

@@ -93,6 +93,7 @@ impl StreamHandler for SipStreams {
                 swept_at: UNSWEPT_PLACES,
             },
             messages: 0,
+            subscribed: false,
         };
         let end = talk.run(&mut stream, link).await;
         if end == End::Garbage {
@@ -123,6 +124,8 @@ struct Talk<'a> {
     ended: Ended<'a>,
     /// Messages that came.
     messages: u64,
+    /// Whether somebody wants to hear of changes on it.
+    subscribed: bool,
 }
 
 /// Tells that the connection has ended, however it does.
@@ -178,7 +181,7 @@ impl Talk<'_> {
                 Event::Read(_) => {
                     let before = self.messages;
                     let (now, answered) = (Instant::now(), self.answer_all());
-                    if !self.ended.places.is_empty() {
+                    if self.subscribed || !self.ended.places.is_empty() {
                         idle_ends = now + settings.idle_timeout;
                     } else if self.messages != before {
                         idle_ends = now + settings.unregistered_timeout;
@@ -280,6 +283,7 @@ impl Talk<'_> {
         let incoming = Incoming { bytes, flow: self.flow, proof };
         let (now, scratch) = (service.steady(), &mut self.scratch);
         let place = self.outbox.answer(|out| service.sip_received(&incoming, scratch, now, out));
+        self.subscribed |= self.scratch.has_subscribed();
         if let Some(place) = place {
             self.ended.add(place);
         }

@@ -131,12 +131,18 @@ pub struct Scratch {
     text: Text,
     dates: Dates,
     reply_port: Option<u16>,
+    subscribed: bool,
 }
 
 impl Scratch {
     /// The port that the answer to the latest datagram goes to, if it is not the one that it came from.
     pub const fn reply_port(&self) -> Option<u16> {
         self.reply_port
+    }
+
+    /// Whether the latest message was a SUBSCRIBE that was accepted.
+    pub const fn has_subscribed(&self) -> bool {
+        self.subscribed
     }
 }
 
@@ -214,7 +220,7 @@ impl Sip {
             haste: load::Haste::default(),
             profiles: Profiles::new(store.clone()),
             subscriptions: Mutex::new(Subscriptions::new(settings.plug_and_play.subscriptions.clone(), now)),
-            notices: Mutex::default(),
+            notices: Mutex::new(Notices::new(settings.plug_and_play.subscriptions.ipv6_prefix)),
             credentials: Credentials::new(store, vault, settings.credentials),
             metrics: SipMetrics::new(),
             settings,

@@ -15,6 +15,7 @@ use super::request::{Purpose, Told};
 use super::target::request_uri;
 use super::time::{Budget, routes, wire};
 use crate::dialogue::sip::client::Branch;
+use crate::network::counted_as;
 use crate::sip::profile::BodyForm;
 use crate::sip::subscription::{Dialog, SubscriptionId};
 use crate::time::Timestamp;
@@ -34,18 +35,29 @@ pub(super) struct Notices {
     queue: VecDeque<(Timestamp, Notice)>,
     /// How many of them are for each address.
     sources: HashMap<IpAddr, usize, RandomState>,
+    /// Bits of an IPv6 address that count.
+    ipv6_prefix: u32,
     budget: Budget,
 }
 
 impl Notices {
+    pub(super) fn new(ipv6_prefix: u32) -> Self {
+        Self { ipv6_prefix, ..Self::default() }
+    }
+
     fn push(&mut self, notice: Notice, now: Timestamp) {
-        *self.sources.entry(notice.dialog.flow.remote.ip()).or_default() += 1;
+        *self.sources.entry(self.source(&notice)).or_default() += 1;
         self.queue.push_back((now, notice));
+    }
+
+    /// Whom it is counted with.
+    fn source(&self, notice: &Notice) -> IpAddr {
+        counted_as(notice.dialog.flow.remote.ip(), self.ipv6_prefix)
     }
 
     fn pop(&mut self) -> Option<Notice> {
         let (_, notice) = self.queue.pop_front()?;
-        let source = notice.dialog.flow.remote.ip();
+        let source = self.source(&notice);
         if let Some(count) = self.sources.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
@@ -115,9 +127,13 @@ impl Sip {
         let settings = &self.settings.plug_and_play;
         let share = (settings.notifies_per_second / SHARE).max(1);
         let notices = self.notices.lock();
-        let own = notices.sources.get(&source).copied().unwrap_or(0);
-        notices.queue.len() >= settings.notifies_per_second
-            || (own >= share && !settings.subscriptions.is_exempt(source))
+        let own = notices.sources.get(&counted_as(source, notices.ipv6_prefix)).copied().unwrap_or(0);
+        let waiting = notices.queue.len();
+        // As long as half of it is free, nobody is in anybody's way.
+        waiting >= settings.notifies_per_second
+            || (waiting >= settings.notifies_per_second / 2
+                && own >= share
+                && !settings.subscriptions.is_exempt(source))
     }
 
     /// Send what waits, as far as the rate allows.

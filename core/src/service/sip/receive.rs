@@ -41,8 +41,9 @@ impl Service {
                 Datagram::Stun => return self.stun(incoming, out),
             }
         }
-        let Scratch { index, text, dates, reply_port } = scratch;
-        *reply_port = None;
+        let Scratch { index, text, dates, reply_port, subscribed } = scratch;
+        (*reply_port, *subscribed) = (None, false);
+        let start = out.len();
         match parse(incoming.bytes, index, &self.sip.settings.limits) {
             Ok(Message::Request(request)) => {
                 let essentials = request.check(Strictness::OldClients);
@@ -52,7 +53,11 @@ impl Service {
                 let remote = SocketAddr::new(incoming.flow.remote.ip(), port);
                 let incoming = Incoming { flow: Flow { remote, ..incoming.flow }, ..*incoming };
                 let asked = Asked::new(&self.sip.keys, &incoming, &request, now);
-                self.request(&asked, &essentials, (text, dates), out)
+                let reaction = self.request(&asked, &essentials, (text, dates), out);
+                let is_accepted =
+                    || out.get(start..).is_some_and(|answer| answer.starts_with(b"SIP/2.0 200 "));
+                *subscribed = request.method == Method::Subscribe && is_accepted();
+                reaction
             }
             Ok(Message::Response(response)) => {
                 self.response(incoming, &response);

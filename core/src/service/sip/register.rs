@@ -186,7 +186,7 @@ impl Service {
             self.endpoint_back(aor, device);
         }
         if let Some(device) = device
-            && (registered.made || registered.back)
+            && (registered.made || registered.back || registered.proven)
         {
             self.phone_came(asked, device, is_sure);
         }

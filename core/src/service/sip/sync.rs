@@ -26,7 +26,7 @@ use crate::reach::CallOutcome;
 use crate::service::Service;
 use crate::sip::binding::Binding;
 use crate::sip::credentials::Line;
-use crate::sip::digest::{Ha1, Known, Received, respond};
+use crate::sip::digest::{Algorithm, Ha1, Known, Received, respond};
 use crate::sip::vendor::{SyncWish, Vendor};
 use crate::store::Ticket;
 use crate::time::Timestamp;
@@ -63,6 +63,9 @@ pub enum NoSync {
     /// It is not registered.
     #[error("it is not registered by SIP")]
     NotRegistered,
+    /// Somebody is registered who says that it is this device, which has a password of its own.
+    #[error("who is registered for it has not shown its password")]
+    NotProven,
     /// It is registered, but there is no way to it.
     #[error("its connection is gone, and it has not come again")]
     FlowGone,
@@ -80,11 +83,13 @@ impl Service {
         lines.retain(|(_, binding)| binding.is_sip());
         // Where one line has shown that it is of the device, those that only say so may be somebody else's.
         let is_any_proven = lines.iter().any(|(_, binding)| binding.is_proven);
-        let can_prove = is_any_proven || self.sip.credentials.has_of(id);
-        lines.retain(|(_, binding)| binding.is_proven == can_prove);
         if lines.is_empty() {
             return Err(NoSync::NotRegistered);
         }
+        if !is_any_proven && self.sip.credentials.has_of(id) {
+            return Err(NoSync::NotProven);
+        }
+        lines.retain(|(_, binding)| binding.is_proven == is_any_proven);
         let usable = lines.into_iter().filter(|(_, binding)| !binding.flow.is_gone());
         usable.max_by_key(|(_, binding)| binding.refreshed).ok_or(NoSync::FlowGone)
     }
@@ -350,8 +355,9 @@ impl Sip {
         let cnonce = format!("{:016x}", self.next_branch());
         let uri = request_uri(&sync.binding.contact);
         let answer = respond(ha1, received, "NOTIFY", &uri, &cnonce, 1).ok()?;
-        // Who wants something weaker than what is asked of phones here may want to try passwords.
-        if !self.settings.digest.offer.algorithms().contains(&answer.scheme.algorithm) {
+        // Who wants MD5 where phones are asked for better may want to try passwords.
+        let is_weak = answer.scheme.algorithm == Algorithm::Md5;
+        if is_weak && !self.settings.digest.offer.algorithms().contains(&Algorithm::Md5) {
             return None;
         }
         let mut value = format!(

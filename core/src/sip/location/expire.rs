@@ -74,13 +74,18 @@ impl Location {
                 self.wake(&mut shard, place, now, pings, &mut done, due);
             }
         }
-        self.end_over();
+        self.end_over(now);
         done
     }
 
-    /// Write the end of records that were over when the process began, some at a time. Whoever has registered since has a record of
-    /// its own.
-    fn end_over(&self) {
+    /// Write the end of records that were over when the process began, some at a time, after as much time as none of them could
+    /// outlive: if the clock was wrong then, a restart with the right one still finds them. Whoever has registered since has a record
+    /// of its own.
+    fn end_over(&self, now: Timestamp) {
+        let life = Duration::from_secs(self.settings.registrar.max_expires.into());
+        if now < Timestamp::from_millis(self.loaded.load(Relaxed)).plus(life) {
+            return;
+        }
         for _ in 0..OVER_AT_ONCE {
             let Some(aor) = self.over.lock().pop() else { return };
             let hash = self.hash(&aor);

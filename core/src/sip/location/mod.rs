@@ -13,7 +13,7 @@ mod tests;
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -103,6 +103,7 @@ pub struct Place {
 }
 
 /// What came of a registration.
+#[allow(clippy::struct_excessive_bools)] // each is a fact of its own
 #[derive(Debug, PartialEq, Eq)]
 pub struct Registered {
     /// The answer may leave when everything up to here is durable.
@@ -115,6 +116,8 @@ pub struct Registered {
     pub made: bool,
     /// An endpoint is back that was lost.
     pub back: bool,
+    /// It has been shown now which device a binding belongs to that was there before.
+    pub proven: bool,
 }
 
 /// The bindings of all addresses-of-record.
@@ -130,6 +133,8 @@ pub struct Location {
     ahead: AtomicI64,
     /// Records of which nothing is left, whose end is still to be written.
     over: Mutex<Vec<Box<str>>>,
+    /// When the bindings were loaded, in milliseconds.
+    loaded: AtomicU64,
 }
 
 impl fmt::Debug for Location {
@@ -156,6 +161,7 @@ impl Location {
             counts: Counts::default(),
             ahead: AtomicI64::new(0),
             over: Mutex::default(),
+            loaded: AtomicU64::new(now.as_millis()),
         }
     }
 
@@ -256,8 +262,15 @@ impl Location {
             && !done.after(&entry.bindings).is_empty();
         self.plan_pings(&mut entry.bindings, now);
         let (repeated, made) = (done == Done::Repeated, done == Done::Made);
+        let shows = |binding: &&Binding| binding.is_proven;
+        let proven = done
+            .after(&entry.bindings)
+            .iter()
+            .filter(shows)
+            .any(|new| !done.before().iter().filter(shows).any(|old| old.device == new.device));
         let listed = list(&entry.bindings);
-        let registered = Registered { position: entry.position, place: Some(place), repeated, made, back };
+        let registered =
+            Registered { position: entry.position, place: Some(place), repeated, made, back, proven };
         self.account(place, &done, &entry.bindings);
         Ok((self.settle(shard, place, registered), listed))
     }
@@ -275,8 +288,14 @@ impl Location {
         let done = registrar::register(&mut bindings, registration, &self.settings.registrar, now)?;
         if bindings.is_empty() {
             // That there is nothing may not be durable yet: an end was on its way, and its answer was lost.
-            let registered =
-                Registered { position: shard.ended, place: None, repeated: false, made: false, back: false };
+            let registered = Registered {
+                position: shard.ended,
+                place: None,
+                repeated: false,
+                made: false,
+                back: false,
+                proven: false,
+            };
             return Ok((registered, list(&[])));
         }
         self.reserve()?;
@@ -293,8 +312,14 @@ impl Location {
         if let Some(entry) = shard.get(place.slot) {
             self.account(place, &done, &entry.bindings);
         }
-        let registered =
-            Registered { position, place: Some(place), repeated: false, made: true, back: false };
+        let registered = Registered {
+            position,
+            place: Some(place),
+            repeated: false,
+            made: true,
+            back: false,
+            proven: false,
+        };
         Ok((registered, listed))
     }
 
@@ -400,8 +425,14 @@ impl Location {
         entry.position = position;
         let done = Done::All(std::mem::replace(&mut entry.bindings, left));
         self.account(place, &done, &entry.bindings);
-        let registered =
-            Registered { position, place: Some(place), repeated: false, made: false, back: false };
+        let registered = Registered {
+            position,
+            place: Some(place),
+            repeated: false,
+            made: false,
+            back: false,
+            proven: false,
+        };
         self.settle(&mut shard, place, registered);
         Ok(Some(position))
     }
