@@ -21,5 +21,6 @@ pub mod service;
 pub mod sip;
 pub mod site;
 pub mod store;
+mod tally;
 pub mod time;
 pub mod wheel;

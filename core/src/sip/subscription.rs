@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use crate::network::{Network, counted_as};
 use crate::sip::binding::Flow;
 use crate::sip::profile::{Asker, BodyForm, Profile, ProfileType};
+use crate::tally::Tally;
 use crate::time::Timestamp;
 use crate::wheel::Wheel;
 
@@ -185,7 +186,7 @@ struct Kept {
 pub struct Subscriptions {
     table: BTreeMap<SubscriptionId, Box<Kept>>,
     phones: HashMap<Phone, SubscriptionId, RandomState>,
-    sources: HashMap<IpAddr, usize, RandomState>,
+    sources: Tally<IpAddr>,
     wheel: Wheel<(SubscriptionId, Timestamp)>,
     bounds: Bounds,
     walk: Walk,
@@ -210,7 +211,7 @@ impl Subscriptions {
         Self {
             table: BTreeMap::new(),
             phones: HashMap::default(),
-            sources: HashMap::default(),
+            sources: Tally::default(),
             wheel: Wheel::new(now, SLOTS, TICK_MS),
             bounds,
             walk: Walk::Done,
@@ -246,7 +247,7 @@ impl Subscriptions {
         if let Some(phone) = phone {
             self.phones.insert(phone, id);
         }
-        *self.sources.entry(source).or_default() += 1;
+        self.sources.join(source);
         self.wheel.insert(wakes, (id, wakes));
         self.table.insert(id, Box::new(Kept { one, phone, source, wakes }));
         Ok(())
@@ -259,7 +260,7 @@ impl Subscriptions {
         source: IpAddr,
         most: usize,
     ) -> Result<(), TooMany> {
-        let (mut all, mut of_source) = (self.table.len(), self.sources.get(&source).copied().unwrap_or(0));
+        let (mut all, mut of_source) = (self.table.len(), self.sources.of(&source));
         for gone in replaces.filter_map(|id| self.table.get(&id)) {
             all -= 1;
             of_source -= usize::from(gone.source == source);
@@ -317,12 +318,7 @@ impl Subscriptions {
         {
             self.phones.remove(&phone);
         }
-        if let Some(count) = self.sources.get_mut(&kept.source) {
-            *count -= 1;
-            if *count == 0 {
-                self.sources.remove(&kept.source);
-            }
-        }
+        self.sources.leave(&kept.source);
         Some(kept.one)
     }
 
@@ -526,7 +522,7 @@ mod tests {
                 all.expire(at(now), |_| {});
             }
             prop_assert!(all.is_empty() && all.phones.is_empty() && all.wheel.is_empty(), "{last:?}");
-            prop_assert!(all.sources.is_empty());
+            prop_assert_eq!(all.sources.len(), 0);
         }
     }
 }

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use super::Cookie;
 use crate::network::counted_as;
 use crate::site::Origin;
+use crate::tally::Tally;
 
 impl Origin {
     /// Whom it is counted with.
@@ -22,7 +23,7 @@ pub(super) struct Sources {
     flows: HashMap<Origin, Flows, RandomState>,
     /// Open flows of IPv4 addresses and IPv6 networks, by their first addresses: who has one address of a network has them
     /// all. By site too: what the edge of one says fills no bound of another.
-    crowds: HashMap<Origin, u32, RandomState>,
+    crowds: Tally<Origin>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,28 +57,22 @@ impl Sources {
 
     /// One more flow of a network.
     pub(super) fn join(&mut self, network: Origin) {
-        *self.crowds.entry(network).or_default() += 1;
+        self.crowds.join(network);
     }
 
     /// One flow less of a network.
     pub(super) fn leave(&mut self, network: Origin) {
-        let Some(number) = self.crowds.get_mut(&network) else { return };
-        *number -= 1;
-        if *number == 0 {
-            self.crowds.remove(&network);
-        }
+        self.crowds.leave(&network);
     }
 
     /// Flows of a network.
     pub(super) fn crowd(&self, network: Origin) -> usize {
-        self.crowds.get(&network).map_or(0, |number| *number as usize)
+        self.crowds.of(&network)
     }
 
     /// Give memory back after a wave.
     pub(super) fn shrink(&mut self) {
-        if self.crowds.len() * 4 < self.crowds.capacity() {
-            self.crowds.shrink_to(self.crowds.len() * 2);
-        }
+        self.crowds.shrink();
         if self.flows.len() * 4 < self.flows.capacity() {
             self.flows.shrink_to(self.flows.len() * 2);
         }
@@ -85,6 +80,6 @@ impl Sources {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.flows.is_empty() && self.crowds.is_empty()
+        self.flows.is_empty() && self.crowds.len() == 0
     }
 }

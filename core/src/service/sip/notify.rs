@@ -1,13 +1,12 @@
 //! NOTIFY within a subscription: what a phone is told, when it leaves, and what came of it (RFC 6665, section 4.2.2).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use callboard_codecs::sip::{BadText, HeaderName, MessageWriter, Method, RequestHead, ViaHead};
-use foldhash::fast::RandomState;
 
 use super::Sip;
 use super::metrics::NotifyOutcome;
@@ -18,6 +17,7 @@ use crate::dialogue::sip::client::Branch;
 use crate::network::counted_as;
 use crate::sip::profile::BodyForm;
 use crate::sip::subscription::{Dialog, SubscriptionId};
+use crate::tally::Tally;
 use crate::time::Timestamp;
 
 /// NOTIFYs that wait at the most; one more is lost, as the network may lose it.
@@ -34,7 +34,7 @@ const BEHIND_ANSWER: Duration = Duration::from_millis(5);
 pub(super) struct Notices {
     queue: VecDeque<(Timestamp, Notice)>,
     /// How many of them are for each address.
-    sources: HashMap<IpAddr, usize, RandomState>,
+    sources: Tally<IpAddr>,
     /// Bits of an IPv6 address that count.
     ipv6_prefix: u32,
     budget: Budget,
@@ -46,7 +46,7 @@ impl Notices {
     }
 
     fn push(&mut self, notice: Notice, now: Timestamp) {
-        *self.sources.entry(self.source(&notice)).or_default() += 1;
+        self.sources.join(self.source(&notice));
         self.queue.push_back((now, notice));
     }
 
@@ -58,12 +58,7 @@ impl Notices {
     fn pop(&mut self) -> Option<Notice> {
         let (_, notice) = self.queue.pop_front()?;
         let source = self.source(&notice);
-        if let Some(count) = self.sources.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                self.sources.remove(&source);
-            }
-        }
+        self.sources.leave(&source);
         Some(notice)
     }
 }
@@ -127,7 +122,7 @@ impl Sip {
         let settings = &self.settings.plug_and_play;
         let share = (settings.notifies_per_second / SHARE).max(1);
         let notices = self.notices.lock();
-        let own = notices.sources.get(&counted_as(source, notices.ipv6_prefix)).copied().unwrap_or(0);
+        let own = notices.sources.of(&counted_as(source, notices.ipv6_prefix));
         let waiting = notices.queue.len();
         // As long as half of it is free, nobody is in anybody's way.
         waiting >= settings.notifies_per_second
