@@ -8,7 +8,7 @@ use callboard_codecs::sip::{ChallengeValue, Credentials as Shown, DigestCredenti
 use super::answer::{Asked, To};
 use super::{Reaction, Sip};
 use crate::device::DeviceId;
-use crate::sip::credentials::Credential;
+use crate::sip::credentials::{Credential, Realm};
 use crate::sip::digest::{Attempt, Authorization, Verdict};
 use crate::sip::trust::Standing;
 use crate::site::Origin;
@@ -54,8 +54,7 @@ impl Sip {
             Standing::Asked => {}
         }
         let realm = self.realm_of(domain);
-        // Without a realm everybody is a stranger; they are told so as anybody is.
-        let realm = realm.as_ref().map_or(&*self.settings.default_realm, |realm| realm.name.as_str());
+        let realm = self.name_of(realm.as_deref());
         let origin = Origin { site: None, address: source };
         let shown = asked.request.headers.credentials(HeaderName::Authorization).take(SHOWN);
         // What cannot be read is as good as none: it is for somebody else, or the phone is asked again.
@@ -79,18 +78,25 @@ impl Sip {
             Verdict::Repeated(user) => Ok(Who::Again(user)),
             Verdict::Blocked { retry_after } => Err(self.blocked(asked, retry_after, out)),
             Verdict::BadRequest(reason) => Err(self.answer(asked, 400, &reason.to_string(), out)),
-            _ => Err(self.challenge(asked, realm, challenge.unwrap_or(false), out)),
+            _ => Err(self.challenge(asked, domain, challenge.unwrap_or(false), out)),
         }
     }
 
-    /// Ask the sender of a request that was done before to make a new one, if that is what it wants: with another nonce.
-    pub(super) fn ask_anew(&self, asked: &Asked<'_>, domain: &SipUri<'_>, out: &mut Vec<u8>) -> Reaction {
-        let realm = self.realm_of(domain);
-        let realm = realm.as_ref().map_or(&*self.settings.default_realm, |realm| realm.name.as_str());
-        self.challenge(asked, realm, true, out)
+    /// The realm that is written in challenges. Without one everybody is a stranger, and told so as anybody is.
+    fn name_of<'a>(&'a self, realm: Option<&'a Realm>) -> &'a str {
+        realm.map_or(&self.settings.default_realm, |realm| realm.name.as_str())
     }
 
-    fn challenge(&self, asked: &Asked<'_>, realm: &str, stale: bool, out: &mut Vec<u8>) -> Reaction {
+    /// Ask who sends a request for `domain`.
+    pub(super) fn challenge(
+        &self,
+        asked: &Asked<'_>,
+        domain: &SipUri<'_>,
+        stale: bool,
+        out: &mut Vec<u8>,
+    ) -> Reaction {
+        let realm = self.realm_of(domain);
+        let realm = self.name_of(realm.as_deref());
         let origin = Origin { site: None, address: asked.incoming.flow.remote.ip() };
         let challenge = self.authenticator.challenge(realm, origin, stale, asked.now);
         self.answer_with(asked, (401, "Unauthorized"), To::Anybody, out, |writer| {

@@ -166,8 +166,7 @@ impl Service {
         match listed {
             Ok((registered, Ok(_))) => self.registered(asked, aor, (from.device, from.is_sure), &registered),
             Ok((_, Err(bad))) => self.sip.unwritable(asked, bad),
-            Err(LocationError::Refused(Refused::Again)) => self.sip.ask_anew(asked, &from.domain, out),
-            Err(error) => self.not_registered(asked, &error, out),
+            Err(error) => self.not_registered(asked, &error, &from.domain, out),
         }
     }
 
@@ -186,7 +185,7 @@ impl Service {
             self.endpoint_back(aor, device);
         }
         if let Some(device) = device
-            && (registered.made || registered.back || registered.proven)
+            && registered.came
         {
             self.phone_came(asked, device, is_sure);
         }
@@ -221,7 +220,13 @@ impl Service {
         }
     }
 
-    fn not_registered(&self, asked: &Asked<'_>, error: &LocationError, out: &mut Vec<u8>) -> Reaction {
+    fn not_registered(
+        &self,
+        asked: &Asked<'_>,
+        error: &LocationError,
+        domain: &SipUri<'_>,
+        out: &mut Vec<u8>,
+    ) -> Reaction {
         let sip = &self.sip;
         match error {
             LocationError::Refused(Refused::TooBrief { min }) => {
@@ -239,9 +244,9 @@ impl Service {
             LocationError::Refused(Refused::TooMany { .. }) => {
                 sip.answer(asked, 403, "Too Many Contacts", out)
             }
-            // That was answered before: only who sent it can say whether it is meant.
-            LocationError::Refused(Refused::Again)
-            | LocationError::Full { .. }
+            // That was answered before: only who sent it can say, with another nonce, whether it is meant.
+            LocationError::Refused(Refused::Again) => sip.challenge(asked, domain, true, out),
+            LocationError::Full { .. }
             | LocationError::Submit(SubmitError::Full { .. } | SubmitError::NoSpace { .. }) => {
                 sip.answer_later(asked, out)
             }

@@ -83,7 +83,7 @@ impl Location {
     /// of its own.
     fn end_over(&self, now: Timestamp) {
         let life = Duration::from_secs(self.settings.registrar.max_expires.into());
-        if now < Timestamp::from_millis(self.loaded.load(Relaxed)).plus(life) {
+        if now < self.began.plus(life) {
             return;
         }
         for _ in 0..OVER_AT_ONCE {

@@ -49,7 +49,6 @@ const EXAMPLES: usize = 20;
 impl Location {
     /// Take over what the journal holds; once, before anybody registers. Fails at a record of a newer Callboard.
     pub fn load(&self, now: Timestamp) -> Result<LocationReport, LoadError> {
-        self.loaded.store(now.as_millis(), Relaxed);
         let mut report = LocationReport::default();
         let mut newer = None;
         let scan = self.journal.scan(&mut |aor, value| {

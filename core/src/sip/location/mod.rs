@@ -13,7 +13,7 @@ mod tests;
 use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -103,7 +103,6 @@ pub struct Place {
 }
 
 /// What came of a registration.
-#[allow(clippy::struct_excessive_bools)] // each is a fact of its own
 #[derive(Debug, PartialEq, Eq)]
 pub struct Registered {
     /// The answer may leave when everything up to here is durable.
@@ -112,12 +111,11 @@ pub struct Registered {
     pub place: Option<Place>,
     /// The request was a repetition of one that was done before.
     pub repeated: bool,
-    /// A binding was made that was not there before.
-    pub made: bool,
     /// An endpoint is back that was lost.
     pub back: bool,
-    /// It has been shown now which device a binding belongs to that was there before.
-    pub proven: bool,
+    /// Somebody came: a binding was made that was not there before, an endpoint is back, or it has been shown now which device one
+    /// belongs to.
+    pub came: bool,
 }
 
 /// The bindings of all addresses-of-record.
@@ -133,8 +131,8 @@ pub struct Location {
     ahead: AtomicI64,
     /// Records of which nothing is left, whose end is still to be written.
     over: Mutex<Vec<Box<str>>>,
-    /// When the bindings were loaded, in milliseconds.
-    loaded: AtomicU64,
+    /// When the process began.
+    began: Timestamp,
 }
 
 impl fmt::Debug for Location {
@@ -161,7 +159,7 @@ impl Location {
             counts: Counts::default(),
             ahead: AtomicI64::new(0),
             over: Mutex::default(),
-            loaded: AtomicU64::new(now.as_millis()),
+            began: now,
         }
     }
 
@@ -261,16 +259,16 @@ impl Location {
         let back = done.before().iter().any(|old| old.liveness == Liveness::Lost && old.is_current(now))
             && !done.after(&entry.bindings).is_empty();
         self.plan_pings(&mut entry.bindings, now);
-        let (repeated, made) = (done == Done::Repeated, done == Done::Made);
+        let repeated = done == Done::Repeated;
         let shows = |binding: &&Binding| binding.is_proven;
-        let proven = done
+        let shown = done
             .after(&entry.bindings)
             .iter()
             .filter(shows)
             .any(|new| !done.before().iter().filter(shows).any(|old| old.device == new.device));
+        let came = done == Done::Made || back || shown;
         let listed = list(&entry.bindings);
-        let registered =
-            Registered { position: entry.position, place: Some(place), repeated, made, back, proven };
+        let registered = Registered { position: entry.position, place: Some(place), repeated, back, came };
         self.account(place, &done, &entry.bindings);
         Ok((self.settle(shard, place, registered), listed))
     }
@@ -288,14 +286,8 @@ impl Location {
         let done = registrar::register(&mut bindings, registration, &self.settings.registrar, now)?;
         if bindings.is_empty() {
             // That there is nothing may not be durable yet: an end was on its way, and its answer was lost.
-            let registered = Registered {
-                position: shard.ended,
-                place: None,
-                repeated: false,
-                made: false,
-                back: false,
-                proven: false,
-            };
+            let registered =
+                Registered { position: shard.ended, place: None, repeated: false, back: false, came: false };
             return Ok((registered, list(&[])));
         }
         self.reserve()?;
@@ -312,14 +304,8 @@ impl Location {
         if let Some(entry) = shard.get(place.slot) {
             self.account(place, &done, &entry.bindings);
         }
-        let registered = Registered {
-            position,
-            place: Some(place),
-            repeated: false,
-            made: true,
-            back: false,
-            proven: false,
-        };
+        let registered =
+            Registered { position, place: Some(place), repeated: false, back: false, came: true };
         Ok((registered, listed))
     }
 
@@ -425,14 +411,8 @@ impl Location {
         entry.position = position;
         let done = Done::All(std::mem::replace(&mut entry.bindings, left));
         self.account(place, &done, &entry.bindings);
-        let registered = Registered {
-            position,
-            place: Some(place),
-            repeated: false,
-            made: false,
-            back: false,
-            proven: false,
-        };
+        let registered =
+            Registered { position, place: Some(place), repeated: false, back: false, came: false };
         self.settle(&mut shard, place, registered);
         Ok(Some(position))
     }
