@@ -167,7 +167,7 @@ pub(crate) struct Registration {
     /// Id of the device that it belongs to. Such a device need not be known here.
     device: Option<String>,
     /// Whether a credential or a certificate shows that, or a trusted network says it; else it is the endpoint's own word. A device with
-    /// such a registration gets check-sync there only.
+    /// such a registration, or with a credential, gets check-sync there only.
     device_proven: bool,
     /// When it was made.
     #[schema(format = DateTime)]
