@@ -6,4 +6,5 @@ pub mod contact;
 pub mod dcmp;
 pub mod edge;
 pub mod sip;
+pub mod snmp;
 pub mod wpi;

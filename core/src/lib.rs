@@ -20,6 +20,7 @@ pub mod secret;
 pub mod service;
 pub mod sip;
 pub mod site;
+pub mod snmp;
 pub mod store;
 mod tally;
 pub mod time;

@@ -1,0 +1,3 @@
+//! SNMP: who may ask and tell, what is asked and told.
+
+pub mod protocol;
