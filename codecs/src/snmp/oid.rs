@@ -74,6 +74,12 @@ impl<'a> Oid<'a> {
         ObjectId(self.arcs().collect())
     }
 
+    /// Whether it is the one with these arcs.
+    #[must_use]
+    pub fn is(self, arcs: &[u32]) -> bool {
+        self.arcs().eq(arcs.iter().copied())
+    }
+
     /// Where it stands in the order of RFC 2578, section 2.
     #[must_use]
     pub fn order(self, other: &[u32]) -> Ordering {
@@ -95,7 +101,7 @@ impl fmt::Debug for Oid<'_> {
 
 impl PartialEq<ObjectId> for Oid<'_> {
     fn eq(&self, other: &ObjectId) -> bool {
-        self.arcs().eq(other.iter().copied())
+        self.is(other)
     }
 }
 
@@ -195,6 +201,13 @@ fn write_arc(arc: u64, out: &mut Vec<u8>) {
     out.push(group(0));
 }
 
+impl Default for ObjectId {
+    /// zeroDotZero, which stands for none (RFC 2578, section 2).
+    fn default() -> Self {
+        Self(Box::new([0, 0]))
+    }
+}
+
 impl Deref for ObjectId {
     type Target = [u32];
 
@@ -273,7 +286,7 @@ mod tests {
         assert_eq!(Oid::new(&[0x90, 0x80, 0x80, 0x80, 0x50]), Err(OidFault::Arc), "the second arc is 2^32");
         assert_eq!(Oid::new(&[1; 128]), Err(OidFault::Length));
         assert!(Oid::new(&[1; 127]).is_ok());
-        assert_eq!(Oid::new(&[0x80; 70_000]), Err(OidFault::Length));
+        assert_eq!(Oid::new(&vec![0x80; 70_000]), Err(OidFault::Length));
         let arcs = vec!["1"; 129].join(".");
         for text in
             ["", ".", "1", "1.", "1..3", "3.1", "1.40", "1.3.4294967296", "1.3.-1", "1.3.+1", "a.b", &arcs]
