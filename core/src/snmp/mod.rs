@@ -1,3 +1,9 @@
 //! SNMP: who may ask and tell, what is asked and told.
 
+pub mod agent;
+pub mod describe;
+pub mod names;
+pub mod places;
 pub mod protocol;
+pub mod seen;
+pub mod storms;
