@@ -7,3 +7,4 @@ pub mod places;
 pub mod protocol;
 pub mod seen;
 pub mod storms;
+pub mod usm;

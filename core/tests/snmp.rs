@@ -1,0 +1,7 @@
+//! SNMP as other programs speak it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod snmp {
+    mod usm;
+}
