@@ -33,22 +33,24 @@ pub enum EventClass {
     Administration,
     /// What came of tasks: phones tell it, each of them as often as it has a task.
     Task,
-    /// Secure mode: takes a device that is in it, or a certificate of ours.
+    /// Secure mode, and who wanted in without being known.
     Security,
     /// Anything else that a peer does wrong.
     Trouble,
     /// What phones do day by day.
     Routine,
+    /// Who asked the administration for which change.
+    Audit,
 }
 
 impl EventClass {
     /// All classes.
-    pub const ALL: [Self; 5] =
-        [Self::Administration, Self::Task, Self::Security, Self::Trouble, Self::Routine];
+    pub const ALL: [Self; 6] =
+        [Self::Administration, Self::Task, Self::Security, Self::Trouble, Self::Routine, Self::Audit];
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident $word:literal $severity:ident $class:ident,)*) => {
+    ($($(#[$doc:meta])* $variant:ident $word:literal $number:literal $severity:ident $class:ident,)*) => {
         /// What kind of thing happened.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
@@ -61,6 +63,12 @@ macro_rules! kinds {
             /// The word used in the API and in metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The last arc of the notification type that tells of events of this kind (`docs/mibs/CALLBOARD-MIB.txt`).
+            /// A number that was once used is never given to another kind.
+            pub const fn number(self) -> u32 {
+                match self { $(Self::$variant => $number,)* }
             }
 
             /// How much events of this kind matter.
@@ -78,83 +86,97 @@ macro_rules! kinds {
 
 kinds! {
     /// The process is ready.
-    NodeStarted "node-started" Info Administration,
+    NodeStarted "node-started" 1 Info Administration,
     /// The process is leaving.
-    NodeStopping "node-stopping" Info Administration,
+    NodeStopping "node-stopping" 2 Info Administration,
     /// A device was read completely for the first time.
-    DeviceRegistered "device-registered" Info Routine,
+    DeviceRegistered "device-registered" 3 Info Routine,
     /// A device came back with other firmware.
-    SoftwareChanged "software-changed" Info Routine,
+    SoftwareChanged "software-changed" 4 Info Routine,
     /// Settings were changed at the phone.
-    LocalChange "local-change" Info Routine,
+    LocalChange "local-change" 5 Info Routine,
     /// Contact-me did not bring a device: it is told to poll.
-    PollingBegun "polling-begun" Info Routine,
+    PollingBegun "polling-begun" 6 Info Routine,
     /// A module was plugged in or out.
-    InventoryChange "inventory-change" Info Routine,
+    InventoryChange "inventory-change" 7 Info Routine,
     /// The phone refused values.
-    ItemsRefused "items-refused" Warning Trouble,
+    ItemsRefused "items-refused" 8 Warning Trouble,
     /// The phone does not let all its items be read.
-    ReadRefused "read-refused" Warning Trouble,
+    ReadRefused "read-refused" 9 Warning Trouble,
     /// Template items cannot be applied to a device.
-    TemplateFault "template-fault" Warning Trouble,
+    TemplateFault "template-fault" 10 Warning Trouble,
     /// A phone reported how a file deployment went.
-    FileStatus "file-status" Info Routine,
+    FileStatus "file-status" 11 Info Routine,
     /// A task is done.
-    TaskDone "task-done" Info Task,
+    TaskDone "task-done" 12 Info Task,
     /// A task was not done: refused, not possible, or not in time.
-    TaskFailed "task-failed" Warning Task,
+    TaskFailed "task-failed" 13 Warning Task,
     /// A task was taken back before it was done.
-    TaskCancelled "task-cancelled" Info Task,
+    TaskCancelled "task-cancelled" 14 Info Task,
     /// A job was accepted.
-    JobAccepted "job-accepted" Info Administration,
+    JobAccepted "job-accepted" 15 Info Administration,
     /// A job is over at all its devices.
-    JobEnded "job-ended" Info Administration,
+    JobEnded "job-ended" 16 Info Administration,
     /// A phone did not come although it was called as often as it may be.
-    ContactFailed "contact-failed" Warning Trouble,
+    ContactFailed "contact-failed" 17 Warning Trouble,
     /// A dialogue ended before its end.
-    FlowAbandoned "flow-abandoned" Warning Trouble,
+    FlowAbandoned "flow-abandoned" 18 Warning Trouble,
     /// The phone ended a dialogue by itself.
-    PhoneCleanUp "phone-clean-up" Warning Trouble,
+    PhoneCleanUp "phone-clean-up" 19 Warning Trouble,
     /// More messages in one dialogue than make sense.
-    FlowLoop "flow-loop" Error Trouble,
+    FlowLoop "flow-loop" 20 Error Trouble,
     /// A reply could not be written: a fault of this server.
-    ReplyUnwritable "reply-unwritable" Error Trouble,
+    ReplyUnwritable "reply-unwritable" 21 Error Trouble,
     /// A phone sends more than it may.
-    DeviceTooLarge "device-too-large" Error Trouble,
+    DeviceTooLarge "device-too-large" 22 Error Trouble,
     /// The stored record of a device that calls cannot be read.
-    DeviceUnreadable "device-unreadable" Error Trouble,
+    DeviceUnreadable "device-unreadable" 23 Error Trouble,
     /// The fleet is full.
-    FleetFull "fleet-full" Error Trouble,
+    FleetFull "fleet-full" 24 Error Trouble,
     /// A device in secure mode called on the default door.
-    SecureModeViolation "secure-mode-violation" Error Security,
+    SecureModeViolation "secure-mode-violation" 25 Error Security,
     /// A client certificate belongs to another device than the message.
-    CertificateMismatch "certificate-mismatch" Error Security,
+    CertificateMismatch "certificate-mismatch" 26 Error Security,
     /// A device is in secure mode now.
-    SecureModeEntered "secure-mode-entered" Info Security,
+    SecureModeEntered "secure-mode-entered" 27 Info Security,
     /// A device has left secure mode.
-    SecureModeLeft "secure-mode-left" Info Security,
+    SecureModeLeft "secure-mode-left" 28 Info Security,
     /// A device in secure mode came with the new certificate it was given.
-    CertificateRenewed "certificate-renewed" Info Security,
+    CertificateRenewed "certificate-renewed" 29 Info Security,
     /// Credentials could not be made or were refused.
-    SecureModeFailed "secure-mode-failed" Error Security,
+    SecureModeFailed "secure-mode-failed" 30 Error Security,
     /// The TAN typed at the phone is wrong.
-    TanFailure "tan-failure" Error Security,
+    TanFailure "tan-failure" 31 Error Security,
     /// An edge used the token of its site.
-    SiteEnrolled "site-enrolled" Info Administration,
+    SiteEnrolled "site-enrolled" 32 Info Administration,
     /// The edge of a site is connected.
-    SiteConnected "site-connected" Info Routine,
+    SiteConnected "site-connected" 33 Info Routine,
     /// The edge of a site is connected no more.
-    SiteAway "site-away" Warning Trouble,
+    SiteAway "site-away" 34 Warning Trouble,
     /// Somebody came to the edges' door with a certificate or a token that is not good.
-    SiteRefused "site-refused" Error Security,
+    SiteRefused "site-refused" 35 Error Security,
     /// A SIP endpoint does not answer any more, or its connection is gone.
-    EndpointLost "endpoint-lost" Warning Trouble,
+    EndpointLost "endpoint-lost" 36 Warning Trouble,
     /// A SIP endpoint that was lost has registered or answered again.
-    EndpointBack "endpoint-back" Info Routine,
+    EndpointBack "endpoint-back" 37 Info Routine,
     /// An administrator changed something.
-    AdminChange "admin-change" Info Administration,
+    AdminChange "admin-change" 38 Info Administration,
     /// The store cannot take records, or can again.
-    StoreTrouble "store-trouble" Error Administration,
+    StoreTrouble "store-trouble" 39 Error Administration,
+    /// Somebody asked the administration for a change, or fetched what is kept safe: who, from where, what, and the outcome.
+    Audit "audit" 40 Info Audit,
+    /// Somebody came to the administration without a token, or with a wrong one.
+    LoginFailed "login-failed" 41 Warning Security,
+    /// Notifications for a receiver were given up, because too many wait for it or they are too old.
+    NotificationsLost "notifications-lost" 42 Error Administration,
+    /// A receiver of notifications does not acknowledge them.
+    ReceiverAway "receiver-away" 43 Warning Trouble,
+    /// A receiver of notifications that was away acknowledges them again.
+    ReceiverBack "receiver-back" 44 Info Routine,
+    /// A device sent a notification by SNMP.
+    TrapReceived "trap-received" 45 Info Routine,
+    /// Somebody asked by SNMP with a community, a user or a digest that is not good.
+    SnmpRefused "snmp-refused" 46 Warning Security,
 }
 
 impl EventKind {
@@ -165,6 +187,7 @@ impl EventKind {
             Self::NodeStarted
                 | Self::NodeStopping
                 | Self::AdminChange
+                | Self::Audit
                 | Self::StoreTrouble
                 | Self::JobAccepted
                 | Self::JobEnded
@@ -179,6 +202,7 @@ impl EventKind {
                 Self::NodeStarted
                 | Self::NodeStopping
                 | Self::AdminChange
+                | Self::Audit
                 | Self::JobAccepted
                 | Self::JobEnded,
                 _,
@@ -214,5 +238,19 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), EventKind::ALL.len());
+    }
+
+    #[test]
+    fn numbers_are_given_once() {
+        let mut numbers: Vec<_> = EventKind::ALL.iter().map(|kind| kind.number()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), EventKind::ALL.len());
+        assert!(!numbers.contains(&0), "arcs of notification types begin with 1");
+        // Receivers have rules with these numbers.
+        let told = [(EventKind::NodeStarted, 1), (EventKind::StoreTrouble, 39), (EventKind::SnmpRefused, 46)];
+        for (kind, number) in told {
+            assert_eq!(kind.number(), number, "{kind:?}");
+        }
     }
 }

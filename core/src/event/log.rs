@@ -1,6 +1,7 @@
 //! The events that are kept, and whoever waits for the next one.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, counter, describe_counter};
@@ -10,6 +11,7 @@ use tracing::{Level, enabled};
 
 use super::harmless::harmless;
 use super::repeats::Repeats;
+use super::tap::{Tap, TapPlace};
 use super::{Event, EventClass, EventDraft, EventKind};
 use crate::time::Timestamp;
 
@@ -26,6 +28,8 @@ pub struct EventLimits {
     pub trouble: usize,
     /// Events kept of [`EventClass::Routine`].
     pub routine: usize,
+    /// Events kept of [`EventClass::Audit`].
+    pub audit: usize,
     /// Events of one kind about one device are few in this time.
     pub repeat_window: Duration,
     /// So few; beyond them, and if one is the same as the one before, they are counted only.
@@ -40,6 +44,7 @@ impl Default for EventLimits {
             security: 5_000,
             trouble: 5_000,
             routine: 5_000,
+            audit: 5_000,
             repeat_window: Duration::from_mins(1),
             repeats: 5,
         }
@@ -54,6 +59,7 @@ impl EventLimits {
             EventClass::Security => self.security,
             EventClass::Trouble => self.trouble,
             EventClass::Routine => self.routine,
+            EventClass::Audit => self.audit,
         }
     }
 }
@@ -77,6 +83,7 @@ pub struct EventLog {
     start: u64,
     newest: watch::Sender<u64>,
     counters: Vec<Counters>,
+    tap: TapPlace,
 }
 
 struct Counters {
@@ -188,7 +195,13 @@ impl EventLog {
             start: first - 1,
             newest: watch::Sender::new(first - 1),
             counters: EventKind::ALL.iter().copied().map(Counters::of).collect(),
+            tap: TapPlace::default(),
         }
+    }
+
+    /// Tell this one of every event from now on. Only the first call counts.
+    pub fn set_tap(&self, tap: Arc<dyn Tap>) {
+        self.tap.set(tap);
     }
 
     /// Record what happened, or count that it happened again.
@@ -209,7 +222,9 @@ impl EventLog {
         counters.recorded.increment(1);
         let line = self.level(at, kind).map(|level| (level, draft.clone()));
         let EventDraft { kind, device, task, text } = draft;
-        ring.push(Event { id, at, kind, device, task, text, repeated: 0 });
+        let event = Event { id, at, kind, device, task, text, repeated: 0 };
+        self.tap.tell(&event);
+        ring.push(event);
         *next += 1;
         self.newest.send_replace(id);
         // The log may wait for its reader.
@@ -301,6 +316,7 @@ mod tests {
         security: 2,
         trouble: 2,
         routine: 2,
+        audit: 2,
         repeat_window: Duration::from_mins(1),
         repeats: 100,
     };
@@ -442,6 +458,43 @@ mod tests {
         assert_eq!(log.after(0, 1)[0].text, r"reason `x\u{a}2026 ERROR \u{202e}`");
     }
 
+    /// Notes what it is told.
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<Event>>);
+
+    impl Tap for Notes {
+        fn recorded(&self, event: &Event) {
+            self.0.lock().push(event.clone());
+        }
+    }
+
+    #[test]
+    fn the_tap_hears_what_is_recorded_in_order_and_no_repetitions() {
+        let log = log_of(&[EventKind::NodeStarted]);
+        let (notes, others) = (Arc::new(Notes::default()), Arc::new(Notes::default()));
+        log.set_tap(notes.clone());
+        log.set_tap(others.clone());
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let log = &log;
+                scope.spawn(move || {
+                    for n in 0..50 {
+                        let text = format!("{thread}-{n}");
+                        log.record(Timestamp::from_millis(1), EventDraft::node(EventKind::AdminChange, text));
+                        log.record(Timestamp::from_millis(1), EventDraft::node(EventKind::SiteAway, "x"));
+                    }
+                });
+            }
+        });
+        let told = notes.0.lock();
+        let wanted: Vec<u64> = (2..=202).collect();
+        assert_eq!(ids(&told), wanted, "200 changes, and one event that the others only repeat");
+        let newest = told.iter().rev().filter(|event| event.kind == EventKind::AdminChange).take(3);
+        let kept = log.recent(None, 3, |event| event.kind == EventKind::AdminChange);
+        assert!(newest.eq(&kept), "as they are kept");
+        assert!(others.0.lock().is_empty(), "only the first call counts");
+    }
+
     /// Takes what is INFO and more, and counts it.
     #[derive(Default)]
     struct Reader(std::sync::atomic::AtomicUsize);
@@ -465,7 +518,7 @@ mod tests {
     #[test]
     fn the_log_tells_what_is_read() {
         use EventKind::{AdminChange, FlowAbandoned, SecureModeViolation};
-        let reader = std::sync::Arc::new(Reader::default());
+        let reader = Arc::new(Reader::default());
         tracing::subscriber::with_default(reader.clone(), || {
             let log = log_of(&[AdminChange, AdminChange, FlowAbandoned, SecureModeViolation]);
             let level = |kind| log.level(Timestamp::from_millis(1), kind);

@@ -1,9 +1,10 @@
-//! What happened: a bounded history, and a live feed of it.
+//! What happened: a bounded history, a live feed of it, and a tap for who must not miss anything.
 
 mod harmless;
 mod kind;
 mod log;
 mod repeats;
+mod tap;
 
 use crate::device::{DeviceId, TaskId};
 use crate::time::Timestamp;
@@ -11,6 +12,7 @@ use crate::time::Timestamp;
 pub use harmless::deceives;
 pub use kind::{EventClass, EventKind, Severity};
 pub use log::{EventLimits, EventLog, describe_metrics};
+pub use tap::Tap;
 
 /// Something that happened, before it has a number.
 #[derive(Clone, Debug, PartialEq, Eq)]

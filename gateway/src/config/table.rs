@@ -396,12 +396,14 @@ config_table! {
         administration_kept: count(5_000 in 100..=1_000_000),
         /// Events kept of what came of tasks; the oldest goes first.
         tasks_kept: count(5_000 in 100..=1_000_000),
-        /// Events kept of secure mode; the oldest goes first.
+        /// Events kept of secure mode, and of who wanted in without being known; the oldest goes first.
         security_kept: count(5_000 in 100..=1_000_000),
         /// Events kept of other trouble with phones; the oldest goes first.
         trouble_kept: count(5_000 in 100..=1_000_000),
         /// Events kept of what phones do day by day; the oldest goes first.
         routine_kept: count(5_000 in 100..=1_000_000),
+        /// Events kept of who asked the administration for which change; the oldest goes first.
+        audit_kept: count(5_000 in 100..=1_000_000),
         /// Time in which a device brings about at most `repeats` events of one kind; 0 keeps all.
         repeat_window: seconds(60 in 0..=3_600),
         /// Events of one kind about one device kept in `repeat_window`. What is beyond, or the same as the one before, is only counted there.

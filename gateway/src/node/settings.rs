@@ -84,6 +84,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret, authority: 
             security: config.events.security_kept,
             trouble: config.events.trouble_kept,
             routine: config.events.routine_kept,
+            audit: config.events.audit_kept,
             repeat_window: config.events.repeat_window,
             repeats: config.events.repeats,
         },
