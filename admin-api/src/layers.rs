@@ -9,16 +9,18 @@ use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderMap, HeaderValue};
 
+use crate::audit;
 use crate::files::is_upload;
 use crate::metrics;
 use crate::problem::{Kind, Problem};
 use crate::state::State;
 
-/// Let nobody in without the token, nor more than there is room for, nor for longer than allowed.
+/// Let nobody in without the token, nor more than there is room for, nor for longer than allowed; and record what is changed.
 pub(crate) fn guard(routes: Router<State>, state: &State) -> Router<State> {
     routes
         .fallback(|| async { Problem::not_found("no such route; see /api/v1/docs") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(from_fn_with_state(state.clone(), audit::keep))
         .layer(from_fn_with_state(state.clone(), bound))
         .layer(from_fn_with_state(state.clone(), authorise))
 }
@@ -31,7 +33,11 @@ pub(crate) fn observe(routes: Router<State>) -> Router<State> {
 async fn authorise(FromState(state): FromState<State>, request: Request, next: Next) -> Response {
     match bearer(request.headers()) {
         Some(text) if state.token().is(text) => next.run(request).await,
-        _ => Problem::unauthorized().into_response(),
+        _ => {
+            let has_token = request.headers().contains_key(AUTHORIZATION);
+            audit::refused(&state, request.extensions(), has_token);
+            Problem::unauthorized().into_response()
+        }
     }
 }
 

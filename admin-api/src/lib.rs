@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod catalogue;
 mod devices;
 mod events;
@@ -37,6 +38,7 @@ use callboard_core::file::FileStorage;
 use callboard_core::service::Service;
 
 pub use crate::metrics::describe_metrics;
+pub use audit::Client;
 pub use files::is_upload;
 pub use node::{CauseStatus, DoorStatus, NodeStatus};
 pub use token::{AccessToken, BadToken, MIN_TOKEN_CHARACTERS};
@@ -101,6 +103,7 @@ impl std::fmt::Debug for Api {
 }
 
 /// All routes, each under `/api/v1`. The `OpenAPI` document and its viewer are public, everything else needs the token.
+/// Each request is to have a [`Client`] as an extension: audit records say where it came from.
 pub fn router(api: Api) -> Router {
     let state = state::State::new(api);
     let (routes, document) = openapi::routes().split_for_parts();

@@ -66,6 +66,8 @@ kinds! {
     Busy SERVICE_UNAVAILABLE "busy" "The server is busy",
     /// The store takes no change now.
     Store SERVICE_UNAVAILABLE "store-unavailable" "The store does not take changes now",
+    /// What was asked for is done, but not the record of it.
+    Audit SERVICE_UNAVAILABLE "audit-not-durable" "The record of the request is not durable",
     /// The answer took too long.
     Timeout SERVICE_UNAVAILABLE "timeout" "The answer took too long",
 }

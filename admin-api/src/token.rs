@@ -5,6 +5,9 @@ use std::fmt;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
+/// Who has the token: there is one administrator.
+pub(crate) const ADMINISTRATOR: &str = "administrator";
+
 /// Fewest characters of a token.
 pub const MIN_TOKEN_CHARACTERS: usize = 16;
 

@@ -12,7 +12,7 @@ use axum::routing::get;
 use callboard::listen::{ConnInfo, Handler, RequestBody, TowerHandler};
 use callboard::node::AdminParts;
 use callboard_admin_api::{
-    AccessToken, Api, ApiSettings, CauseStatus, DoorStatus, NodeStatus, is_upload, router,
+    AccessToken, Api, ApiSettings, CauseStatus, Client, DoorStatus, NodeStatus, is_upload, router,
 };
 use callboard_core::time::Timestamp;
 use http::{Request, Response};
@@ -23,7 +23,7 @@ use crate::throttle::{Bounds, Throttled};
 const UPLOAD_END: Duration = Duration::from_secs(30);
 
 /// The handler of the administration door.
-pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<LongUploads<TowerHandler<Router>>>> {
+pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<Introduced<TowerHandler<Router>>>> {
     callboard_admin_api::describe_metrics();
     let config = parts.config.clone();
     let settings = ApiSettings {
@@ -52,17 +52,19 @@ pub(crate) fn handler(parts: AdminParts) -> anyhow::Result<Throttled<LongUploads
     };
     // Who opens the door's address in a browser is led to what it offers.
     let routes = router(api).route("/", get(|| async { Redirect::temporary("/api/v1/docs") }));
-    Ok(Throttled::new(LongUploads(TowerHandler(routes)), bounds))
+    Ok(Throttled::new(Introduced(TowerHandler(routes)), bounds))
 }
 
-/// Lets bodies of uploads take as long as they go on coming. Nothing of a body is read before the token was looked at.
+/// Tells the API where a request comes from, and the connection whether it brings a file: such a body may take as long as
+/// it goes on coming. Nothing of a body is read before the token was looked at.
 #[derive(Debug)]
-pub(crate) struct LongUploads<H>(H);
+pub(crate) struct Introduced<H>(H);
 
-impl<H: Handler> Handler for LongUploads<H> {
+impl<H: Handler> Handler for Introduced<H> {
     type Body = H::Body;
 
-    async fn call(&self, conn: Arc<ConnInfo>, request: Request<RequestBody>) -> Response<H::Body> {
+    async fn call(&self, conn: Arc<ConnInfo>, mut request: Request<RequestBody>) -> Response<H::Body> {
+        request.extensions_mut().insert(Client(conn.peer.ip()));
         conn.expect_long_body(is_upload(request.method(), request.uri().path()));
         self.0.call(conn, request).await
     }

@@ -9,9 +9,6 @@ use crate::problem::Problem;
 use crate::refusal::internal;
 use crate::time::text;
 
-/// Who brings files: there is one administrator.
-pub(super) const BY: &str = "administrator";
-
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident,)*) => {
         /// What a file is for.

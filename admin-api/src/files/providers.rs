@@ -13,13 +13,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::model::{BY, File, FileKind};
+use super::model::{File, FileKind};
 use crate::extract::{Id, IfMatch, Json, Params, SecretText, etag};
 use crate::paging::{Page, PageQuery, read_cursor};
 use crate::problem::Problem;
 use crate::refusal::internal;
 use crate::state::State;
 use crate::time::text;
+use crate::token::ADMINISTRATOR;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -408,7 +409,7 @@ async fn register_file(
         path: body.path,
         name,
         kind: body.kind.into(),
-        by: BY.into(),
+        by: ADMINISTRATOR.into(),
     };
     let file = state.files().register(wish).await?;
     let location = format!("/api/v1/files/{}", file.id);

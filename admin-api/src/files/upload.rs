@@ -9,10 +9,11 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use serde::Deserialize;
 
 use super::content::Incoming;
-use super::model::{BY, File, FileKind};
+use super::model::{File, FileKind};
 use crate::extract::{Params, etag};
 use crate::problem::{Kind, Problem};
 use crate::state::State;
+use crate::token::ADMINISTRATOR;
 
 /// What the file is.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -47,7 +48,7 @@ pub(super) async fn upload_file(
     let name: FileName =
         query.name.parse().map_err(|error: file::BadFileName| Problem::field("name", error.to_string()))?;
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let upload = file::Upload { name, kind: query.kind.into(), length, by: BY.into() };
+    let upload = file::Upload { name, kind: query.kind.into(), length, by: ADMINISTRATOR.into() };
     let bytes = Box::new(Incoming::new(request.into_body()));
     let file = state.files().upload(upload, bytes).await?;
     let location = format!("/api/v1/files/{}", file.id);

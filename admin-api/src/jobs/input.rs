@@ -15,9 +15,8 @@ use crate::devices::{FilterBody, TaskItemInput, item_keys, item_values};
 use crate::extract::{Object, SecretText};
 use crate::problem::Problem;
 use crate::state::{State, Wanted};
+use crate::token::ADMINISTRATOR;
 
-/// Who asks, as long as there is one administrator.
-const INITIATOR: &str = "administrator";
 /// Longest name of a job, in characters.
 const MAX_NAME: usize = 128;
 /// Longest time that tasks may wait or run, in seconds: ten years.
@@ -277,7 +276,7 @@ impl JobInput {
             wish,
             targets,
             name,
-            initiator: INITIATOR.into(),
+            initiator: ADMINISTRATOR.into(),
             schedule,
             wait_seconds: self.wait_seconds,
             running_seconds: self.running_seconds,

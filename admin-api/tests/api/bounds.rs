@@ -115,7 +115,7 @@ async fn the_catalogue_is_searched() {
 }
 
 /// The outcome of a future that is ready, after everything that can go on went on.
-async fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+pub(crate) async fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     for _ in 0..10 {
         let polled = std::future::poll_fn(|cx| {
             std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(cx) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests may")]
 
+mod audit;
 mod bounds;
 mod bulk;
 mod devices;

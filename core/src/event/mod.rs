@@ -1,5 +1,6 @@
 //! What happened: a bounded history, a live feed of it, and a tap for who must not miss anything.
 
+mod audit;
 mod harmless;
 mod kind;
 mod log;
@@ -9,6 +10,7 @@ mod tap;
 use crate::device::{DeviceId, TaskId};
 use crate::time::Timestamp;
 
+pub use audit::{Audit, AuditBarrier, AuditError, Settling, login_failed};
 pub use harmless::deceives;
 pub use kind::{EventClass, EventKind, Severity};
 pub use log::{EventLimits, EventLog, describe_metrics};

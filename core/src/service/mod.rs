@@ -1,6 +1,7 @@
 //! The rooms together: what the listeners and the administration call.
 
 mod admin;
+mod audit;
 mod dry_run;
 mod files;
 mod jobs;
@@ -33,6 +34,7 @@ use crate::site::{Origin, SiteSettings, Sites};
 use crate::store::Store;
 use crate::store::journal::Journal;
 use crate::time::{Ahead, Clock, Random, Timestamp};
+use audit::BarrierPlace;
 use files::JobFiles;
 use jobs::Runner;
 use lookout::Lookout;
@@ -159,6 +161,7 @@ pub struct Service {
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
+    barrier: BarrierPlace,
 }
 
 impl Service {
@@ -196,6 +199,7 @@ impl Service {
             sessions: Sessions::new(settings.sessions),
             around,
             settings,
+            barrier: BarrierPlace::default(),
         }
     }
 

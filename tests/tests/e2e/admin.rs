@@ -137,6 +137,9 @@ async fn events_are_told_as_they_happen_until_the_server_drains() {
     assert_eq!((kind.as_str(), &data["device"]), ("device-registered", &json!(MAC)));
     admin.template("t", 1, &[("sntp-addr", None, "a")]).await;
     assert_eq!(next_event(&mut wire, &mut text).await.unwrap().0, "admin-change");
+    let (kind, data) = next_event(&mut wire, &mut text).await.unwrap();
+    let wanted = "administrator from 127.0.0.1: POST /api/v1/templates, answered 201";
+    assert_eq!((kind.as_str(), &data["text"]), ("audit", &json!(wanted)));
 
     server.terminate();
     let mut kinds = Vec::new();
