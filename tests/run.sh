@@ -39,6 +39,8 @@ install_packages() {
     package promtool prometheus
     package nginx nginx-light
     package baresip baresip-core
+    package smilint smitools
+    package snmptranslate snmp
     package ip iproute2
     package unshare util-linux
     if ((${#packages[@]} == 0)); then

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod describe;
+pub mod mib;
 pub mod names;
 pub mod places;
 pub mod protocol;

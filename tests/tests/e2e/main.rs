@@ -18,6 +18,7 @@ mod lifecycle;
 mod limits;
 mod manage;
 mod manners;
+mod mib;
 mod outcomes;
 mod packaging;
 mod pnp;
