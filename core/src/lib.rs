@@ -12,6 +12,7 @@ pub mod fleet;
 mod intern;
 pub mod item;
 pub mod job;
+pub mod name;
 pub mod network;
 pub mod pki;
 pub mod policy;

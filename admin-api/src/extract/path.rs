@@ -8,11 +8,11 @@ use axum::extract::{FromRequestParts, Path};
 use callboard_core::device::{DeviceId, TaskId};
 use callboard_core::file::{FileId, ProviderId};
 use callboard_core::job::JobId;
+use callboard_core::name::ResourceName;
 use callboard_core::policy::TemplateId;
 use callboard_core::reach::scan::ScanId;
 use callboard_core::service::sip::admin::Aor;
 use callboard_core::sip::credentials::{RealmName, Username};
-use callboard_core::sip::profile::RuleName;
 use callboard_core::site::SiteId;
 use http::request::Parts;
 
@@ -117,7 +117,7 @@ impl FromRequestParts<State> for Id<RealmName> {
     }
 }
 
-impl FromRequestParts<State> for Id<RuleName> {
+impl FromRequestParts<State> for Id<ResourceName> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {
@@ -150,7 +150,7 @@ impl FromRequestParts<State> for Chosen<RealmName> {
     }
 }
 
-impl FromRequestParts<State> for Chosen<RuleName> {
+impl FromRequestParts<State> for Chosen<ResourceName> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &State) -> Result<Self, Problem> {

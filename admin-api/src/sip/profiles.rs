@@ -6,9 +6,10 @@ use axum::extract::State as FromState;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use callboard_core::device::{BadDeviceId, DeviceId};
+use callboard_core::name::ResourceName;
 use callboard_core::sip::profile::{
     self, Asker, BadMacPrefix, BadUrl, BodyForm, MAX_MAC_PREFIXES, MAX_MATCH_BYTES, MacPrefix, Rule,
-    RuleName, RuleWish, Whose,
+    RuleWish, Whose,
 };
 use http::header::LOCATION;
 use serde::{Deserialize, Serialize};
@@ -195,7 +196,7 @@ struct ProfileInput {
 }
 
 impl ProfileInput {
-    fn wish(self, name: RuleName) -> Result<RuleWish, Problem> {
+    fn wish(self, name: ResourceName) -> Result<RuleWish, Problem> {
         let mut faults = Vec::new();
         let mut fault = |field: String, reason: String| faults.push(FieldError { field, reason });
         for (field, text) in [("vendor", &self.vendor), ("model", &self.model)] {
@@ -241,7 +242,7 @@ fn next(rule: &Rule) -> String {
     format!("{CURSOR}{}:{}", rule.order, rule.name)
 }
 
-fn cursor(text: Option<&str>) -> Result<Option<(u16, RuleName)>, Problem> {
+fn cursor(text: Option<&str>) -> Result<Option<(u16, ResourceName)>, Problem> {
     let read = |text: &str| {
         let (order, name) = text.strip_prefix(CURSOR)?.split_once(':')?;
         Some((order.parse().ok()?, name.parse().ok()?))
@@ -352,7 +353,7 @@ async fn preview_profile(
               (status = 404, description = "No such profile")))]
 async fn get_profile(
     FromState(state): FromState<State>,
-    Id(name): Id<RuleName>,
+    Id(name): Id<ResourceName>,
 ) -> Result<impl IntoResponse, Problem> {
     let rule = state.profile(&name)?;
     Ok((etag(rule.revision), axum::Json(Profile::of(&rule))))
@@ -374,7 +375,7 @@ async fn get_profile(
               (status = 428, description = "`If-Match` is missing")))]
 async fn put_profile(
     FromState(state): FromState<State>,
-    Chosen(name): Chosen<RuleName>,
+    Chosen(name): Chosen<ResourceName>,
     revision: IfMatch,
     Json(body): Json<ProfileInput>,
 ) -> Result<Response, Problem> {
@@ -402,7 +403,7 @@ async fn put_profile(
               (status = 428, description = "`If-Match` is missing")))]
 async fn delete_profile(
     FromState(state): FromState<State>,
-    Id(name): Id<RuleName>,
+    Id(name): Id<ResourceName>,
     revision: IfMatch,
 ) -> Result<StatusCode, Problem> {
     let old = state.profile(&name)?;
@@ -412,12 +413,12 @@ async fn delete_profile(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn unknown(name: &RuleName) -> Problem {
+fn unknown(name: &ResourceName) -> Problem {
     Problem::not_found(format!("no profile {name}"))
 }
 
 impl State {
-    fn profile(&self, name: &RuleName) -> Result<Arc<Rule>, Problem> {
+    fn profile(&self, name: &ResourceName) -> Result<Arc<Rule>, Problem> {
         self.service().sip.profiles.rule(name.as_str()).ok_or_else(|| unknown(name))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use callboard_core::name::ResourceName;
 use callboard_core::service::sip::{ProfileRequests, SipSettings};
-use callboard_core::sip::profile::{BodyForm, ProfileType, RuleName, RuleWish, Whose};
+use callboard_core::sip::profile::{BodyForm, ProfileType, RuleWish, Whose};
 
 use super::world::{Answer, World, answer_to, done, udp};
 
@@ -294,7 +295,7 @@ fn a_changed_rule_is_told_to_those_it_is_for() {
     assert!(header(&told, "Subscription-State").unwrap().starts_with("active;expires=3600"));
     world.send(&udp(PHONE), answer_to(&told, "200 OK"));
     for name in ["first", "yealink"] {
-        let name: RuleName = name.parse().unwrap();
+        let name: ResourceName = name.parse().unwrap();
         done(world.service.delete_profile(&name, None)).unwrap();
         world.wait(Duration::from_millis(100));
         let told = world.requests().remove(0).1;

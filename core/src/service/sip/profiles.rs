@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::name::ResourceName;
 use crate::service::Service;
-use crate::sip::profile::{Asker, Profile, ProfileError, Rule, RuleName, RuleWish};
+use crate::sip::profile::{Asker, Profile, ProfileError, Rule, RuleWish};
 
 impl Service {
     /// Store a new rule, or another form of one. `create` and `expected` as for [`Service::put_realm`]. Phones with a subscription
@@ -24,7 +25,11 @@ impl Service {
     }
 
     /// Forget a rule. Subscriptions that no other rule is for end.
-    pub async fn delete_profile(&self, name: &RuleName, expected: Option<u64>) -> Result<(), ProfileError> {
+    pub async fn delete_profile(
+        &self,
+        name: &ResourceName,
+        expected: Option<u64>,
+    ) -> Result<(), ProfileError> {
         let ticket = self.sip.profiles.remove(name, expected)?;
         self.sip.subscriptions.lock().rules_changed();
         ticket.await?;

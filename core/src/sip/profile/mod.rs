@@ -5,16 +5,15 @@
 //! record. What a phone says is its own word, so a URL is nothing that only the right phone may know.
 
 mod asker;
-mod name;
 mod record;
 mod registry;
 mod rule;
 mod url;
 
+use crate::name::ResourceName;
 use crate::store::{CommitError, SubmitError};
 
 pub use asker::{Asker, MAX_WORD_BYTES};
-pub use name::{BadRuleName, MAX_RULE_NAME_BYTES, RuleName};
 pub use record::{BadProfileRecord, decode};
 pub use registry::{LoadedProfiles, Profiles, describe_metrics};
 pub use rule::{
@@ -29,7 +28,7 @@ pub const MAX_RULES: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The rule that decided.
-    pub rule: RuleName,
+    pub rule: ResourceName,
     /// The URL, filled in.
     pub url: Box<str>,
     /// How it is told, if the phone takes both.
@@ -41,7 +40,7 @@ pub struct Profile {
 pub enum ProfileError {
     /// No such rule.
     #[error("no profile {0}")]
-    Unknown(RuleName),
+    Unknown(ResourceName),
     /// As many as may be.
     #[error("there are {limit} profiles already")]
     Full {

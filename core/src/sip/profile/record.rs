@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BodyForm, MacPrefix, ProfileType, Rule, RuleName, RuleWish, UrlPattern, Whose};
+use super::{BodyForm, MacPrefix, ProfileType, Rule, RuleWish, UrlPattern, Whose};
+use crate::name::ResourceName;
 
 /// Version of the record form of rules that this build writes.
 pub(super) const VERSION: u8 = 1;
@@ -20,7 +21,7 @@ pub enum BadProfileRecord {
 
 #[derive(Serialize, Deserialize)]
 struct Record {
-    name: RuleName,
+    name: ResourceName,
     revision: u64,
     order: u16,
     vendor: Box<str>,

@@ -9,7 +9,8 @@ use metrics::{Unit, describe_gauge, gauge};
 use parking_lot::RwLock;
 
 use super::record::{self, BadProfileRecord};
-use super::{Asker, MAX_RULES, Profile, ProfileError, Rule, RuleName, RuleWish};
+use super::{Asker, MAX_RULES, Profile, ProfileError, Rule, RuleWish};
+use crate::name::ResourceName;
 use crate::store::{LoadError, Store, Table, Ticket, Write};
 
 /// Counts rules.
@@ -34,7 +35,7 @@ pub struct LoadedProfiles {
 
 #[derive(Default)]
 struct State {
-    names: BTreeMap<RuleName, Arc<Rule>>,
+    names: BTreeMap<ResourceName, Arc<Rule>>,
     /// In the order in which they are asked.
     order: Vec<Arc<Rule>>,
 }
@@ -146,7 +147,7 @@ impl Profiles {
     ///
     /// # Errors
     /// Why it stays.
-    pub fn remove(&self, name: &RuleName, expected: Option<u64>) -> Result<Ticket, ProfileError> {
+    pub fn remove(&self, name: &ResourceName, expected: Option<u64>) -> Result<Ticket, ProfileError> {
         let mut state = self.state.write();
         let rule = state.names.get(name).ok_or_else(|| ProfileError::Unknown(name.clone()))?;
         check(rule.revision, expected)?;
@@ -214,7 +215,7 @@ mod tests {
         drop(profiles.put(wish("a", 1), true, Some(0)).unwrap());
         let refused = profiles.put(wish("a", 1), true, Some(0));
         assert!(matches!(refused, Err(ProfileError::Revision { expected: 0, current: 1 })));
-        let name: RuleName = "a".parse().unwrap();
+        let name: ResourceName = "a".parse().unwrap();
         assert!(matches!(profiles.remove(&name, Some(2)), Err(ProfileError::Revision { .. })));
         drop(profiles.remove(&name, Some(1)).unwrap());
         assert!(matches!(profiles.remove(&name, None), Err(ProfileError::Unknown(_))));

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asker, Profile, RuleName, UrlPattern};
+use super::{Asker, Profile, UrlPattern};
+use crate::name::ResourceName;
 
 /// Prefixes of MAC addresses of one rule.
 pub const MAX_MAC_PREFIXES: usize = 16;
@@ -148,7 +149,7 @@ impl MacPrefix {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleWish {
     /// Its name.
-    pub name: RuleName,
+    pub name: ResourceName,
     /// Its place among the others: the lowest that fits decides, of several with one number the first by name.
     pub order: u16,
     /// The vendor as phones say it, without regard to letter case; empty for all. At most [`MAX_MATCH_BYTES`].
