@@ -325,7 +325,12 @@ fn render(dictionary: &Arc<Dictionary>, table: Table, key: &str, value: &[u8]) -
         | Table::Provider
         | Table::Site
         | Table::SipRealm
-        | Table::SipCredential => None,
+        | Table::SipCredential
+        | Table::SnmpView
+        | Table::SnmpGroup
+        | Table::SnmpUser
+        | Table::SnmpCommunity
+        | Table::SnmpReceiver => None,
         Table::SipProfile => {
             let rule = profile::decode(value).ok()?;
             Some(json!({

@@ -10,6 +10,7 @@ mod outcome;
 mod reach;
 pub mod sip;
 mod sites;
+pub mod snmp;
 mod task_wish;
 mod wpi;
 
@@ -39,6 +40,7 @@ use files::JobFiles;
 use jobs::Runner;
 use lookout::Lookout;
 use sip::{Sip, SipSettings};
+use snmp::Snmp;
 
 pub use admin::{AdminError, SecureModeRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
@@ -158,6 +160,8 @@ pub struct Service {
     pub sites: Sites,
     /// SIP endpoints.
     pub sip: Sip,
+    /// SNMP.
+    pub snmp: Snmp,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
@@ -196,6 +200,7 @@ impl Service {
                 settings.sip.clone(),
                 around.clock.steady(),
             ),
+            snmp: Snmp::new(around.store.clone(), around.vault.clone()),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,

@@ -1,5 +1,6 @@
 //! SNMP: who may ask and tell, what is asked and told.
 
+pub mod access;
 pub mod agent;
 pub mod describe;
 pub mod mib;

@@ -87,11 +87,21 @@ pub enum Table {
     SipCredential = b'c',
     /// Rules for the profiles of SIP phones, by name.
     SipProfile = b'u',
+    /// Views of SNMP, by name.
+    SnmpView = b'w',
+    /// Groups of SNMP, by name.
+    SnmpGroup = b'g',
+    /// Users of SNMP, by name.
+    SnmpUser = b'n',
+    /// Communities of SNMP, by name.
+    SnmpCommunity = b'y',
+    /// Receivers of notifications, by name.
+    SnmpReceiver = b'x',
 }
 
 impl Table {
     /// Every table, in the order an export lists them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Value,
         Self::Device,
@@ -104,6 +114,11 @@ impl Table {
         Self::SipRealm,
         Self::SipCredential,
         Self::SipProfile,
+        Self::SnmpView,
+        Self::SnmpGroup,
+        Self::SnmpUser,
+        Self::SnmpCommunity,
+        Self::SnmpReceiver,
     ];
 
     /// The table a stored key begins with, if this version knows it.
@@ -121,6 +136,11 @@ impl Table {
             b'r' => Some(Self::SipRealm),
             b'c' => Some(Self::SipCredential),
             b'u' => Some(Self::SipProfile),
+            b'w' => Some(Self::SnmpView),
+            b'g' => Some(Self::SnmpGroup),
+            b'n' => Some(Self::SnmpUser),
+            b'y' => Some(Self::SnmpCommunity),
+            b'x' => Some(Self::SnmpReceiver),
             _ => None,
         }
     }
@@ -140,6 +160,11 @@ impl Table {
             Self::SipRealm => "sip-realm",
             Self::SipCredential => "sip-credential",
             Self::SipProfile => "sip-profile",
+            Self::SnmpView => "snmp-view",
+            Self::SnmpGroup => "snmp-group",
+            Self::SnmpUser => "snmp-user",
+            Self::SnmpCommunity => "snmp-community",
+            Self::SnmpReceiver => "snmp-receiver",
         }
     }
 

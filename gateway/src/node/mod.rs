@@ -4,6 +4,7 @@ mod files;
 mod housekeeping;
 mod settings;
 mod sip;
+mod snmp;
 mod start;
 
 use std::net::SocketAddr;

@@ -23,6 +23,7 @@ use super::settings::{
     SystemClock, ThreadRandom, download_limits, service_settings, storage_settings, wpi_limits,
 };
 use super::sip::{self, SipDoors};
+use super::snmp;
 use crate::config::{Config, Switch};
 use crate::contact;
 use crate::credentials::{self, ClientSettings, Issuer};
@@ -340,6 +341,7 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
             tracing::error!(record, "a site cannot be read; it is left as it is, and its edge is refused");
         }
         sip::load(&loading)?;
+        snmp::load(&loading)?;
         let report = loading.fleet.load(|devices| tracing::info!(devices, "loading"))?;
         for record in &report.examples {
             tracing::error!(record, "a device record cannot be read; it is kept until the device is deleted");
