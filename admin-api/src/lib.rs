@@ -23,6 +23,7 @@ mod refusal;
 mod scans;
 mod sip;
 mod sites;
+mod snmp;
 mod state;
 mod status;
 mod templates;

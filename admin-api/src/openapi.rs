@@ -14,7 +14,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::problem::Problem;
 use crate::state::State;
-use crate::{catalogue, devices, events, files, jobs, problem, scans, sip, sites, status, templates};
+use crate::{catalogue, devices, events, files, jobs, problem, scans, sip, sites, snmp, status, templates};
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
 const VIEWER: &str = "/api/v1/docs";
@@ -34,6 +34,7 @@ const VIEWER: &str = "/api/v1/docs";
         (name = "scans", description = "Calling a range of addresses, so that phones come"),
         (name = "sites", description = "Branches with an edge"),
         (name = "sip", description = "Endpoints that register by SIP, and who may"),
+        (name = "snmp", description = "Who may ask and tell by SNMP, and who is told"),
         (name = "events", description = "What happened"),
         (name = "node", description = "The server itself, and the names of items"),
     )
@@ -50,6 +51,7 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(scans::routes())
         .merge(sites::routes())
         .merge(sip::routes())
+        .merge(snmp::routes())
         .merge(events::routes())
         .merge(status::routes())
         .merge(catalogue::routes());

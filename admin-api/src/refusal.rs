@@ -10,6 +10,7 @@ use callboard_core::sip::credentials::CredentialError;
 use callboard_core::sip::location::LocationError;
 use callboard_core::sip::profile::ProfileError;
 use callboard_core::site::SiteError;
+use callboard_core::snmp::access::AccessError;
 use callboard_core::store::{CommitError, SubmitError};
 
 use crate::problem::{FieldError, Kind, Problem};
@@ -165,6 +166,24 @@ impl From<CredentialError> for Problem {
             CredentialError::Commit(error) => error.into(),
             CredentialError::Record(error) => internal(&error),
             CredentialError::Vault(error) => internal(&error),
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Unknown { .. } => Self::not_found(error.to_string()),
+            AccessError::Revision { .. } => Self::new(Kind::PreconditionFailed, error.to_string()),
+            AccessError::Full { .. }
+            | AccessError::BuiltIn { .. }
+            | AccessError::InUse { .. }
+            | AccessError::Taken { .. }
+            | AccessError::Needed { .. } => Self::new(Kind::Conflict, error.to_string()),
+            AccessError::Fields(faults) => Self::fields(faults.into_iter().map(Into::into).collect()),
+            AccessError::Submit(error) => error.into(),
+            AccessError::Commit(error) => error.into(),
+            AccessError::Record(error) => internal(&error),
         }
     }
 }

@@ -16,7 +16,9 @@ use crate::extract::Params;
 use crate::paging::Page;
 use crate::problem::Problem;
 use crate::state::State;
-use model::{Event, Kind, Severity};
+use model::Event;
+
+pub(crate) use model::{Kind, Severity};
 
 pub(crate) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(list_events)).merge(stream::routes())

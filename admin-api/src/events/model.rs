@@ -11,7 +11,7 @@ use crate::time::text;
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     /// For the record.
     Info,
     /// Somebody should look at it some time.
@@ -43,7 +43,7 @@ impl From<Severity> for event::Severity {
 /// What kind of thing happened: the core's own words, which are the same in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Kind(pub(super) event::EventKind);
+pub(crate) struct Kind(pub(crate) event::EventKind);
 
 impl PartialSchema for Kind {
     fn schema() -> RefOr<Schema> {

@@ -75,6 +75,23 @@ impl IfMatch {
     }
 }
 
+/// What a PUT is based on: whether it makes something new, and the revision that must still be there. `current` is what there is now.
+pub(crate) fn basis(
+    revision: &IfMatch,
+    current: Option<u64>,
+    missing: impl FnOnce() -> Problem,
+) -> Result<(bool, Option<u64>), Problem> {
+    match (current, revision) {
+        // Nobody else makes it meanwhile, either.
+        (None, IfMatch::Absent) => Ok((true, Some(0))),
+        (None, _) => Err(missing()),
+        (Some(current), _) => {
+            revision.required()?;
+            Ok((false, revision.expected(current)?))
+        }
+    }
+}
+
 /// The `ETag` header of a revision.
 pub(crate) fn etag(revision: u64) -> [(HeaderName, HeaderValue); 1] {
     let text = format!("\"{revision}\"");

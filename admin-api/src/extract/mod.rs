@@ -7,7 +7,7 @@ mod params;
 mod path;
 
 pub(crate) use body::{Json, SecretText};
-pub(crate) use if_match::{IfMatch, etag};
+pub(crate) use if_match::{IfMatch, basis, etag};
 pub(crate) use object::Object;
 pub(crate) use params::Params;
 pub(crate) use path::{Chosen, Id};
@@ -28,6 +28,10 @@ fn field(path: &str, message: &str, whole: &str) -> String {
 
 /// The reason inside a message of serde, without the value that was found: it may be a secret in the wrong place.
 fn without_value(message: &str) -> String {
+    let unknown = message.strip_prefix("unknown variant `").and_then(|rest| rest.rsplit_once("`, expected "));
+    if let Some((_, expected)) = unknown {
+        return format!("expected {expected}");
+    }
     let found = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     let Some((found, expected)) = found.and_then(|rest| rest.rsplit_once(", expected ")) else {
         return message.to_owned();
@@ -64,6 +68,7 @@ mod tests {
             ),
             ("invalid value: string \"a\", expected b\", expected a number", "expected a number, not string"),
             ("invalid type: null, expected a map", "expected a map, not null"),
+            ("unknown variant `hunter2`, expected one of `a`, `b`", "expected one of `a`, `b`"),
             ("missing field `name`", "missing field `name`"),
         ] {
             assert_eq!(without_value(message), reason);

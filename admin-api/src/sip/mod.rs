@@ -11,8 +11,7 @@ mod subscriptions;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::extract::IfMatch;
-use crate::problem::Problem;
+use crate::extract::basis;
 use crate::state::State;
 
 pub(crate) use model::{Registration, RegistrationSummary};
@@ -26,21 +25,4 @@ pub(crate) fn routes() -> OpenApiRouter<State> {
         .merge(check_sync::routes())
         .merge(profiles::routes())
         .merge(subscriptions::routes())
-}
-
-/// What a PUT is based on: whether it makes something new, and the revision that must still be there. `current` is what there is now.
-fn basis(
-    revision: &IfMatch,
-    current: Option<u64>,
-    missing: impl FnOnce() -> Problem,
-) -> Result<(bool, Option<u64>), Problem> {
-    match (current, revision) {
-        // Nobody else makes it meanwhile, either.
-        (None, IfMatch::Absent) => Ok((true, Some(0))),
-        (None, _) => Err(missing()),
-        (Some(current), _) => {
-            revision.required()?;
-            Ok((false, revision.expected(current)?))
-        }
-    }
 }

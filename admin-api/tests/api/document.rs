@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Rig;
 
-const ROUTES: [(&str, &str); 74] = [
+const ROUTES: [(&str, &str); 94] = [
     ("DELETE", "/api/v1/devices/{id}"),
     ("DELETE", "/api/v1/devices/{id}/tasks/{task}"),
     ("DELETE", "/api/v1/files/{id}"),
@@ -21,6 +21,11 @@ const ROUTES: [(&str, &str); 74] = [
     ("DELETE", "/api/v1/sip/realms/{realm}/credentials/{username}"),
     ("DELETE", "/api/v1/sip/registrations/{aor}"),
     ("DELETE", "/api/v1/sites/{id}"),
+    ("DELETE", "/api/v1/snmp/communities/{name}"),
+    ("DELETE", "/api/v1/snmp/groups/{name}"),
+    ("DELETE", "/api/v1/snmp/receivers/{name}"),
+    ("DELETE", "/api/v1/snmp/users/{name}"),
+    ("DELETE", "/api/v1/snmp/views/{name}"),
     ("DELETE", "/api/v1/templates/{id}"),
     ("GET", "/api/v1/catalogue"),
     ("GET", "/api/v1/devices"),
@@ -56,6 +61,16 @@ const ROUTES: [(&str, &str); 74] = [
     ("GET", "/api/v1/sip/subscriptions"),
     ("GET", "/api/v1/sites"),
     ("GET", "/api/v1/sites/{id}"),
+    ("GET", "/api/v1/snmp/communities"),
+    ("GET", "/api/v1/snmp/communities/{name}"),
+    ("GET", "/api/v1/snmp/groups"),
+    ("GET", "/api/v1/snmp/groups/{name}"),
+    ("GET", "/api/v1/snmp/receivers"),
+    ("GET", "/api/v1/snmp/receivers/{name}"),
+    ("GET", "/api/v1/snmp/users"),
+    ("GET", "/api/v1/snmp/users/{name}"),
+    ("GET", "/api/v1/snmp/views"),
+    ("GET", "/api/v1/snmp/views/{name}"),
     ("GET", "/api/v1/status"),
     ("GET", "/api/v1/templates"),
     ("GET", "/api/v1/templates/{id}"),
@@ -83,6 +98,11 @@ const ROUTES: [(&str, &str); 74] = [
     ("PUT", "/api/v1/sip/profiles/{name}"),
     ("PUT", "/api/v1/sip/realms/{realm}"),
     ("PUT", "/api/v1/sip/realms/{realm}/credentials/{username}"),
+    ("PUT", "/api/v1/snmp/communities/{name}"),
+    ("PUT", "/api/v1/snmp/groups/{name}"),
+    ("PUT", "/api/v1/snmp/receivers/{name}"),
+    ("PUT", "/api/v1/snmp/users/{name}"),
+    ("PUT", "/api/v1/snmp/views/{name}"),
     ("PUT", "/api/v1/templates/{id}"),
 ];
 

@@ -43,6 +43,23 @@ fn seeds() -> Vec<(Method, &'static str, Value)> {
             "/sip/realms/r/credentials",
             json!({ "credentials": [{ "username": "u" }], "replace": true }),
         ),
+        (Method::PUT, "/snmp/views/v", json!({ "include": ["1.3.6.1.*.2"], "exclude": ["1.3.6.1.4"] })),
+        (Method::PUT, "/snmp/groups/g", json!({ "access": { "noAuthNoPriv": "all", "authPriv": "all" } })),
+        (
+            Method::PUT,
+            "/snmp/users/u",
+            json!({ "auth_protocol": "sha", "auth_password": "password", "notifications": "authNoPriv", "networks": ["::/0"] }),
+        ),
+        (
+            Method::PUT,
+            "/snmp/communities/c",
+            json!({ "community": "x", "versions": ["v1"], "notifications": true }),
+        ),
+        (
+            Method::PUT,
+            "/snmp/receivers/r",
+            json!({ "address": "::1", "version": "v2c", "community": "x", "mode": "inform", "filter": { "kinds": ["task-done"] } }),
+        ),
     ]
 }
 
@@ -71,7 +88,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn spoiled_bodies(seed in 0_usize..9, at in any::<prop::sample::Index>(), cut in 0_usize..4, put in prop::collection::vec(any::<u8>(), 0..4)) {
+    fn spoiled_bodies(seed in 0_usize..15, at in any::<prop::sample::Index>(), cut in 0_usize..4, put in prop::collection::vec(any::<u8>(), 0..4)) {
         let (method, path, body) = seeds().swap_remove(seed);
         let mut bytes = body.to_string().into_bytes();
         let at = at.index(bytes.len());
@@ -93,6 +110,8 @@ proptest! {
             (Method::GET, format!("events?{query}")),
             (Method::GET, format!("sip/registrations?{query}")),
             (Method::GET, format!("sip/registrations/{path}")),
+            (Method::GET, format!("snmp/users?{query}")),
+            (Method::DELETE, format!("snmp/views/{path}")),
             (Method::DELETE, format!("sip/realms/{path}")),
             (Method::DELETE, format!("devices/{path}")),
             (Method::PUT, path),

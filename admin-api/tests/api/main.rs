@@ -18,5 +18,6 @@ mod scans;
 mod secrets;
 mod sip;
 mod sites;
+mod snmp;
 mod tasks;
 mod templates;

@@ -57,7 +57,7 @@ fn field<'a>(page: &'a Value, name: &str) -> Vec<&'a str> {
 }
 
 /// One field of all entries of a list, over all its pages.
-async fn all(rig: &Rig, path: &str, name: &str) -> Vec<String> {
+pub(crate) async fn all(rig: &Rig, path: &str, name: &str) -> Vec<String> {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = rig.get(&format!("{path}{cursor}")).await.expect(200);
@@ -68,7 +68,7 @@ async fn all(rig: &Rig, path: &str, name: &str) -> Vec<String> {
 }
 
 /// Texts of the events about what administrators did, newest first.
-async fn deeds(rig: &Rig, filter: &str) -> Vec<String> {
+pub(crate) async fn deeds(rig: &Rig, filter: &str) -> Vec<String> {
     let events = rig.get(&format!("/events?kind=admin-change{filter}")).await.expect(200);
     field(&events, "text").into_iter().map(str::to_owned).collect()
 }
