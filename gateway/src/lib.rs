@@ -5,6 +5,7 @@
 pub mod config;
 pub mod contact;
 pub mod credentials;
+pub mod datagram;
 pub mod dcmp;
 pub mod edge;
 pub mod files;

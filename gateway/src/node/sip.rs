@@ -21,10 +21,10 @@ use tokio_util::task::TaskTracker;
 
 use super::settings::narrow;
 use crate::config::{Config, PlugAndPlayMode, SipAlgorithms, Switch};
+use crate::datagram::{SourceBudget, UdpLink, UdpMetrics, bind_udp_group};
 use crate::listen::{BindError, Bound, BoundUdp, Door, Limits, Shutdown, bind_group, serve_streams};
 use crate::sip::{
-    MulticastWorker, Ports, SipSockets, SipStreams, SourceBudget, StreamLinks, StreamMetrics, StreamSettings,
-    UdpLink, UdpMetrics, bind_udp_group, serve_udp,
+    MulticastWorker, Ports, SIP, SipSockets, SipStreams, StreamLinks, StreamMetrics, StreamSettings, serve_udp,
 };
 use crate::tls;
 
@@ -224,7 +224,7 @@ impl SipDoors {
         let port =
             |door| streams.iter().find(|bound| bound.door() == door).map(|bound| bound.local_addr().port());
         let ports = Ports { udp: door, tcp: port(Door::SIP_TCP), tls: port(Door::SIP_TLS) };
-        let metrics = Arc::new(UdpMetrics::default());
+        let metrics = Arc::new(UdpMetrics::new(SIP));
         let links = bound
             .sockets
             .into_iter()
@@ -239,7 +239,7 @@ impl SipDoors {
         serve_udp(&links, &self.service, &sources, serving, &self.shutdown);
         if let (Some(group), Some(link), Some(door)) = (bound.group, links.first(), door) {
             let out = (link.clone(), door);
-            let worker = MulticastWorker::new(group, out, self.service.clone(), sources, metrics)?;
+            let worker = MulticastWorker::new(group, out, self.service.clone(), sources)?;
             serving.spawn(worker.run(self.shutdown.clone()));
         }
         self.service.sip.set_outlet(Arc::new(SipSockets::new(links, self.links.clone(), ports)));

@@ -13,9 +13,7 @@ use callboard_core::sip::binding::{Flow, Transport};
 use metrics::{Counter, counter};
 use tokio::net::UdpSocket;
 
-use super::metrics::UdpMetrics;
-use super::source::SourceBudget;
-use super::udp::UdpLink;
+use crate::datagram::{SourceBudget, UdpLink};
 use crate::listen::{BoundUdp, Shutdown};
 
 /// Room for one datagram. Requests for a profile have some hundred bytes.
@@ -35,7 +33,6 @@ pub struct MulticastWorker {
     door: SocketAddr,
     service: Arc<Service>,
     sources: Arc<SourceBudget>,
-    metrics: Arc<UdpMetrics>,
     taken: Counter,
     scratch: Scratch,
     out: Vec<u8>,
@@ -57,12 +54,11 @@ impl MulticastWorker {
         (link, door): (Arc<UdpLink>, SocketAddr),
         service: Arc<Service>,
         sources: Arc<SourceBudget>,
-        metrics: Arc<UdpMetrics>,
     ) -> io::Result<Self> {
         let group = UdpSocket::from_std(group.into_socket())?;
         let taken = counter!("callboard_sip_multicast_datagrams_total");
         let (scratch, out) = (Scratch::default(), Vec::with_capacity(1_024));
-        Ok(Self { group, link, door, service, sources, metrics, taken, scratch, out })
+        Ok(Self { group, link, door, service, sources, taken, scratch, out })
     }
 
     /// Serve until the process drains.
@@ -90,7 +86,7 @@ impl MulticastWorker {
         }
         let now = self.service.steady();
         if !self.sources.take(from.ip(), now) {
-            return self.metrics.over_budget();
+            return self.link.metrics().over_budget();
         }
         self.taken.increment(1);
         let local = own_address(self.door, from);
@@ -101,8 +97,8 @@ impl MulticastWorker {
             return;
         };
         match self.link.send(to, local, &self.out) {
-            Ok(()) => self.metrics.sent(1),
-            Err(error) => self.metrics.unsent(1, &error),
+            Ok(()) => self.link.metrics().sent(1),
+            Err(error) => self.link.metrics().unsent(1, &error),
         }
     }
 }

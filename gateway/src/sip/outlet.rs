@@ -8,7 +8,7 @@ use callboard_core::sip::binding::{Flow, Transport};
 
 use super::links::StreamLinks;
 use super::multicast::own_address;
-use super::udp::UdpLink;
+use crate::datagram::UdpLink;
 
 /// Sends on whatever socket belongs to a flow.
 #[derive(Debug)]

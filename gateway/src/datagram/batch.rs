@@ -2,16 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use callboard_core::store::journal::Position;
-
 /// Datagrams in the order in which they are to leave, in one buffer: those beside each other that go to one address and have one
 /// length are one system call (generic segmentation offload).
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub struct Batch {
     bytes: Vec<u8>,
     datagrams: Vec<Datagram>,
-    /// They may leave when everything up to here is durable.
-    position: Option<Position>,
 }
 
 /// Where a datagram goes, and where in the buffer it ends; it begins where the one before ended.
@@ -37,41 +33,37 @@ pub(super) struct Run<'a> {
 const RUN_BYTES: usize = 65_000;
 
 impl Batch {
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is no datagram in it.
+    pub fn is_empty(&self) -> bool {
         self.datagrams.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// Datagrams in it.
+    pub fn len(&self) -> usize {
         self.datagrams.len()
     }
 
-    pub(super) fn position(&self) -> Option<Position> {
-        self.position
-    }
-
     /// Makes room for others, and keeps what it has of memory.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.datagrams.clear();
-        self.position = None;
     }
 
     /// The buffer, to write the next datagram behind what is there. [`Batch::close`] ends it.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// What was written behind the last datagram is one more.
-    pub(super) fn close(&mut self, to: SocketAddr, from: Option<IpAddr>, position: Option<Position>) {
+    /// What was written behind the last datagram is one more, to leave by `from`, an address of this machine.
+    pub fn close(&mut self, to: SocketAddr, from: Option<IpAddr>) {
         let begin = self.datagrams.last().map_or(0, |last| last.end);
         if self.bytes.len() > begin {
             self.datagrams.push(Datagram { to, from, end: self.bytes.len() });
-            self.position = self.position.max(position);
         }
     }
 
     /// Takes over what was written into the buffer of `other` behind its last datagram.
-    pub(super) fn take_open(&mut self, other: &mut Self) {
+    pub fn take_open(&mut self, other: &mut Self) {
         let begin = other.datagrams.last().map_or(0, |last| last.end);
         self.bytes.extend_from_slice(other.bytes.get(begin..).unwrap_or_default());
         other.bytes.truncate(begin);
@@ -124,7 +116,7 @@ mod tests {
         for (number, (port, length)) in datagrams.iter().enumerate() {
             let byte = u8::try_from(number).unwrap();
             batch.buffer().extend(std::iter::repeat_n(byte, *length));
-            batch.close(to(*port), None, None);
+            batch.close(to(*port), None);
         }
         batch
     }
@@ -154,17 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_is_no_datagram_and_what_waits_waits_for_the_last() {
+    fn what_is_not_written_is_no_datagram_and_what_is_open_can_be_taken_over() {
         let mut now = batch(&[(1, 5)]);
-        now.close(to(1), None, None);
-        assert_eq!((now.len(), now.is_empty(), now.position()), (1, false, None));
+        now.close(to(1), None);
+        assert_eq!((now.len(), now.is_empty()), (1, false));
         now.buffer().extend_from_slice(b"later");
         let mut later = Batch::default();
         later.take_open(&mut now);
-        later.close(to(2), None, Some(Position::default()));
-        assert_eq!((now.len(), later.len(), later.position()), (1, 1, Some(Position::default())));
+        later.close(to(2), None);
+        assert_eq!((now.len(), later.len()), (1, 1));
         assert_eq!(later.runs(9).next().map(|run| run.bytes), Some(&b"later"[..]));
         later.clear();
-        assert!(later.is_empty() && later.runs(9).next().is_none() && later.position().is_none());
+        assert!(later.is_empty() && later.runs(9).next().is_none());
     }
 }

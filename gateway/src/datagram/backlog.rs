@@ -9,12 +9,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard_core::service::Service;
-use metrics::{Counter, Gauge, counter, gauge};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::link::UdpLink;
+use super::metrics::{BacklogMetrics, Protocol};
 use crate::listen::Shutdown;
 
 /// Time between two looks.
@@ -36,19 +36,22 @@ struct Watched {
 
 /// The sockets of one door.
 #[derive(Debug)]
-pub(super) struct Backlog {
+pub struct Backlog {
     sockets: Vec<Watched>,
     text: String,
-    dropped: Counter,
-    fullest: Gauge,
+    metrics: BacklogMetrics,
 }
 
 impl Backlog {
-    /// Of these sockets.
+    /// Of the sockets of a door.
     ///
     /// # Errors
     /// If the system does not say which they are.
-    pub(super) fn of<'a>(sockets: impl Iterator<Item = &'a UdpSocket>) -> io::Result<Self> {
+    pub fn of(links: &[Arc<UdpLink>], protocol: Protocol) -> io::Result<Self> {
+        Self::of_sockets(links.iter().map(|link| link.socket()), protocol)
+    }
+
+    fn of_sockets<'a>(sockets: impl Iterator<Item = &'a UdpSocket>, protocol: Protocol) -> io::Result<Self> {
         let watched = sockets.map(|socket| {
             let link = format!("/proc/self/fd/{}", socket.as_raw_fd());
             let inode = std::fs::metadata(link)?.ino();
@@ -58,8 +61,7 @@ impl Backlog {
         Ok(Self {
             sockets: watched.collect::<io::Result<_>>()?,
             text: String::new(),
-            dropped: counter!("callboard_sip_datagrams_dropped_total"),
-            fullest: gauge!("callboard_sip_backlog_ratio"),
+            metrics: BacklogMetrics::new(protocol),
         })
     }
 
@@ -85,8 +87,8 @@ impl Backlog {
             dropped += line.dropped.saturating_sub(socket.dropped);
             socket.dropped = line.dropped;
         }
-        self.dropped.increment(dropped);
-        self.fullest.set(fullest);
+        self.metrics.dropped.increment(dropped);
+        self.metrics.fullest.set(fullest);
         Ok(fullest)
     }
 }
@@ -116,22 +118,19 @@ impl Line {
     }
 }
 
-/// Tell the service how much waits, until the process drains.
-pub(super) async fn watch(mut backlog: Backlog, service: Arc<Service>, shutdown: Shutdown) {
+/// Tell how much waits, 0 to 1, until the process drains.
+///
+/// # Errors
+/// When the system does not say it any more.
+pub async fn watch_backlog(mut backlog: Backlog, tell: impl Fn(f32), shutdown: Shutdown) -> io::Result<()> {
     let mut looks = interval(INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = shutdown.draining() => return,
+            () = shutdown.draining() => return Ok(()),
             _ = looks.tick() => {}
         }
-        match backlog.look() {
-            Ok(fullest) => service.sip.set_backlog(fullest),
-            Err(error) => {
-                tracing::warn!(%error, "the backlog of SIP's sockets is not known: it does not count as load");
-                return service.sip.set_backlog(0.0);
-            }
-        }
+        tell(backlog.look()?);
     }
 }
 
@@ -153,7 +152,8 @@ mod tests {
     async fn what_nobody_reads_is_seen() {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         SockRef::from(&socket).set_recv_buffer_size(65_536).unwrap();
-        let mut backlog = Backlog::of(std::iter::once(&socket)).unwrap();
+        let mut backlog =
+            Backlog::of_sockets(std::iter::once(&socket), Protocol { word: "test", name: "test" }).unwrap();
         assert!(backlog.look().unwrap().abs() < f32::EPSILON);
         let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         for _ in 0..1_000 {
