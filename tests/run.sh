@@ -43,6 +43,7 @@ install_packages() {
     package snmptranslate snmp
     package ip iproute2
     package unshare util-linux
+    package snmptrap snmp
     if ((${#packages[@]} == 0)); then
         return
     fi

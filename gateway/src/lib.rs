@@ -13,6 +13,7 @@ pub mod listen;
 pub mod node;
 pub mod phones;
 pub mod sip;
+pub mod snmp;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;

@@ -65,8 +65,18 @@ impl Launch {
         }
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--data-dir").arg(&self.data).arg("--ready-file").arg(&ready_file);
-        for door in ["WPI", "WPI_SECURE", "DCMP", "SIP_UDP", "SIP_TCP", "SIP_TLS", "EDGE", "ADMIN", "METRICS"]
-        {
+        for door in [
+            "WPI",
+            "WPI_SECURE",
+            "DCMP",
+            "SIP_UDP",
+            "SIP_TCP",
+            "SIP_TLS",
+            "SNMP_TRAP",
+            "EDGE",
+            "ADMIN",
+            "METRICS",
+        ] {
             command.env(format!("CALLBOARD__LISTEN__{door}"), "127.0.0.1:0");
         }
         command.env("CALLBOARD__LOG__FILTER", "warn").envs(self.env.iter().cloned());

@@ -91,8 +91,18 @@ impl Launch {
         let work = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let data = work.path().join("data");
         let mut launch = Self { work, data, settings: BTreeMap::new(), files: None };
-        for door in ["wpi", "wpi_secure", "dcmp", "sip_udp", "sip_tcp", "sip_tls", "edge", "admin", "metrics"]
-        {
+        for door in [
+            "wpi",
+            "wpi_secure",
+            "dcmp",
+            "sip_udp",
+            "sip_tcp",
+            "sip_tls",
+            "snmp_trap",
+            "edge",
+            "admin",
+            "metrics",
+        ] {
             launch = launch.set(&format!("listen.{door}"), "127.0.0.1:0");
         }
         launch

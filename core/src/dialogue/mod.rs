@@ -2,4 +2,5 @@
 
 pub mod sessions;
 pub mod sip;
+pub mod snmp;
 pub mod wpi;

@@ -41,12 +41,21 @@ pub enum EventClass {
     Routine,
     /// Who asked the administration for which change.
     Audit,
+    /// What devices tell by SNMP.
+    Notification,
 }
 
 impl EventClass {
     /// All classes.
-    pub const ALL: [Self; 6] =
-        [Self::Administration, Self::Task, Self::Security, Self::Trouble, Self::Routine, Self::Audit];
+    pub const ALL: [Self; 7] = [
+        Self::Administration,
+        Self::Task,
+        Self::Security,
+        Self::Trouble,
+        Self::Routine,
+        Self::Audit,
+        Self::Notification,
+    ];
 }
 
 macro_rules! kinds {
@@ -174,7 +183,7 @@ kinds! {
     /// A receiver of notifications that was away acknowledges them again.
     ReceiverBack "receiver-back" 44 Info Routine,
     /// A device sent a notification by SNMP.
-    TrapReceived "trap-received" 45 Info Routine,
+    TrapReceived "trap-received" 45 Info Notification,
     /// Somebody asked by SNMP with a community, a user or a digest that is not good.
     SnmpRefused "snmp-refused" 46 Warning Security,
 }
@@ -191,6 +200,8 @@ impl EventKind {
                 | Self::StoreTrouble
                 | Self::JobAccepted
                 | Self::JobEnded
+                // Bounded by source before it comes here.
+                | Self::TrapReceived
         )
     }
 

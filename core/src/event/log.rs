@@ -30,6 +30,8 @@ pub struct EventLimits {
     pub routine: usize,
     /// Events kept of [`EventClass::Audit`].
     pub audit: usize,
+    /// Events kept of [`EventClass::Notification`].
+    pub notifications: usize,
     /// Events of one kind about one device are few in this time.
     pub repeat_window: Duration,
     /// So few; beyond them, and if one is the same as the one before, they are counted only.
@@ -45,6 +47,7 @@ impl Default for EventLimits {
             trouble: 5_000,
             routine: 5_000,
             audit: 5_000,
+            notifications: 5_000,
             repeat_window: Duration::from_mins(1),
             repeats: 5,
         }
@@ -60,6 +63,7 @@ impl EventLimits {
             EventClass::Trouble => self.trouble,
             EventClass::Routine => self.routine,
             EventClass::Audit => self.audit,
+            EventClass::Notification => self.notifications,
         }
     }
 }
@@ -317,6 +321,7 @@ mod tests {
         trouble: 2,
         routine: 2,
         audit: 2,
+        notifications: 2,
         repeat_window: Duration::from_mins(1),
         repeats: 100,
     };

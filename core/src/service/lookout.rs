@@ -8,6 +8,7 @@ use crate::fleet::Watch;
 use crate::job::{self, JobBook};
 use crate::reach::Reach;
 use crate::sip::numbers::Numbers;
+use crate::snmp::places::Places;
 use crate::time::{Clock, Timestamp};
 
 /// Hears of every change of a device and tells [`Reach`] whether it is to come.
@@ -17,6 +18,8 @@ pub(super) struct Lookout {
     pub(super) clock: Arc<dyn Clock>,
     /// Devices by telephone number.
     pub(super) numbers: Numbers,
+    /// Devices by address.
+    pub(super) places: Places,
 }
 
 impl fmt::Debug for Lookout {
@@ -27,7 +30,7 @@ impl fmt::Debug for Lookout {
 
 impl Lookout {
     pub(super) fn new(reach: Arc<Reach>, jobs: Arc<job::Registry>, clock: Arc<dyn Clock>) -> Self {
-        Self { reach, jobs, clock, numbers: Numbers::default() }
+        Self { reach, jobs, clock, numbers: Numbers::default(), places: Places::default() }
     }
 
     /// Whether there is something to do with the device as soon as it comes.
@@ -39,6 +42,7 @@ impl Lookout {
 impl Watch for Lookout {
     fn changed(&self, old: Option<&Device>, new: Option<&Device>) {
         self.numbers.follow(old, new);
+        self.places.follow(old, new);
         let now = self.clock.now();
         let is_due = new.is_some_and(|new| self.is_due(new, now));
         self.reach.members.follow(old, new, is_due);

@@ -40,7 +40,7 @@ use files::JobFiles;
 use jobs::Runner;
 use lookout::Lookout;
 use sip::{Sip, SipSettings};
-use snmp::Snmp;
+use snmp::{Snmp, SnmpSettings};
 
 pub use admin::{AdminError, SecureModeRequest, counted};
 pub use dry_run::{DryRun, DryRunDevice, PlannedWrite};
@@ -114,6 +114,8 @@ pub struct Settings {
     pub polling: Polling,
     /// SIP.
     pub sip: SipSettings,
+    /// SNMP.
+    pub snmp: SnmpSettings,
 }
 
 /// What the service needs from outside.
@@ -200,7 +202,12 @@ impl Service {
                 settings.sip.clone(),
                 around.clock.steady(),
             ),
-            snmp: Snmp::new(around.store.clone(), around.vault.clone()),
+            snmp: Snmp::new(
+                around.store.clone(),
+                around.vault.clone(),
+                &*around.random,
+                settings.snmp.clone(),
+            ),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,

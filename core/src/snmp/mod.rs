@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod agent;
+pub mod counters;
 pub mod describe;
 pub mod mib;
 pub mod names;

@@ -88,7 +88,7 @@ impl Config {
 impl Listen {
     /// The doors by name, in the order in which they are opened; a closed one has no address.
     #[must_use]
-    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 10] {
+    pub fn doors(&self) -> [(&'static str, Option<SocketAddr>); 11] {
         [
             ("wpi", self.wpi),
             ("wpi_secure", self.wpi_secure),
@@ -97,6 +97,7 @@ impl Listen {
             ("sip_multicast", self.sip_multicast),
             ("sip_tcp", self.sip_tcp),
             ("sip_tls", self.sip_tls),
+            ("snmp_trap", self.snmp_trap),
             ("edge", self.edge),
             ("admin", self.admin),
             ("metrics", self.metrics),

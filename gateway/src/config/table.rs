@@ -31,6 +31,8 @@ config_table! {
         sip_tcp: door(Ipv4Addr::UNSPECIFIED, 5_060),
         /// SIP endpoints, over TLS. A client certificate of the internal authority is taken, none is needed.
         sip_tls: door(Ipv4Addr::UNSPECIFIED, 5_061),
+        /// SNMP notifications of devices, in datagrams.
+        snmp_trap: door(Ipv4Addr::UNSPECIFIED, 10_162),
         /// Branch edges: QUIC, hence UDP.
         edge: door(Ipv4Addr::UNSPECIFIED, 18_446),
         /// Administration: REST API over HTTPS.
@@ -287,6 +289,30 @@ config_table! {
         message_timeout: ms(10_000 in 100..=600_000),
     }
 
+    /// SNMP: what devices tell.
+    snmp: Snmp {
+        /// Id of this server's engine, in hexadecimal digits; empty: one that is made at the first start and kept. Users of managers are bound to it.
+        engine_id: text("" as rules::ENGINE_ID),
+        /// Sockets of `listen.snmp_trap`; 0 means one per core.
+        sockets: count(0 in 0..=256),
+        /// Room that each of them asks the system for, in each direction.
+        socket_bytes: bytes(8_388_608 in 65_536..=1_073_741_824),
+        /// Messages that a source may send in a second, and as many at once after a pause; 0 means no bound. What comes beyond is dropped unread.
+        messages_per_source: count(1_000 in 0..=1_000_000),
+        /// Notifications of a source in a minute that become events; the others are counted, and the next event tells how many they were.
+        events_per_source: count(20 in 1..=1_000_000),
+        /// Reports to a source in a second: they tell whoever speaks version 3 what is wrong.
+        reports_per_source: count(10 in 1..=1_000_000),
+        /// Notifications that are taken in, counted and forgotten: object identifiers separated by commas, with all below them.
+        ignored_notifications: text("" as rules::OBJECT_IDS),
+        /// Engines of devices whose clocks are remembered; up to twice as many for a while.
+        engines: count(100_000 in 100..=10_000_000),
+        /// Traps of version 3 in a row that are too old, after which an engine is taken for one that forgot how often it started, and is believed; 0: never. Whoever has recorded traps can use it, too.
+        forgive_clock_after: count(0 in 0..=1_000_000),
+        /// Keys of users at engines of devices that are kept ready.
+        local_keys: count(100_000 in 16..=10_000_000),
+    }
+
     /// The journal: small records that change all the time, such as bindings of SIP.
     journal: Journal {
         /// Bytes that wait to be written; beyond it endpoints are told "later".
@@ -404,6 +430,8 @@ config_table! {
         routine_kept: count(5_000 in 100..=1_000_000),
         /// Events kept of who asked the administration for which change; the oldest goes first.
         audit_kept: count(5_000 in 100..=1_000_000),
+        /// Events kept of what devices tell by SNMP; the oldest goes first.
+        notifications_kept: count(5_000 in 100..=1_000_000),
         /// Time in which a device brings about at most `repeats` events of one kind; 0 keeps all.
         repeat_window: seconds(60 in 0..=3_600),
         /// Events of one kind about one device kept in `repeat_window`. What is beyond, or the same as the one before, is only counted there.

@@ -428,6 +428,9 @@ words! {
 
 /// Rules of the texts in the table.
 pub(super) mod rules {
+    use callboard_codecs::snmp::ObjectId;
+    use callboard_core::dialogue::snmp::EngineId;
+
     use super::{IpAddr, Rule};
     use crate::config::address;
 
@@ -453,6 +456,20 @@ pub(super) mod rules {
 
     pub(crate) const CERTIFICATE_NAME: Rule =
         Rule { allowed: "a DNS name (a leading `*.` is taken) or an IP address", check: is_certificate_name };
+
+    pub(crate) const ENGINE_ID: Rule = Rule {
+        allowed: "5 to 32 bytes in hexadecimal digits, not all of them 00 or FF, or empty",
+        check: |text| text.is_empty() || text.parse::<EngineId>().is_ok(),
+    };
+
+    pub(crate) const OBJECT_IDS: Rule = Rule {
+        allowed: "at most 64 object identifiers (numbers with dots between them) separated by commas, or empty",
+        check: |text| {
+            let mut parts = text.split(',');
+            let is_id = |part: &str| part.trim().parse::<ObjectId>().is_ok();
+            text.is_empty() || (parts.clone().count() <= 64 && parts.all(is_id))
+        },
+    };
 
     pub(crate) const IPV4_ADDRESSES: Rule = Rule {
         allowed: "at most 16 IPv4 addresses separated by commas, or empty",

@@ -63,6 +63,8 @@ impl Door {
     pub const DCMP: Self = Self { name: "dcmp" };
     /// Administration over HTTPS.
     pub const ADMIN: Self = Self { name: "admin" };
+    /// Notifications of SNMP.
+    pub const SNMP_TRAP: Self = Self { name: "snmp_trap" };
     /// SIP in datagrams.
     pub const SIP_UDP: Self = Self { name: "sip_udp" };
     /// SIP in datagrams to a group.

@@ -85,6 +85,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret, authority: 
             trouble: config.events.trouble_kept,
             routine: config.events.routine_kept,
             audit: config.events.audit_kept,
+            notifications: config.events.notifications_kept,
             repeat_window: config.events.repeat_window,
             repeats: config.events.repeats,
         },
@@ -97,6 +98,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret, authority: 
         default_pin,
         polling: config.polling(),
         sip: super::sip::sip_settings(config),
+        snmp: super::snmp::snmp_settings(config),
     }
 }
 

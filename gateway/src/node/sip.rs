@@ -24,7 +24,8 @@ use crate::config::{Config, PlugAndPlayMode, SipAlgorithms, Switch};
 use crate::datagram::{SourceBudget, UdpLink, UdpMetrics, bind_udp_group};
 use crate::listen::{BindError, Bound, BoundUdp, Door, Limits, Shutdown, bind_group, serve_streams};
 use crate::sip::{
-    MulticastWorker, Ports, SIP, SipSockets, SipStreams, StreamLinks, StreamMetrics, StreamSettings, serve_udp,
+    MulticastWorker, Ports, SIP, SipSockets, SipStreams, StreamLinks, StreamMetrics, StreamSettings,
+    serve_udp,
 };
 use crate::tls;
 

@@ -1,11 +1,86 @@
-//! SNMP's part of the node.
+//! SNMP's part of the node: its settings and its doors.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use callboard_codecs::snmp::ObjectId;
+use callboard_core::dialogue::snmp::ClockLimits;
 use callboard_core::service::Service;
-use callboard_core::store::LoadError;
+use callboard_core::service::snmp::{SnmpDoor, SnmpLoadError, SnmpSettings};
+use tokio_util::task::TaskTracker;
 
-/// Take over who may ask and tell, and who is told.
-pub(super) fn load(service: &Service) -> Result<(), LoadError> {
-    let loaded = service.snmp.access.load()?;
+use super::settings::narrow;
+use crate::config::Config;
+use crate::datagram::{SourceBudget, UdpLink, UdpMetrics, bind_udp_group};
+use crate::listen::{BindError, BoundUdp, Door, Shutdown};
+use crate::snmp::{TRAP, serve_snmp};
+
+/// What the service takes.
+pub(super) fn snmp_settings(config: &Config) -> SnmpSettings {
+    let snmp = &config.snmp;
+    SnmpSettings {
+        // The configuration has checked both.
+        engine_id: snmp.engine_id.parse().ok(),
+        ignored: ignored(&snmp.ignored_notifications),
+        clocks: ClockLimits { engines: snmp.engines, forgiven_after: narrow(snmp.forgive_clock_after) },
+        local_keys: snmp.local_keys,
+        events_per_source: narrow(snmp.events_per_source),
+        reports_per_source: narrow(snmp.reports_per_source),
+        ipv6_prefix: config.ipv6_prefix(),
+        ..SnmpSettings::default()
+    }
+}
+
+/// Identifiers with commas between them.
+pub(super) fn ignored(text: &str) -> Vec<ObjectId> {
+    text.split(',').filter_map(|one| one.trim().parse().ok()).collect()
+}
+
+/// The sockets of the door.
+pub(super) struct SnmpSockets(Vec<BoundUdp>);
+
+impl SnmpSockets {
+    /// Open the door.
+    pub(super) fn bind(config: &Config) -> Result<Self, BindError> {
+        let sockets = match config.snmp.sockets {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            sockets => sockets,
+        };
+        let Some(address) = config.listen.snmp_trap else { return Ok(Self(Vec::new())) };
+        bind_udp_group(Door::SNMP_TRAP, address, sockets, config.snmp.socket_bytes).map(Self)
+    }
+
+    /// For the list of doors: its address once.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+        self.0.first().into_iter().map(|bound| (bound.door().name, bound.local_addr()))
+    }
+
+    /// Answer what comes in.
+    pub(super) fn open(
+        self,
+        config: &Config,
+        service: &Arc<Service>,
+        serving: &TaskTracker,
+        shutdown: &Shutdown,
+    ) -> std::io::Result<()> {
+        let limits = config.door_limits();
+        let sources = Arc::new(SourceBudget::new(
+            narrow(config.snmp.messages_per_source),
+            limits.ipv6_prefix,
+            limits.exempt_networks,
+        ));
+        let metrics = Arc::new(UdpMetrics::new(TRAP));
+        let links =
+            self.0.into_iter().map(|bound| UdpLink::new(bound.into_socket(), metrics.clone()).map(Arc::new));
+        let links: Vec<_> = links.collect::<Result<_, _>>()?;
+        serve_snmp(&links, SnmpDoor::Trap, service, &sources, serving, shutdown);
+        Ok(())
+    }
+}
+
+/// Take over who may ask and tell, and who is told, and start the engine.
+pub(super) fn load(service: &Service) -> Result<(), SnmpLoadError> {
+    let loaded = service.load_snmp()?;
     for record in &loaded.reasons {
         tracing::error!(
             record,
@@ -13,6 +88,9 @@ pub(super) fn load(service: &Service) -> Result<(), LoadError> {
         );
     }
     let (users, communities, receivers) = (loaded.users, loaded.communities, loaded.receivers);
-    tracing::info!(users, communities, receivers, "SNMP access loaded");
+    let engine = service.snmp.engine();
+    let id = engine.map(|engine| engine.named().to_string()).unwrap_or_default();
+    let boots = engine.map_or(0, callboard_core::dialogue::snmp::Engine::boots);
+    tracing::info!(users, communities, receivers, engine = id, boots, "SNMP's engine started");
     Ok(())
 }

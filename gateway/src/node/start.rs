@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use callboard_codecs::edge::RelayDoor;
 use callboard_core::event::{self, EventDraft, EventKind};
+use callboard_core::service::snmp::SnmpLoadError;
 use callboard_core::service::{self, Service, Surroundings};
 use callboard_core::store::journal::{FileJournal, Journal as _};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
@@ -23,7 +24,7 @@ use super::settings::{
     SystemClock, ThreadRandom, download_limits, service_settings, storage_settings, wpi_limits,
 };
 use super::sip::{self, SipDoors};
-use super::snmp;
+use super::snmp::{self, SnmpSockets};
 use crate::config::{Config, Switch};
 use crate::contact;
 use crate::credentials::{self, ClientSettings, Issuer};
@@ -69,6 +70,12 @@ pub enum StartError {
     /// The sockets of SIP.
     #[error("SIP: {0}")]
     Sip(std::io::Error),
+    /// What SNMP knows from before.
+    #[error("SNMP: {0}")]
+    SnmpLoad(#[from] SnmpLoadError),
+    /// The sockets of SNMP.
+    #[error("SNMP: {0}")]
+    Snmp(std::io::Error),
     /// Metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] InstallError),
@@ -154,6 +161,9 @@ fn describe_metrics() {
     edge::core::describe_metrics();
     service::sip::describe_metrics();
     crate::sip::describe_metrics();
+    service::snmp::describe_metrics();
+    callboard_core::snmp::usm::describe_metrics();
+    crate::snmp::describe_metrics();
 }
 
 /// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
@@ -176,9 +186,11 @@ pub async fn start<A: Handler>(
     let edges = config.listen.edge.map(|address| bind_udp(Door::EDGE, address, config.edge.socket_bytes));
     let edges = edges.transpose()?;
     let datagrams = sip::bind_datagrams(&config)?;
+    let snmp_sockets = SnmpSockets::bind(&config)?;
     let mut doors: Vec<_> = bounds.iter().map(|bound| (bound.door().name, bound.local_addr())).collect();
     doors.extend(edges.iter().map(|bound| (bound.door().name, bound.local_addr())));
     doors.extend(datagrams.addresses());
+    doors.extend(snmp_sockets.addresses());
     doors.sort_unstable();
     let (metrics_bound, mut other): (Vec<_>, Vec<_>) =
         bounds.into_iter().partition(|bound| bound.door() == Door::METRICS);
@@ -230,6 +242,7 @@ pub async fn start<A: Handler>(
         None => None,
     };
     node.open_sip(&config, datagrams, &mut other, &identity)?;
+    snmp_sockets.open(&config, &node.service, &node.serving, &node.shutdown).map_err(StartError::Snmp)?;
     node.open_doors(&config, other, &identity, (&token, started), &storage, admin)?;
     node.call_phones(&config, hub);
     node.ready(ready_file)?;

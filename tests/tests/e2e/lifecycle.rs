@@ -9,8 +9,8 @@ use callboard_tests::wire::Wire;
 use tokio::net::{TcpListener, TcpStream};
 
 const MAC: &str = "00:1a:e8:0a:0b:0c";
-const DOORS: [&str; 9] =
-    ["admin", "dcmp", "edge", "metrics", "sip_tcp", "sip_tls", "sip_udp", "wpi", "wpi_secure"];
+const DOORS: [&str; 10] =
+    ["admin", "dcmp", "edge", "metrics", "sip_tcp", "sip_tls", "sip_udp", "snmp_trap", "wpi", "wpi_secure"];
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).permissions().mode() & 0o777
@@ -58,7 +58,7 @@ async fn an_empty_address_closes_a_door() {
     let server = launch.start().await;
     assert_eq!(
         server.doors().keys().collect::<Vec<_>>(),
-        ["metrics", "sip_tcp", "sip_tls", "sip_udp", "wpi"]
+        ["metrics", "sip_tcp", "sip_tls", "sip_udp", "snmp_trap", "wpi"]
     );
     assert_eq!(server.phone(MAC).boot().await.actions, [ReadAllItems, CleanUp]);
     server.stop().await;

@@ -26,5 +26,6 @@ mod secrets;
 mod secure;
 mod sip_api;
 mod sip_peers;
+mod snmp_peers;
 mod steps;
 mod tls;

@@ -27,6 +27,11 @@ impl Subtree {
         arcs.len() >= self.0.len() && self.0.iter().zip(arcs).all(fits)
     }
 
+    /// Whether some identifier that begins with these arcs is in it.
+    pub fn meets(&self, arcs: &[u32]) -> bool {
+        self.0.iter().zip(arcs).all(|(own, arc)| own.is_none_or(|own| own == *arc))
+    }
+
     /// Arcs that its identifiers begin with: the more, the closer it says which.
     pub const fn arcs(&self) -> usize {
         self.0.len()

@@ -10,6 +10,7 @@ use super::shelf::Shelf;
 use super::{AccessError, Faults, Group, Subtree};
 use crate::name::ResourceName;
 use crate::secret::Vault;
+use crate::snmp::agent::Visible;
 use crate::store::Table;
 
 /// Subtrees of one view, those included and those excluded together: all of them may be looked at for an identifier.
@@ -53,6 +54,12 @@ impl View {
         self.families.iter().find(decides).is_some_and(|family| family.is_included)
     }
 
+    /// Whether any identifier that begins so may be read, as far as the subtrees that are included say.
+    pub fn reaches_into(&self, arcs: &[u32]) -> bool {
+        self.contains(arcs)
+            || self.include().any(|subtree| subtree.arcs() > arcs.len() && subtree.meets(arcs))
+    }
+
     /// Subtrees that belong to it.
     pub fn include(&self) -> impl Iterator<Item = &Subtree> {
         self.families.iter().filter(|family| family.is_included).map(|family| &family.subtree)
@@ -61,6 +68,16 @@ impl View {
     /// Subtrees that do not.
     pub fn exclude(&self) -> impl Iterator<Item = &Subtree> {
         self.families.iter().filter(|family| !family.is_included).map(|family| &family.subtree)
+    }
+}
+
+impl Visible for View {
+    fn contains(&self, name: &[u32]) -> bool {
+        self.contains(name)
+    }
+
+    fn reaches_into(&self, subtree: &[u32]) -> bool {
+        self.reaches_into(subtree)
     }
 }
 
