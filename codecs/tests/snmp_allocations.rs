@@ -1,5 +1,7 @@
 //! Reading a message allocates nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use callboard_codecs::snmp::{
     CommunityMessage, Message, Notification, Numbers, Payload, Pdu, PduKind, Value, VarBinds, Version, read,
     write_notification_head, write_varbind,

@@ -1,5 +1,7 @@
 //! Datagrams that net-snmp sent are read as what they are, and written as they were.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use callboard_codecs::snmp::{
     CommunityMessage, Data, Message, Notification, ObjectId, Payload, PduKind, ScopedPdu, Value, Version,
     read, write_trap_v1,

@@ -1,5 +1,7 @@
 //! What is written reads the same, and no bytes do harm.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use callboard_codecs::snmp::{
     CommunityMessage, Data, ErrorStatus, Flags, MAX_ARCS, Message, Notification, Numbers, ObjectId, Oid,
     Payload, Pdu, PduKind, ScopedPdu, TrapV1, USM, UsmParameters, V3Message, Value, VarBinds, Version, read,

@@ -28,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 /// A community, without its text.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SnmpCommunity)]
+#[allow(clippy::struct_field_names)] // what the API has for it
 struct Community {
     /// Its name, which is not what stands in messages.
     name: String,

@@ -28,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = SnmpGroupAccess)]
+#[allow(clippy::struct_field_names)] // the words of RFC 3411
 struct Access {
     /// What may be read by requests that nothing protects; all of versions 1 and 2c are such. Null: nothing.
     #[serde(default)]

@@ -28,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 /// A user of version 3, without anything of its passwords.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SnmpUser)]
+#[allow(clippy::struct_field_names)] // what the API has for it
 struct User {
     /// Its name.
     name: String,

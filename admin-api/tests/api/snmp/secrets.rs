@@ -83,7 +83,7 @@ async fn no_answer_and_no_record_holds_a_planted_secret() {
     // The secrets did go in.
     let user = access.get::<User>("u").unwrap();
     let words = [&user.auth.as_ref().unwrap().secret, &user.privacy.as_ref().unwrap().secret];
-    assert_eq!(words.map(|word| word.expose()), PLANTED[..2]);
+    assert_eq!(words.map(callboard_core::secret::Secret::expose), PLANTED[..2]);
     assert_eq!(access.get::<Community>("c").unwrap().community.expose(), PLANTED[2]);
     assert_eq!(access.get::<Receiver>("r").unwrap().community().unwrap().expose(), PLANTED[3]);
 }

@@ -35,9 +35,10 @@ impl EngineId {
 
     /// One that no other engine has: eight random bytes below our number.
     pub fn random(random: &dyn Random) -> Self {
-        let [a, b, c, d] = (ENTERPRISE_NUMBER | 0x8000_0000).to_be_bytes();
-        let [e, f, g, h, i, j, k, l, ..] = random.next_u128().to_be_bytes();
-        Self(Box::new([a, b, c, d, OCTETS, e, f, g, h, i, j, k, l]))
+        let number = (ENTERPRISE_NUMBER | 0x8000_0000).to_be_bytes();
+        let dice = random.next_u128().to_be_bytes();
+        let (own, _) = dice.split_at(8);
+        Self([&number[..], &[OCTETS], own].concat().into())
     }
 
     /// Its bytes.

@@ -17,6 +17,7 @@ impl Service {
         expected: Option<u64>,
     ) -> Result<Arc<Named<R>>, AccessError> {
         let (resource, ticket) = self.snmp.access.put::<R>(name, wish, create, expected)?;
+        self.snmp.forget_keys();
         ticket.await?;
         let what = if resource.revision == 1 { "created" } else { "changed" };
         self.admin_event(None, format!("SNMP {} {} {what}", R::KIND, resource.name));
@@ -29,7 +30,9 @@ impl Service {
         name: &ResourceName,
         expected: Option<u64>,
     ) -> Result<(), AccessError> {
-        self.snmp.access.remove::<R>(name, expected)?.await?;
+        let ticket = self.snmp.access.remove::<R>(name, expected)?;
+        self.snmp.forget_keys();
+        ticket.await?;
         self.admin_event(None, format!("SNMP {} {name} deleted", R::KIND));
         Ok(())
     }

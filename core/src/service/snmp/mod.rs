@@ -104,6 +104,11 @@ impl Snmp {
         }
     }
 
+    /// Forget keys of users that are not there any more, or have other passwords now.
+    fn forget_keys(&self) {
+        self.security.retain(&self.access.snapshot());
+    }
+
     /// This server's engine, once it has started.
     pub fn engine(&self) -> Option<&Engine> {
         self.engine.get()

@@ -1,5 +1,6 @@
 //! Notifications become events of devices.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use callboard_codecs::snmp::{MAX_ARCS, Notification, Payload, PduKind, Version};
@@ -62,15 +63,16 @@ impl Service {
     ) {
         let mut text = String::with_capacity(128);
         describe(notification, &mut text);
-        text.push_str(&format!(" (from {}", incoming.address()));
+        // Writing to a String cannot fail.
+        let _ = write!(text, " (from {}", incoming.address());
         if let Some(agent) =
             notification.agent_addr.map(IpAddr::from).filter(|own| *own != incoming.address())
         {
-            text.push_str(&format!(" for {agent}"));
+            let _ = write!(text, " for {agent}");
         }
-        text.push_str(&format!(", {})", version.as_str()));
+        let _ = write!(text, ", {})", version.as_str());
         if left_out > 0 {
-            text.push_str(&format!("; {left_out} more from there were left out before"));
+            let _ = write!(text, "; {left_out} more from there were left out before");
         }
         self.record(EventDraft { kind: EventKind::TrapReceived, device, task: None, text });
     }

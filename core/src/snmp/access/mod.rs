@@ -22,7 +22,7 @@ mod tests;
 mod user;
 mod view;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use crate::name::ResourceName;
@@ -157,7 +157,8 @@ impl AccessError {
         let mut by = users[..users.len().min(NAMED_USERS)].join(", ");
         let others = users.len().saturating_sub(NAMED_USERS);
         if others > 0 {
-            by.push_str(&format!(" and {others} more"));
+            // Writing to a String cannot fail.
+            let _ = write!(by, " and {others} more");
         }
         Self::InUse { kind, name: name.clone(), by }
     }

@@ -200,13 +200,11 @@ impl Responder<'_> {
     }
 
     fn end(&mut self, name: &Name, asked: Option<Oid<'_>>) -> Result<(), Stop> {
-        match asked {
-            Some(asked) => self.exception(asked, &Value::EndOfMibView),
-            None => {
-                write_varbind(name, &Value::EndOfMibView, self.out);
-                Ok(())
-            }
+        if let Some(asked) = asked {
+            return self.exception(asked, &Value::EndOfMibView);
         }
+        write_varbind(name, &Value::EndOfMibView, self.out);
+        Ok(())
     }
 
     /// RFC 3416, section 4.2.3. What does not fit is left out; not even one variable is `tooBig`.
