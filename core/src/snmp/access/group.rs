@@ -22,7 +22,7 @@ impl Group {
     /// The entry for requests of a level: that of the highest level which is not above it, whether its view is there or not.
     pub fn view(&self, level: SecurityLevel) -> Option<&ResourceName> {
         let entries = SecurityLevel::ALL.into_iter().zip(&self.views);
-        entries.filter(|(own, _)| *own <= level).filter_map(|(_, view)| view.as_ref()).last()
+        entries.filter(|(own, _)| *own <= level).filter_map(|(_, view)| view.as_ref()).next_back()
     }
 }
 

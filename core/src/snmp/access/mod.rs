@@ -154,11 +154,10 @@ pub enum AccessError {
 
 impl AccessError {
     fn in_use(kind: &'static str, name: &ResourceName, users: &[String]) -> Self {
-        let mut by = users[..users.len().min(NAMED_USERS)].join(", ");
-        let others = users.len().saturating_sub(NAMED_USERS);
-        if others > 0 {
-            by.push_str(&format!(" and {others} more"));
-        }
+        let by = match users.split_at_checked(NAMED_USERS) {
+            Some((named, [_, ..])) => format!("{} and {} more", named.join(", "), users.len() - NAMED_USERS),
+            _ => users.join(", "),
+        };
         Self::InUse { kind, name: name.clone(), by }
     }
 }

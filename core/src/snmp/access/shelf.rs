@@ -42,7 +42,7 @@ impl<R: Resource> Shelf<R> {
             match resource::decode::<R>(value, vault) {
                 Ok(found) if found.name.as_str() != key => refuse(key, &format_args!("holds {}", found.name)),
                 Ok(found) if shelf.get(key).is_some() => {
-                    refuse(key, &format_args!("{} is built in", found.name))
+                    refuse(key, &format_args!("{} is built in", found.name));
                 }
                 Ok(found) => {
                     shelf.entries.insert(found.name.clone(), Arc::new(found));
