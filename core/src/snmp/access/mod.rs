@@ -22,7 +22,7 @@ mod tests;
 mod user;
 mod view;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::name::ResourceName;
@@ -154,12 +154,10 @@ pub enum AccessError {
 
 impl AccessError {
     fn in_use(kind: &'static str, name: &ResourceName, users: &[String]) -> Self {
-        let mut by = users[..users.len().min(NAMED_USERS)].join(", ");
-        let others = users.len().saturating_sub(NAMED_USERS);
-        if others > 0 {
-            // Writing to a String cannot fail.
-            let _ = write!(by, " and {others} more");
-        }
+        let by = match users.split_at_checked(NAMED_USERS) {
+            Some((named, [_, ..])) => format!("{} and {} more", named.join(", "), users.len() - NAMED_USERS),
+            _ => users.join(", "),
+        };
         Self::InUse { kind, name: name.clone(), by }
     }
 }

@@ -199,8 +199,8 @@ pub struct ReceiverRecord {
     params: ParamsRecord,
     mode: Mode,
     timeout_millis: u32,
-    /// As words: the places of kinds in their list change.
-    kinds: Vec<String>,
+    /// As numbers, which kinds keep for ever.
+    kinds: Vec<u32>,
     severity: Severity,
 }
 
@@ -282,15 +282,15 @@ impl Resource for Receiver {
             },
             mode: self.mode,
             timeout_millis: millis(self.timeout).unwrap_or(u32::MAX),
-            kinds: self.filter.kinds.iter().map(|kind| kind.as_str().into()).collect(),
+            kinds: self.filter.kinds.iter().map(|kind| kind.number()).collect(),
             severity: self.filter.severity,
         })
     }
 
     fn unpack(record: ReceiverRecord, vault: &Vault) -> Result<Self, BadAccessRecord> {
-        let kind = |word: &String| {
-            let found = EventKind::ALL.iter().find(|kind| kind.as_str() == word).copied();
-            found.ok_or_else(|| BadAccessRecord::Wrong(format!("filter.kinds: no kind {word:?}")))
+        let kind = |number: &u32| {
+            let found = EventKind::ALL.iter().find(|kind| kind.number() == *number).copied();
+            found.ok_or_else(|| BadAccessRecord::Wrong(format!("filter.kinds: no kind {number}")))
         };
         let kinds = record.kinds.iter().map(kind).collect::<Result<_, _>>()?;
         Ok(Self {

@@ -186,6 +186,17 @@ mod tests {
     }
 
     #[test]
+    fn a_view_reaches_into_what_leads_to_it() {
+        let view = view(&["1.3.6.1.2.1.2.2.1.*.7", "1.3.6.1.4"], &["1.3.6.1.4.1.9"]);
+        for arcs in [&[1, 3][..], &[1, 3, 6, 1, 2, 1, 2, 2, 1, 8], &[1, 3, 6, 1, 4, 1], &[]] {
+            assert!(view.reaches_into(arcs), "{arcs:?}");
+        }
+        for arcs in [&[1, 3, 6, 1, 2, 2][..], &[1, 3, 6, 1, 4, 1, 9], &[1, 3, 6, 1, 2, 1, 2, 2, 1, 8, 6]] {
+            assert!(!view.reaches_into(arcs), "{arcs:?}");
+        }
+    }
+
+    #[test]
     fn the_view_that_is_built_in_holds_all_that_is_told() {
         let (name, all) = View::built_in().unwrap();
         assert_eq!(name.as_str(), ALL);
@@ -209,6 +220,10 @@ mod tests {
             let fits = |one: &&(Vec<Option<u32>>, bool)| text(&one.0).parse::<Subtree>().unwrap().contains(&arcs);
             let longest = families.iter().filter(fits).max_by_key(|one| (one.0.len(), !one.1));
             prop_assert_eq!(view.contains(&arcs), longest.is_some_and(|one| one.1));
+            if view.contains(&arcs) {
+                // No step down to it may be passed over.
+                prop_assert!((0..=arcs.len()).all(|len| view.reaches_into(&arcs[..len])));
+            }
             let mut backwards: Vec<_> = of(true).collect();
             backwards.reverse();
             prop_assert_eq!(View::new(backwards, of(false)), view);
