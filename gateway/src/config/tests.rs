@@ -113,6 +113,10 @@ fn other_value(key: &Key, default: &Value) -> Value {
         Form::Networks => Value::List(vec!["192.0.2.0/24".to_owned(), "2001:db8::1/128".to_owned()]),
         Form::Text(_) if key.name == "service_address" => Value::Text("2001:db8::1".to_owned()),
         Form::Text(_) if key.name == "multicast_interfaces" => Value::Text("192.0.2.1, 192.0.2.2".to_owned()),
+        Form::Text(_) if key.name == "engine_id" => Value::Text("80007ed90501020304".to_owned()),
+        Form::Text(_) if key.name == "ignored_notifications" => {
+            Value::Text("1.3.6.1.6.3.1.1.5.4, 1.3.6.1.4.1".to_owned())
+        }
         Form::Text(_) | Form::Secret => Value::Text("debug".to_owned()),
     }
 }
