@@ -81,7 +81,8 @@ impl World {
             journal: Arc::new(MemoryJournal::new(JournalConfig::default())),
         };
         let service = Service::new(around, Settings { snmp, ..Settings::default() });
-        service.load_snmp().unwrap();
+        let (_, before) = service.snmp.load().unwrap();
+        ready(service.start_snmp_engine(before)).unwrap();
         Self { service, store, hands }
     }
 
@@ -134,6 +135,15 @@ impl World {
 
     pub(super) fn texts(&self) -> Vec<String> {
         self.events(EventKind::TrapReceived).into_iter().map(|event| event.text).collect()
+    }
+}
+
+/// What is ready at once.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).as_mut().poll(&mut context) {
+        std::task::Poll::Ready(done) => done,
+        std::task::Poll::Pending => panic!("it waits"),
     }
 }
 

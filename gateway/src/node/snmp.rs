@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use callboard_codecs::snmp::ObjectId;
-use callboard_core::dialogue::snmp::ClockLimits;
+use callboard_core::dialogue::snmp::{ClockLimits, EngineRecord};
 use callboard_core::service::Service;
 use callboard_core::service::snmp::{SnmpDoor, SnmpLoadError, SnmpSettings};
 use tokio_util::task::TaskTracker;
@@ -14,6 +15,9 @@ use crate::config::Config;
 use crate::datagram::{SourceBudget, UdpLink, UdpMetrics, bind_udp_group};
 use crate::listen::{BindError, BoundUdp, Door, Shutdown};
 use crate::snmp::{TRAP, serve_snmp};
+
+/// Time between two attempts to start the engine.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What the service takes.
 pub(super) fn snmp_settings(config: &Config) -> SnmpSettings {
@@ -78,9 +82,9 @@ impl SnmpSockets {
     }
 }
 
-/// Take over who may ask and tell, and who is told, and start the engine.
-pub(super) fn load(service: &Service) -> Result<(), SnmpLoadError> {
-    let loaded = service.load_snmp()?;
+/// Take over who may ask and tell, and who is told. What the engine was before.
+pub(super) fn load(service: &Service) -> Result<Option<EngineRecord>, SnmpLoadError> {
+    let (loaded, before) = service.snmp.load()?;
     for record in &loaded.reasons {
         tracing::error!(
             record,
@@ -88,9 +92,24 @@ pub(super) fn load(service: &Service) -> Result<(), SnmpLoadError> {
         );
     }
     let (users, communities, receivers) = (loaded.users, loaded.communities, loaded.receivers);
-    let engine = service.snmp.engine();
-    let id = engine.map(|engine| engine.named().to_string()).unwrap_or_default();
-    let boots = engine.map_or(0, callboard_core::dialogue::snmp::Engine::boots);
-    tracing::info!(users, communities, receivers, engine = id, boots, "SNMP's engine started");
-    Ok(())
+    tracing::info!(users, communities, receivers, "SNMP access loaded");
+    Ok(before)
+}
+
+/// Start the engine. A store that cannot take that it has started does not keep the node from starting: it is tried again until it can.
+pub(super) async fn start_engine(service: Arc<Service>, before: Option<EngineRecord>, shutdown: Shutdown) {
+    let mut told = false;
+    while let Err(error) = service.start_snmp_engine(before.clone()).await {
+        if !told {
+            tracing::warn!(%error, "SNMP version 3 is not answered before the store takes that its engine has started");
+            told = true;
+        }
+        tokio::select! {
+            () = shutdown.draining() => return,
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+    if let Some(engine) = service.snmp.engine() {
+        tracing::info!(engine = %engine.named(), boots = engine.boots(), "SNMP's engine started");
+    }
 }

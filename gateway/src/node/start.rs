@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callboard_codecs::edge::RelayDoor;
+use callboard_core::dialogue::snmp::EngineRecord;
 use callboard_core::event::{self, EventDraft, EventKind};
 use callboard_core::service::snmp::SnmpLoadError;
 use callboard_core::service::{self, Service, Surroundings};
@@ -228,12 +229,13 @@ pub async fn start<A: Handler>(
         )),
     };
     let service = Arc::new(Service::new(around, settings));
-    load(&service).await?;
+    let engine = load(&service).await?;
     let storage = open_files(&config, &data, &service).await?;
 
     tasks.spawn(housekeeping::run(service.clone(), shutdown.clone()));
     tasks.spawn(housekeeping::work_on_jobs(service.clone(), shutdown.clone()));
     tasks.spawn(sip::keep_time(service.clone(), shutdown.clone()));
+    tasks.spawn(snmp::start_engine(service.clone(), engine, shutdown.clone()));
     tasks.spawn(identity.clone().watch(shutdown.clone()));
     let mut node =
         Node { service, store, journal, health, shutdown, tasks, serving, watched, doors, ready_file: None };
@@ -337,7 +339,8 @@ fn watch_journal(health: &Health, journal: &Arc<FileJournal>) {
     });
 }
 
-async fn load(service: &Arc<Service>) -> Result<(), StartError> {
+/// Take over what the store holds. What SNMP's engine was before.
+async fn load(service: &Arc<Service>) -> Result<Option<EngineRecord>, StartError> {
     let loading = service.clone();
     tokio::task::spawn_blocking(move || {
         let began = Instant::now();
@@ -354,7 +357,7 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
             tracing::error!(record, "a site cannot be read; it is left as it is, and its edge is refused");
         }
         sip::load(&loading)?;
-        snmp::load(&loading)?;
+        let engine = snmp::load(&loading)?;
         let report = loading.fleet.load(|devices| tracing::info!(devices, "loading"))?;
         for record in &report.examples {
             tracing::error!(record, "a device record cannot be read; it is kept until the device is deleted");
@@ -376,7 +379,7 @@ async fn load(service: &Arc<Service>) -> Result<(), StartError> {
         }
         let seconds = began.elapsed().as_secs_f64();
         tracing::info!(devices = report.devices, templates, sites, jobs = jobs.jobs, seconds, "fleet loaded");
-        Ok(())
+        Ok(engine)
     })
     .await?
 }

@@ -7,7 +7,6 @@ use crate::dialogue::snmp::{Engine, EngineRecord};
 use crate::service::Service;
 use crate::snmp::access::LoadedAccess;
 use crate::store::{CommitError, LoadError, StoreError, SubmitError, Table, Write};
-use crate::time::{Random, Timestamp};
 
 /// Version of the record of the engine that this build writes.
 const VERSION: u8 = 1;
@@ -29,45 +28,55 @@ pub enum SnmpLoadError {
         "the record of SNMP's engine is damaged ({0}); with another snmp.engine_id in the configuration the server starts anew"
     )]
     Engine(postcard::Error),
-    /// That the engine has started cannot be stored.
-    #[error("the start of SNMP's engine cannot be stored: {0}")]
+}
+
+/// Why the engine does not start now.
+#[derive(Debug, thiserror::Error)]
+pub enum SnmpStartError {
+    /// The store does not take its record.
+    #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// The same.
-    #[error("the start of SNMP's engine cannot be stored: {0}")]
+    /// Its record is not durable.
+    #[error(transparent)]
     Commit(#[from] CommitError),
+    /// Its record cannot be packed.
+    #[error(transparent)]
+    Record(postcard::Error),
 }
 
 impl Service {
-    /// See [`Snmp::load`].
+    /// Start the engine, if it has not started: once more than before, durably, before anybody hears of it (RFC 3414, section 2.2). Until
+    /// then messages of version 3 are not answered. To be called with what [`Snmp::load`] gave.
     ///
     /// # Errors
-    /// Why SNMP does not start.
-    pub fn load_snmp(&self) -> Result<LoadedAccess, SnmpLoadError> {
-        self.snmp.load(&*self.around.random, self.steady())
+    /// If the store does not take it now.
+    pub async fn start_snmp_engine(&self, before: Option<EngineRecord>) -> Result<(), SnmpStartError> {
+        let snmp = &self.snmp;
+        if snmp.engine().is_some() {
+            return Ok(());
+        }
+        let record = EngineRecord::started(before, snmp.settings.engine_id.clone(), &*self.around.random);
+        let bytes = postcard::to_extend(&record, vec![VERSION]).map_err(SnmpStartError::Record)?;
+        snmp.store.submit(vec![Write::put(Table::Meta, KEY, bytes)])?.await?;
+        // Whoever was faster has stored the same.
+        let _ = snmp.engine.set(Engine::new(record, self.steady()));
+        Ok(())
     }
 }
 
 impl Snmp {
-    /// Take over who may do what, and start the engine: once more than before, durably, before anybody hears of it (RFC 3414,
-    /// section 2.2). Blocks until that is durable.
+    /// Take over who may do what, and what the engine was before: see [`Service::start_snmp_engine`].
     ///
     /// # Errors
     /// Why SNMP does not start.
-    pub fn load(&self, random: &dyn Random, steady: Timestamp) -> Result<LoadedAccess, SnmpLoadError> {
+    pub fn load(&self) -> Result<(LoadedAccess, Option<EngineRecord>), SnmpLoadError> {
         let loaded = self.access.load()?;
-        let wanted = self.settings.engine_id.clone();
-        let before = match self.stored_engine()? {
-            Ok(before) => before,
+        match self.stored_engine()? {
+            Ok(before) => Ok((loaded, before)),
             // Whoever names another engine has no use for the record.
-            Err(_) if wanted.is_some() => None,
-            Err(error) => return Err(SnmpLoadError::Engine(error)),
-        };
-        let record = EngineRecord::started(before, wanted, random);
-        let bytes = postcard::to_extend(&record, vec![VERSION]).map_err(SnmpLoadError::Engine)?;
-        self.store.submit(vec![Write::put(Table::Meta, KEY, bytes)])?.wait()?;
-        // A second call finds it there, and changes nothing.
-        let _ = self.engine.set(Engine::new(record, steady));
-        Ok(loaded)
+            Err(_) if self.settings.engine_id.is_some() => Ok((loaded, None)),
+            Err(error) => Err(SnmpLoadError::Engine(error)),
+        }
     }
 
     fn stored_engine(&self) -> Result<Result<Option<EngineRecord>, postcard::Error>, SnmpLoadError> {

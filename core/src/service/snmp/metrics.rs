@@ -77,10 +77,13 @@ pub(super) enum Cause {
     Unexpected,
     /// A notification that lacks what each one has.
     NoNotification,
+    /// The engine has not started, as the store cannot take that it has.
+    NotStarted,
 }
 
 impl Cause {
-    const ALL: [Self; 4] = [Self::Community, Self::NotAllowed, Self::Unexpected, Self::NoNotification];
+    const ALL: [Self; 5] =
+        [Self::Community, Self::NotAllowed, Self::Unexpected, Self::NoNotification, Self::NotStarted];
 
     const fn word(self) -> &'static str {
         match self {
@@ -88,6 +91,7 @@ impl Cause {
             Self::NotAllowed => "not-allowed",
             Self::Unexpected => "unexpected-pdu",
             Self::NoNotification => "no-notification",
+            Self::NotStarted => "engine-not-started",
         }
     }
 }
@@ -95,7 +99,7 @@ impl Cause {
 /// Handles of the metrics, made once.
 pub(super) struct SnmpMetrics {
     packets: [Counter; 2],
-    causes: [Counter; 4],
+    causes: [Counter; 5],
     reports: [Counter; Report::ALL.len()],
     notifications: [[Counter; 4]; 3],
     reported: [Counter; 2],

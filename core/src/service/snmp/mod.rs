@@ -23,7 +23,7 @@ use crate::snmp::storms::Storms;
 use crate::store::Store;
 use crate::time::Random;
 
-pub use load::SnmpLoadError;
+pub use load::{SnmpLoadError, SnmpStartError};
 pub use metrics::{SnmpDoor, describe_metrics};
 pub use settings::SnmpSettings;
 

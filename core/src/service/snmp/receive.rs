@@ -25,8 +25,6 @@ impl Service {
         out: &mut Vec<u8>,
     ) {
         let snmp = &self.snmp;
-        // Doors open after the engine has started.
-        let Some(engine) = snmp.engine() else { return };
         snmp.metrics.packet(incoming.door);
         snmp.counters.count(Counted::InPkts);
         let received = match read(incoming.bytes) {
@@ -37,6 +35,8 @@ impl Service {
         match &received.message {
             Message::Community(message) => self.community(incoming, message, &access, now, out),
             Message::V3(message) => {
+                // Without its start being stored it has no time that could be told.
+                let Some(engine) = snmp.engine() else { return snmp.metrics.refused(Cause::NotStarted) };
                 self.third(incoming, (&received, message), (&access, engine), scratch, now, out);
             }
         }
