@@ -31,7 +31,8 @@ fn config() -> StoreConfig {
 /// The folders of an installation whose store is `store`.
 fn folders(store: &Path) -> Folders {
     let name = store.file_name().unwrap().to_str().unwrap();
-    Folders { store: store.to_owned(), bindings: store.with_file_name(format!("{name}-b")) }
+    let beside = |ending| store.with_file_name(format!("{name}-{ending}"));
+    Folders { store: store.to_owned(), bindings: beside("b"), notifications: beside("n") }
 }
 
 /// What a kill leaves of a store with so many commits of one record each.

@@ -27,7 +27,8 @@ fn config() -> StoreConfig {
 /// The folders of an installation whose store is `store`.
 fn folders(store: &Path) -> Folders {
     let name = store.file_name().unwrap().to_str().unwrap();
-    Folders { store: store.to_owned(), bindings: store.with_file_name(format!("{name}-b")) }
+    let beside = |ending| store.with_file_name(format!("{name}-{ending}"));
+    Folders { store: store.to_owned(), bindings: beside("b"), notifications: beside("n") }
 }
 
 fn contents() -> Contents {
@@ -308,6 +309,10 @@ fn bindings() -> Bindings {
     (0_u8..100).map(|at| (format!("sip:{at}@example.net"), vec![at; usize::from(at)])).collect()
 }
 
+fn notifications() -> Bindings {
+    (0_u8..8).map(|at| (format!("event/{at}"), vec![at; 8])).collect()
+}
+
 fn open_journal(dir: &Path) -> std::sync::Arc<FileJournal> {
     FileJournal::open(dir, &JournalConfig { min_free_bytes: 0, ..JournalConfig::default() }).unwrap().0
 }
@@ -333,53 +338,61 @@ fn read_bindings(dir: &Path) -> Bindings {
     bindings
 }
 
-/// An export of a store and a journal.
-fn both_exported(dir: &Path) -> String {
+/// An export of a store and both journals.
+fn all_exported(dir: &Path) -> String {
     let folders = Folders::of(dir);
     write(&folders.store, &contents());
     write_bindings(&folders.bindings, &bindings());
+    write_bindings(&folders.notifications, &notifications());
     let mut out = Vec::new();
     let report = export(&folders, &mut out, None, &mut |_| ()).unwrap();
-    assert_eq!((report.records, report.is_complete()), (402, true));
-    assert_eq!(report.journal.unwrap().scan.records, 100);
+    assert_eq!((report.records, report.is_complete()), (410, true));
+    assert_eq!(report.journals.iter().map(|check| check.scan.records).collect::<Vec<_>>(), [100, 8]);
     String::from_utf8(out).unwrap()
 }
 
 #[test]
-fn bindings_are_exported_and_imported_with_the_store() {
+fn journals_are_exported_and_imported_with_the_store() {
     let dir = tempfile::tempdir().unwrap();
-    let text = both_exported(dir.path());
-    assert_eq!(text.lines().filter(|line| line.contains("\"table\":\"binding\"")).count(), 100);
+    let text = all_exported(dir.path());
+    let is_of = |line: &str, table| line.contains(&format!("\"table\":\"{table}\""));
+    let count = |table| text.lines().filter(|line| is_of(line, table)).count();
+    assert_eq!((count("binding"), count("notification")), (100, 8));
     let new = Folders::of(&dir.path().join("new"));
     let report = import(&new, &config(), &mut text.as_bytes(), &mut |_| ()).unwrap();
-    assert_eq!(report.records, 402);
+    assert_eq!(report.records, 410);
     assert_eq!((read(&new.store), read_bindings(&new.bindings)), (contents(), bindings()));
-    // Without bindings there is no journal, and an export does not need one.
-    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("\"table\":\"binding\"")).collect();
-    let without = lines.join("\n").replace("\"records\":402", "\"records\":302") + "\n";
+    assert_eq!(read_bindings(&new.notifications), notifications());
+    // Without records for it there is no journal, and an export does not need one.
+    let is_other = |line: &&str| !is_of(line, "binding") && !is_of(line, "notification");
+    let lines: Vec<&str> = text.lines().filter(is_other).collect();
+    let without = lines.join("\n").replace("\"records\":410", "\"records\":302") + "\n";
     let bare = Folders::of(&dir.path().join("bare"));
     import(&bare, &config(), &mut without.as_bytes(), &mut |_| ()).unwrap();
-    assert!(!bare.bindings.exists());
+    assert!(!bare.bindings.exists() && !bare.notifications.exists());
     let report = export(&bare, &mut Vec::new(), None, &mut |_| ()).unwrap();
-    assert_eq!((report.records, report.journal), (302, None));
+    assert_eq!((report.records, report.journals.len()), (302, 0));
 }
 
 #[test]
 fn a_journal_is_imported_into_only_where_there_was_none() {
     let dir = tempfile::tempdir().unwrap();
-    let text = both_exported(dir.path());
+    let text = all_exported(dir.path());
     let new = Folders::of(&dir.path().join("new"));
-    write_bindings(&new.bindings, &bindings());
-    let outcome = import(&new, &config(), &mut text.as_bytes(), &mut |_| ());
-    assert!(matches!(&outcome, Err(MaintenanceError::NotEmpty(of)) if *of == new.bindings), "{outcome:?}");
-    assert!(!new.store.exists());
-    assert_eq!(read_bindings(&new.bindings), bindings());
+    for journal in [&new.bindings, &new.notifications] {
+        write_bindings(journal, &bindings());
+        let outcome = import(&new, &config(), &mut text.as_bytes(), &mut |_| ());
+        assert!(matches!(&outcome, Err(MaintenanceError::NotEmpty(of)) if of == journal), "{outcome:?}");
+        assert!(!new.store.exists());
+        assert_eq!(read_bindings(journal), bindings());
+        fs::remove_dir_all(journal).unwrap();
+    }
 }
 
 #[test]
-fn an_interrupted_import_starts_over_with_the_journal_too() {
+fn an_interrupted_import_starts_over_with_the_journals_too() {
     let dir = tempfile::tempdir().unwrap();
-    let text = both_exported(dir.path());
+    let text = all_exported(dir.path());
     let new = Folders::of(&dir.path().join("new"));
     let (half, _) = text.split_at(text.find("\"key\":\"sip:50@example.net\"").unwrap());
     // A new one goes as a whole.
@@ -389,15 +402,18 @@ fn an_interrupted_import_starts_over_with_the_journal_too() {
     // The directory of one that was there stays as unfinished; so it does after a kill, with half a journal.
     fs::create_dir_all(&new.store).unwrap();
     import(&new, &config(), &mut half.as_bytes(), &mut |_| ()).unwrap_err();
-    write_bindings(&new.bindings, &Bindings::from([("half".to_owned(), Vec::new())]));
+    let half = Bindings::from([("half".to_owned(), Vec::new())]);
+    write_bindings(&new.bindings, &half);
+    write_bindings(&new.notifications, &half);
     import(&new, &config(), &mut text.as_bytes(), &mut |_| ()).unwrap();
     assert_eq!((read(&new.store), read_bindings(&new.bindings)), (contents(), bindings()));
+    assert_eq!(read_bindings(&new.notifications), notifications());
 }
 
 #[test]
 fn damage_of_the_journal_makes_an_export_incomplete() {
     let dir = tempfile::tempdir().unwrap();
-    both_exported(dir.path());
+    all_exported(dir.path());
     let folders = Folders::of(dir.path());
     let log = folders.bindings.join("log-0000000001");
     let mut bytes = fs::read(&log).unwrap();

@@ -94,13 +94,17 @@ fn check(folders: &Folders) -> anyhow::Result<ExitCode> {
 /// What is there, and whether nothing is wrong with it.
 fn checked(folders: &Folders) -> anyhow::Result<(String, bool)> {
     let report = store::check(&folders.store)?;
-    let bindings = journal::check(&folders.bindings)?;
+    let mut journals = Vec::new();
+    for (kind, folder) in folders.journals() {
+        journals.extend(journal::check(folder)?.map(|check| (kind, check)));
+    }
     let mut text = String::new();
     for table in &report.tables {
         let _ = writeln!(text, "{}: {} records, {} bytes", table.table.name(), table.records, table.bytes);
     }
-    if let Some(bindings) = &bindings {
-        let _ = writeln!(text, "binding: {} records, {} bytes", bindings.scan.records, bindings.scan.bytes);
+    for (kind, check) in &journals {
+        let scan = &check.scan;
+        let _ = writeln!(text, "{}: {} records, {} bytes", kind.record(), scan.records, scan.bytes);
     }
     let _ = writeln!(text, "live: {} bytes, on disk: {} bytes", report.live_bytes(), report.size_on_disk);
     for path in report.set_aside.iter().chain(&report.leftovers) {
@@ -120,18 +124,20 @@ fn checked(folders: &Folders) -> anyhow::Result<(String, bool)> {
     if let Some(fault) = report.commits_fault {
         let _ = writeln!(text, "{}", unmarked(fault));
     }
-    let Some(bindings) = bindings else { return Ok((text, report.is_sound())) };
-    tell_bindings(&bindings, &mut text);
-    Ok((text, report.is_sound() && bindings.is_sound()))
+    for (kind, check) in &journals {
+        tell_journal(kind.records(), check, &mut text);
+    }
+    let are_sound = journals.iter().all(|(_, check)| check.is_sound());
+    Ok((text, report.is_sound() && are_sound))
 }
 
-/// What else is to be said of the journal of bindings.
-fn tell_bindings(check: &JournalCheck, text: &mut String) {
-    let _ = writeln!(text, "bindings on disk: {} bytes", check.size_on_disk);
+/// What else is to be said of the journal of what `name` says.
+fn tell_journal(name: &str, check: &JournalCheck, text: &mut String) {
+    let _ = writeln!(text, "{name} on disk: {} bytes", check.size_on_disk);
     if check.torn_bytes > 0 {
         let _ = writeln!(
             text,
-            "bindings: {} bytes at the end were cut short by a crash and never acknowledged; the next start removes them",
+            "{name}: {} bytes at the end were cut short by a crash and never acknowledged; the next start removes them",
             check.torn_bytes
         );
     }
@@ -148,7 +154,7 @@ fn tell_bindings(check: &JournalCheck, text: &mut String) {
         let damage = &check.scan.damage;
         let _ = writeln!(
             text,
-            "damaged stretches of bindings: {}, with {} records as far as is known",
+            "damaged stretches of {name}: {}, with {} records as far as is known",
             damage.stretches, damage.records
         );
     }
@@ -202,7 +208,7 @@ fn export(folders: &Folders, to: &Path) -> anyhow::Result<ExitCode> {
     if let Some(fault) = report.commits_fault {
         complain(&unmarked(fault));
     }
-    for stretch in report.journal.iter().flat_map(|check| &check.scan.damage.list) {
+    for stretch in report.journals.iter().flat_map(|check| &check.scan.damage.list) {
         complain(&format!("left out, damaged: {}", damaged(stretch)));
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
@@ -259,20 +265,24 @@ fn compact(folders: &Folders) -> anyhow::Result<ExitCode> {
     let report = store::compact(&folders.store, &mut progress("copied"))?;
     let mut text =
         format!("{} entries, {} bytes before, {} bytes after\n", report.entries, report.before, report.after);
-    let mut damaged_bindings = false;
-    if let Some(report) = journal::compact(&folders.bindings)? {
+    let mut damaged_journals = false;
+    for (kind, folder) in folders.journals() {
+        let Some(report) = journal::compact(folder)? else { continue };
         let _ = writeln!(
             text,
-            "bindings: {} records, {} bytes before, {} bytes after",
-            report.records, report.before, report.after
+            "{}: {} records, {} bytes before, {} bytes after",
+            kind.records(),
+            report.records,
+            report.before,
+            report.after
         );
         for stretch in &report.damage.list {
             let _ = writeln!(text, "left out, damaged: {}", damaged(stretch));
         }
-        damaged_bindings = !report.damage.is_none();
+        damaged_journals |= !report.damage.is_none();
     }
     let done = say(&text);
-    Ok(if damaged_bindings { ExitCode::from(DAMAGED) } else { done })
+    Ok(if damaged_journals { ExitCode::from(DAMAGED) } else { done })
 }
 
 /// A record for people; what is secret stays sealed.
@@ -382,7 +392,7 @@ mod tests {
         assert!(!other.exists() && !dir.path().join("other.part").exists());
     }
     #[test]
-    fn bindings_are_checked_exported_and_compacted_with_the_store() {
+    fn journals_are_checked_exported_and_compacted_with_the_store() {
         let dir = tempfile::tempdir().unwrap();
         let folders = Folders::of(dir.path());
         let config = StoreConfig { min_free_bytes: 0, ..StoreConfig::default() };
@@ -395,12 +405,18 @@ mod tests {
             journal.committed(position).wait().unwrap();
         }
         drop(journal);
+        let (journal, _) = FileJournal::open(&folders.notifications, &config).unwrap();
+        let position = journal.append("event/1", Some(b"12345")).unwrap();
+        journal.committed(position).wait().unwrap();
+        drop(journal);
         let (text, sound) = checked(&folders).unwrap();
         assert!(sound && text.contains("binding: 1 records, 18 bytes\n"), "{text}");
+        assert!(text.contains("notification: 1 records, 12 bytes\n"), "{text}");
         let to = dir.path().join("export");
-        assert_eq!(export_to_file(&folders, &to).unwrap().records, 1);
+        assert_eq!(export_to_file(&folders, &to).unwrap().records, 2);
         assert_eq!(compact(&folders).unwrap(), ExitCode::SUCCESS);
         assert!(folders.bindings.join("snapshot-0000000001").exists());
+        assert!(folders.notifications.join("snapshot-0000000001").exists());
         assert!(checked(&folders).unwrap().1);
 
         let snapshot = folders.bindings.join("snapshot-0000000001");

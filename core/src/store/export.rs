@@ -26,12 +26,61 @@ pub struct Folders {
     pub store: PathBuf,
     /// Of the [`Journal`](super::journal::Journal) of bindings.
     pub bindings: PathBuf,
+    /// Of that of notifications.
+    pub notifications: PathBuf,
 }
 
 impl Folders {
     /// Those in a data directory.
     pub fn of(data: &Path) -> Self {
-        Self { store: data.join("store"), bindings: data.join("bindings") }
+        Self {
+            store: data.join("store"),
+            bindings: data.join("bindings"),
+            notifications: data.join("notifications"),
+        }
+    }
+
+    /// That of a journal.
+    pub fn journal(&self, kind: JournalKind) -> &Path {
+        match kind {
+            JournalKind::Bindings => &self.bindings,
+            JournalKind::Notifications => &self.notifications,
+        }
+    }
+
+    /// Those of the journals, with what they hold.
+    pub fn journals(&self) -> [(JournalKind, &Path); 2] {
+        JournalKind::ALL.map(|kind| (kind, self.journal(kind)))
+    }
+}
+
+/// What a journal holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalKind {
+    /// Bindings of SIP.
+    Bindings,
+    /// Events that wait for receivers of informs.
+    Notifications,
+}
+
+impl JournalKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Bindings, Self::Notifications];
+
+    /// One record, in the lines of an export. No table has such a name.
+    pub const fn record(self) -> &'static str {
+        match self {
+            Self::Bindings => "binding",
+            Self::Notifications => "notification",
+        }
+    }
+
+    /// All of its records, for people.
+    pub const fn records(self) -> &'static str {
+        match self {
+            Self::Bindings => "bindings",
+            Self::Notifications => "notifications",
+        }
     }
 }
 
@@ -52,8 +101,8 @@ pub struct ExportReport {
     pub number_fault: Option<String>,
     /// What is wrong with the file `commits`: it does not tell whether commits are missing.
     pub commits_fault: Option<CommitsFault>,
-    /// What was met in the journal, if there is one.
-    pub journal: Option<JournalCheck>,
+    /// What was met in the journals that there are.
+    pub journals: Vec<JournalCheck>,
 }
 
 impl ExportReport {
@@ -64,11 +113,11 @@ impl ExportReport {
             && self.missing_commits == 0
             && self.number_fault.is_none()
             && self.commits_fault != Some(CommitsFault::Damaged)
-            && self.journal.as_ref().is_none_or(JournalCheck::is_sound)
+            && self.journals.iter().all(JournalCheck::is_sound)
     }
 }
 
-/// Writes every readable record of the store and the journal in `folders` as a line of JSON; `progress` is told the
+/// Writes every readable record of the store and the journals in `folders` as a line of JSON; `progress` is told the
 /// number so far. There need not be a journal.
 ///
 /// The server must not be running. The store is read in a copy made beside it for the time, which needs free space: the
@@ -95,7 +144,9 @@ pub fn export(
     for table in Table::ALL {
         export.table(&database, table)?;
     }
-    export.journal(&folders.bindings)?;
+    for (kind, folder) in folders.journals() {
+        export.journal(kind, folder)?;
+    }
     let Export { out, progress, report, .. } = export;
     write_end(out, report.records)?;
     progress(report.records);
@@ -132,9 +183,10 @@ impl Export<'_> {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    fn journal(&mut self, dir: &Path) -> Result<(), MaintenanceError> {
-        let check = journal::read(dir, &mut |key, value| self.record(Place::Journal, key, value, None))?;
-        self.report.journal = check;
+    fn journal(&mut self, kind: JournalKind, dir: &Path) -> Result<(), MaintenanceError> {
+        let place = Place::Journal(kind);
+        let check = journal::read(dir, &mut |key, value| self.record(place, key, value, None))?;
+        self.report.journals.extend(check);
         self.failure.take().map_or(Ok(()), Err)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::export::{Folders, PROGRESS_EVERY};
 use super::journal::{self, FileJournal, Journal as _, JournalConfig, Position};
 use super::lines::{Lines, Place};
-use super::{MaintenanceError, SledStore, Store, StoreConfig, SubmitError, Ticket, Write};
+use super::{JournalKind, MaintenanceError, SledStore, Store, StoreConfig, SubmitError, Ticket, Write};
 
 /// Submissions to the store under way at most.
 const UNDER_WAY: usize = 4_096;
@@ -27,12 +27,12 @@ pub struct ImportReport {
 }
 
 /// Imports an export into the store in `folders`, which must be new or empty, or left by an interrupted import, and into
-/// a journal beside it, if there are records for one.
+/// journals beside it, if there are records for them.
 ///
 /// Every record is durable when this returns. Memory is bounded by the queues and the longest record. `progress` is told
-/// the number of records read so far. After an error the store and the journal that the import made are removed, and the
+/// the number of records read so far. After an error the store and the journals that the import made are removed, and the
 /// folders made for them unless they hold something else. After a crash, or when the directory of the store was there
-/// before, it holds part of the records; nothing opens it but another import, which starts over with both.
+/// before, it holds part of the records; nothing opens it but another import, which starts over with all.
 pub fn import(
     folders: &Folders,
     config: &StoreConfig,
@@ -40,13 +40,15 @@ pub fn import(
     progress: &mut dyn FnMut(u64),
 ) -> Result<ImportReport, MaintenanceError> {
     let made = first_missing(&folders.store);
-    clear_journal(folders)?;
+    clear_journals(folders)?;
     // Both are closed before their files go.
     let outcome = SledStore::open_for_import(&folders.store, config)
         .and_then(|store| Import::new(&store, folders, config).run(input, progress));
     if outcome.is_err() {
-        if let Err(error) = journal::remove(&folders.bindings) {
-            tracing::warn!(%error, folder = %folders.bindings.display(), "the failed import was not removed");
+        for (_, folder) in folders.journals() {
+            if let Err(error) = journal::remove(folder) {
+                tracing::warn!(%error, folder = %folder.display(), "the failed import was not removed");
+            }
         }
         if let Some(made) = made {
             remove_import(&folders.store, &made);
@@ -55,13 +57,15 @@ pub fn import(
     outcome
 }
 
-/// Starts over with the journal of an interrupted import, and refuses any other.
-fn clear_journal(folders: &Folders) -> Result<(), MaintenanceError> {
-    if super::directory::is_import_unfinished(&folders.store)? {
-        return Ok(journal::remove(&folders.bindings)?);
-    }
-    if journal::exists(&folders.bindings)? {
-        return Err(MaintenanceError::NotEmpty(folders.bindings.clone()));
+/// Starts over with the journals of an interrupted import, and refuses any other.
+fn clear_journals(folders: &Folders) -> Result<(), MaintenanceError> {
+    let is_unfinished = super::directory::is_import_unfinished(&folders.store)?;
+    for (_, folder) in folders.journals() {
+        if is_unfinished {
+            journal::remove(folder)?;
+        } else if journal::exists(folder)? {
+            return Err(MaintenanceError::NotEmpty(folder.to_owned()));
+        }
     }
     Ok(())
 }
@@ -92,15 +96,19 @@ struct Import<'a> {
     folders: &'a Folders,
     config: &'a StoreConfig,
     tickets: VecDeque<Ticket>,
-    /// Made when the first record for it is met.
-    journal: Option<Arc<FileJournal>>,
+    journals: Vec<Filling>,
+}
+
+/// A journal that records come for, made when the first of them is met.
+struct Filling {
+    kind: JournalKind,
+    journal: Arc<FileJournal>,
     appended: Position,
 }
 
 impl<'a> Import<'a> {
     fn new(store: &'a SledStore, folders: &'a Folders, config: &'a StoreConfig) -> Self {
-        let tickets = VecDeque::new();
-        Self { store, folders, config, tickets, journal: None, appended: Position::START }
+        Self { store, folders, config, tickets: VecDeque::new(), journals: Vec::new() }
     }
 
     fn run(
@@ -116,7 +124,7 @@ impl<'a> Import<'a> {
             report.bytes += (record.key.len() + record.value.len()) as u64;
             match record.place {
                 Place::Table(table) => self.submit(&Write::put(table, record.key, record.value))?,
-                Place::Journal => self.append(&record.key, &record.value)?,
+                Place::Journal(kind) => self.filling(kind)?.append(&record.key, &record.value)?,
             }
             if report.records.is_multiple_of(PROGRESS_EVERY) {
                 progress(report.records);
@@ -125,8 +133,8 @@ impl<'a> Import<'a> {
         for ticket in self.tickets {
             ticket.wait()?;
         }
-        if let Some(journal) = self.journal {
-            journal.shutdown(CLOSING)?;
+        for filling in self.journals {
+            filling.journal.shutdown(CLOSING)?;
         }
         self.store.shutdown(CLOSING)?;
         super::directory::finish_import(&self.folders.store)?;
@@ -152,23 +160,29 @@ impl<'a> Import<'a> {
         }
     }
 
+    fn filling(&mut self, kind: JournalKind) -> Result<&mut Filling, MaintenanceError> {
+        let known = self.journals.iter().position(|filling| filling.kind == kind);
+        let at = known.unwrap_or(self.journals.len());
+        if known.is_none() {
+            let min_free_bytes = self.config.min_free_bytes;
+            let config = JournalConfig { holds: kind.records(), min_free_bytes, ..JournalConfig::default() };
+            let (journal, _) = FileJournal::open(self.folders.journal(kind), &config)?;
+            self.journals.push(Filling { kind, journal, appended: Position::START });
+        }
+        Ok(&mut self.journals[at])
+    }
+}
+
+impl Filling {
     fn append(&mut self, key: &str, value: &[u8]) -> Result<(), MaintenanceError> {
-        let journal = if let Some(journal) = &self.journal {
-            journal
-        } else {
-            let config =
-                JournalConfig { min_free_bytes: self.config.min_free_bytes, ..JournalConfig::default() };
-            let (journal, _) = FileJournal::open(&self.folders.bindings, &config)?;
-            self.journal.insert(journal)
-        };
         loop {
-            match journal.append(key, Some(value)) {
+            match self.journal.append(key, Some(value)) {
                 Ok(position) => {
                     self.appended = position;
                     return Ok(());
                 }
                 // The bound is many times that of a record: what is queued is in the way.
-                Err(SubmitError::Full { .. }) => journal.committed(self.appended).wait()?,
+                Err(SubmitError::Full { .. }) => self.journal.committed(self.appended).wait()?,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `crc` is the CRC-32 of the value. A record may also have a `value`, for people to read; importing
-//! ignores it. Records of the journal are those of a table `binding`.
+//! ignores it. Records of the journals are those of tables `binding` and `notification`.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -18,33 +18,31 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_KEY_BYTES, MaintenanceError, Table};
+use super::{JournalKind, MAX_KEY_BYTES, MaintenanceError, Table};
 
 const TITLE: &str = "callboard-store";
 const FORMAT: u32 = 1;
-
-/// What the records of the journal are called. No table has this name.
-const BINDING: &str = "binding";
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// In a table of the store.
     Table(Table),
-    /// In the journal.
-    Journal,
+    /// In a journal.
+    Journal(JournalKind),
 }
 
 impl Place {
     fn name(self) -> &'static str {
         match self {
             Self::Table(table) => table.name(),
-            Self::Journal => BINDING,
+            Self::Journal(kind) => kind.record(),
         }
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        if name == BINDING { Some(Self::Journal) } else { Table::from_name(name).map(Self::Table) }
+        let journal = JournalKind::ALL.into_iter().find(|kind| kind.record() == name);
+        journal.map(Self::Journal).or_else(|| Table::from_name(name).map(Self::Table))
     }
 }
 
@@ -210,7 +208,9 @@ mod tests {
         for table in Table::ALL {
             assert_eq!(Place::from_name(table.name()), Some(Place::Table(table)));
         }
-        assert_eq!(Place::from_name(BINDING), Some(Place::Journal));
+        for kind in JournalKind::ALL {
+            assert_eq!(Place::from_name(kind.record()), Some(Place::Journal(kind)));
+        }
         assert_eq!(Place::from_name("letter"), None);
     }
 }

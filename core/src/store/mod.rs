@@ -43,7 +43,7 @@ pub use commits::CommitsFault;
 pub use config::StoreConfig;
 pub use directory::STORE_FORMAT;
 pub use error::{CommitError, LoadError, MaintenanceError, OpenError, StoreError, SubmitError};
-pub use export::{ExportReport, Folders, Render, export};
+pub use export::{ExportReport, Folders, JournalKind, Render, export};
 pub use import::{ImportReport, import};
 pub use maintain::{CheckReport, CompactReport, TableReport, check, compact};
 pub use memory::MemoryStore;

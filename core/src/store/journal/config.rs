@@ -7,6 +7,8 @@ const MIB: usize = 1024 * 1024;
 /// Bounds and rhythm of the journal. The defaults are what the embedded journal was measured with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalConfig {
+    /// What it holds, in a word: label `journal` of its metrics.
+    pub holds: &'static str,
     /// Most bytes queued or being flushed, 64 KiB to 256 MiB; more is refused.
     pub queue_bytes: usize,
     /// Largest record, in bytes of value; at most a quarter of `queue_bytes`.
@@ -36,6 +38,7 @@ pub struct JournalConfig {
 impl Default for JournalConfig {
     fn default() -> Self {
         Self {
+            holds: "bindings",
             queue_bytes: 16 * MIB,
             max_record_bytes: 64 * 1024,
             flush_spacing: Duration::from_micros(1_500),
@@ -101,6 +104,7 @@ mod tests {
     fn the_defaults_can_be_used_and_each_fault_is_told() {
         assert_eq!(JournalConfig::default().faults(), Vec::<String>::new());
         let wrong = JournalConfig {
+            holds: "",
             queue_bytes: 0,
             max_record_bytes: 1,
             flush_spacing: Duration::from_secs(3),

@@ -1,4 +1,4 @@
-//! The journal's metrics.
+//! A journal's metrics.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const STALLED: &str = "callboard_journal_stalled";
 
 const REFUSED_CAUSES: [&str; 5] = ["full", "no_space", "failed", "stopped", "invalid"];
 
-/// Describes the journal's metrics to the installed recorder.
+/// Describes the metrics of journals to the installed recorder.
 pub(in crate::store) fn describe_metrics() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!(RECORDS, Unit::Count, "Records made durable");
@@ -48,6 +48,7 @@ pub(in crate::store) fn describe_metrics() {
 
 /// Handles, made once.
 pub(super) struct Meter {
+    holds: &'static str,
     records: Counter,
     written: Counter,
     batch_records: Histogram,
@@ -67,28 +68,33 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new() -> Self {
+    /// Of the journal of what `holds` says.
+    pub(super) fn new(holds: &'static str) -> Self {
         // At zero from the start: an increase over a counter that appears with its first count is lost.
         for cause in REFUSED_CAUSES {
-            counter!(REFUSED, "cause" => cause).increment(0);
+            counter!(REFUSED, "journal" => holds, "cause" => cause).increment(0);
         }
+        let commits = |outcome: &'static str| counter!(COMMITS, "journal" => holds, "outcome" => outcome);
+        let compactions =
+            |outcome: &'static str| counter!(COMPACTIONS, "journal" => holds, "outcome" => outcome);
         Self {
-            records: counter!(RECORDS),
-            written: counter!(WRITTEN),
-            batch_records: histogram!(BATCH_RECORDS),
-            flush_seconds: histogram!(FLUSH_SECONDS),
-            queue_bytes: gauge!(QUEUE_BYTES),
-            durable: counter!(COMMITS, "outcome" => "durable"),
-            no_space: counter!(COMMITS, "outcome" => "no_space"),
-            failed: counter!(COMMITS, "outcome" => "failed"),
-            log_bytes: gauge!(BYTES, "kind" => "log"),
-            snapshot_bytes: gauge!(BYTES, "kind" => "snapshot"),
-            compacted: counter!(COMPACTIONS, "outcome" => "done"),
-            compaction_no_space: counter!(COMPACTIONS, "outcome" => "no_space"),
-            compaction_failed: counter!(COMPACTIONS, "outcome" => "failed"),
-            compaction_seconds: histogram!(COMPACTION_SECONDS),
-            damaged: gauge!(DAMAGED),
-            stalled: gauge!(STALLED),
+            holds,
+            records: counter!(RECORDS, "journal" => holds),
+            written: counter!(WRITTEN, "journal" => holds),
+            batch_records: histogram!(BATCH_RECORDS, "journal" => holds),
+            flush_seconds: histogram!(FLUSH_SECONDS, "journal" => holds),
+            queue_bytes: gauge!(QUEUE_BYTES, "journal" => holds),
+            durable: commits("durable"),
+            no_space: commits("no_space"),
+            failed: commits("failed"),
+            log_bytes: gauge!(BYTES, "journal" => holds, "kind" => "log"),
+            snapshot_bytes: gauge!(BYTES, "journal" => holds, "kind" => "snapshot"),
+            compacted: compactions("done"),
+            compaction_no_space: compactions("no_space"),
+            compaction_failed: compactions("failed"),
+            compaction_seconds: histogram!(COMPACTION_SECONDS, "journal" => holds),
+            damaged: gauge!(DAMAGED, "journal" => holds),
+            stalled: gauge!(STALLED, "journal" => holds),
         }
     }
 
@@ -119,7 +125,7 @@ impl Meter {
     }
 
     /// Refusals are rare, so their handles are not kept.
-    pub(super) fn refused(error: &SubmitError) {
+    pub(super) fn refused(&self, error: &SubmitError) {
         let cause = match error {
             SubmitError::Full { .. } => "full",
             SubmitError::NoSpace { .. } => "no_space",
@@ -127,6 +133,6 @@ impl Meter {
             SubmitError::Stopped => "stopped",
             SubmitError::TooLarge { .. } | SubmitError::BadKey(_) => "invalid",
         };
-        counter!(REFUSED, "cause" => cause).increment(1);
+        counter!(REFUSED, "journal" => self.holds, "cause" => cause).increment(1);
     }
 }

@@ -87,7 +87,7 @@ impl Shared {
             last_flush: now.checked_sub(config.flush_spacing).unwrap_or(now),
             stats: JournalStats { queue_bytes_limit: config.queue_bytes, ..JournalStats::default() },
         };
-        let meter = Meter::new();
+        let meter = Meter::new(config.holds);
         let sizes = files.sizes();
         meter.sized(sizes.log, sizes.snapshot);
         Self {
@@ -119,7 +119,7 @@ impl Shared {
             Err(error) => {
                 state.stats.refused += 1;
                 drop(state);
-                Meter::refused(error);
+                self.meter.refused(error);
             }
         }
         outcome
