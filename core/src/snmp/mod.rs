@@ -9,5 +9,6 @@ pub mod names;
 pub mod places;
 pub mod protocol;
 pub mod seen;
+pub mod spool;
 pub mod storms;
 pub mod usm;

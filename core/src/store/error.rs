@@ -116,6 +116,19 @@ pub enum LoadError {
         /// The newest form that this version reads.
         supported: u8,
     },
+    /// The same in the journal of notifications.
+    #[error(
+        "the record {key:?} of notifications has form {found}, this version reads forms up to {supported}: \
+         use the newer version of Callboard (nothing was changed)"
+    )]
+    NewerNotification {
+        /// Its key.
+        key: Box<str>,
+        /// Its form.
+        found: u8,
+        /// The newest form that this version reads.
+        supported: u8,
+    },
     /// More records cannot be read than a few faulty ones: something is wrong with the whole store.
     #[error(
         "more than {limit} device records cannot be read. No record was changed. Copy the data directory before \
