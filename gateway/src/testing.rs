@@ -49,5 +49,6 @@ pub(crate) fn surroundings() -> Surroundings {
         random: still.clone(),
         credentials: still,
         journal: Arc::new(MemoryJournal::new(JournalConfig::default())),
+        notifications: Arc::new(MemoryJournal::default()),
     }
 }

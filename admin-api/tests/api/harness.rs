@@ -263,6 +263,7 @@ impl Rig {
             random: numbers,
             credentials: Arc::new(NoCredentials),
             journal: journal.clone(),
+            notifications: Arc::new(MemoryJournal::default()),
         };
         let service = Arc::new(Service::new(around, settings));
         let node = Arc::new(Node { draining: watch::Sender::new(false) });

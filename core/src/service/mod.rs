@@ -32,6 +32,7 @@ use crate::reach::polling::Polling;
 use crate::reach::{Reach, ReachSettings};
 use crate::secret::{Secret, Vault};
 use crate::site::{Origin, SiteSettings, Sites};
+use crate::snmp::spool::{Spool, SpoolLimits};
 use crate::store::Store;
 use crate::store::journal::Journal;
 use crate::time::{Ahead, Clock, Random, Timestamp};
@@ -116,6 +117,8 @@ pub struct Settings {
     pub sip: SipSettings,
     /// SNMP.
     pub snmp: SnmpSettings,
+    /// Bounds on events that wait for receivers of informs.
+    pub spool: SpoolLimits,
 }
 
 /// What the service needs from outside.
@@ -133,6 +136,8 @@ pub struct Surroundings {
     pub credentials: Arc<dyn CredentialSource>,
     /// Where SIP bindings go.
     pub journal: Arc<dyn Journal>,
+    /// Where events go that wait for receivers of informs.
+    pub notifications: Arc<dyn Journal>,
 }
 
 impl fmt::Debug for Surroundings {
@@ -164,6 +169,8 @@ pub struct Service {
     pub sip: Sip,
     /// SNMP.
     pub snmp: Snmp,
+    /// Events that wait for receivers of informs.
+    pub spool: Arc<Spool>,
     sessions: Sessions,
     around: Surroundings,
     settings: Settings,
@@ -208,6 +215,7 @@ impl Service {
                 &*around.random,
                 settings.snmp.clone(),
             ),
+            spool: Arc::new(Spool::new(around.notifications.clone(), settings.spool)),
             sessions: Sessions::new(settings.sessions),
             around,
             settings,

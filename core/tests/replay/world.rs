@@ -192,6 +192,7 @@ fn serve(
         random: random.clone(),
         credentials: credentials.clone(),
         journal: Arc::new(MemoryJournal::new(JournalConfig::default())),
+        notifications: Arc::new(MemoryJournal::default()),
     };
     let service = Service::new(around, settings.clone());
     service.templates.load().unwrap();

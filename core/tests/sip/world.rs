@@ -255,6 +255,7 @@ fn serve(
         random: hands.clone(),
         credentials: hands.clone(),
         journal: journal.clone(),
+        notifications: Arc::new(MemoryJournal::default()),
     };
     let service = Service::new(around, settings.clone());
     service.sip.credentials.load().unwrap();

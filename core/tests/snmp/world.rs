@@ -79,6 +79,7 @@ impl World {
             random: hands.clone(),
             credentials: hands.clone(),
             journal: Arc::new(MemoryJournal::new(JournalConfig::default())),
+            notifications: Arc::new(MemoryJournal::default()),
         };
         let service = Service::new(around, Settings { snmp, ..Settings::default() });
         let (_, before) = service.snmp.load().unwrap();

@@ -289,7 +289,7 @@ config_table! {
         message_timeout: ms(10_000 in 100..=600_000),
     }
 
-    /// SNMP: what devices tell.
+    /// SNMP: what devices tell, and what waits for receivers of informs.
     snmp: Snmp {
         /// Id of this server's engine, in hexadecimal digits; empty: one that is made at the first start and kept. Users of managers are bound to it.
         engine_id: text("" as rules::ENGINE_ID),
@@ -311,11 +311,17 @@ config_table! {
         forgive_clock_after: count(0 in 0..=1_000_000),
         /// Keys of users at engines of devices that are kept ready.
         local_keys: count(100_000 in 16..=10_000_000),
+        /// Events that wait for receivers of informs; beyond it the oldest go, and it is told how many a receiver lost.
+        spool_entries: count(200_000 in 100..=10_000_000),
+        /// Memory for them, as far as can be told; beyond it the oldest go.
+        spool_bytes: bytes(67_108_864 in 1_048_576..=17_179_869_184),
+        /// Age at which an event is not sent any more.
+        spool_age: seconds(604_800 in 60..=31_536_000),
     }
 
-    /// The journal: small records that change all the time, such as bindings of SIP.
+    /// The journals: small records that change all the time. One is of the bindings of SIP, one of events that wait for receivers of informs.
     journal: Journal {
-        /// Bytes that wait to be written; beyond it endpoints are told "later".
+        /// Bytes that wait to be written, of each journal; beyond it endpoints are told "later", and administrators 503.
         queue_bytes: bytes(16_777_216 in 65_536..=268_435_456),
         /// Shortest time from one flush to the next while little waits: more records share a flush.
         flush_spacing: ms(1 in 0..=1_000),

@@ -85,6 +85,11 @@ impl DataDir {
         Folders::of(&self.root).bindings
     }
 
+    /// Where the journal of notifications lies.
+    pub fn notifications(&self) -> PathBuf {
+        Folders::of(&self.root).notifications
+    }
+
     /// Where files for phones lie.
     pub fn files(&self) -> PathBuf {
         self.root.join("files")

@@ -72,6 +72,7 @@ pub(super) async fn run(service: Arc<Service>, shutdown: Shutdown) {
             _ = ticks.tick() => {}
         }
         service.sweep();
+        service.spool.tick(service.now());
         gauges.set(&service);
         let health = service.store().health();
         if healthy != health.is_ready() && health != Health::Stopped {

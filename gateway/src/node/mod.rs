@@ -2,6 +2,7 @@
 
 mod files;
 mod housekeeping;
+mod journals;
 mod settings;
 mod sip;
 mod snmp;

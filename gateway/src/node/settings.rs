@@ -99,6 +99,7 @@ pub(super) fn service_settings(config: &Config, default_pin: Secret, authority: 
         polling: config.polling(),
         sip: super::sip::sip_settings(config),
         snmp: super::snmp::snmp_settings(config),
+        spool: super::snmp::spool_limits(config),
     }
 }
 

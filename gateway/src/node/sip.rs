@@ -15,7 +15,6 @@ use callboard_core::sip::registrar::RegistrarLimits;
 use callboard_core::sip::subscription::Bounds;
 use callboard_core::sip::trust::Trust;
 use callboard_core::store::LoadError;
-use callboard_core::store::journal::JournalConfig;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::TaskTracker;
 
@@ -125,23 +124,6 @@ fn digest_settings(config: &Config) -> DigestSettings {
             window: sip.failure_window,
             ..FailureLimits::default()
         },
-    }
-}
-
-/// What the journal takes.
-pub(super) fn journal_config(config: &Config) -> JournalConfig {
-    let (journal, store) = (&config.journal, &config.store);
-    JournalConfig {
-        queue_bytes: journal.queue_bytes,
-        flush_spacing: journal.flush_spacing,
-        flush_interval: store.flush_interval,
-        compact_bytes: journal.compact_bytes as u64,
-        compact_percent: narrow(journal.compact_percent),
-        scan_bytes: journal.scan_bytes,
-        stall_after: store.stall_after,
-        min_free_bytes: store.min_free_bytes as u64,
-        space_retry: store.space_retry,
-        ..JournalConfig::default()
     }
 }
 

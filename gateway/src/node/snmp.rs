@@ -8,6 +8,8 @@ use callboard_codecs::snmp::ObjectId;
 use callboard_core::dialogue::snmp::{ClockLimits, EngineRecord};
 use callboard_core::service::Service;
 use callboard_core::service::snmp::{SnmpDoor, SnmpLoadError, SnmpSettings};
+use callboard_core::snmp::spool::SpoolLimits;
+use callboard_core::store::LoadError;
 use tokio_util::task::TaskTracker;
 
 use super::settings::narrow;
@@ -33,6 +35,12 @@ pub(super) fn snmp_settings(config: &Config) -> SnmpSettings {
         ipv6_prefix: config.ipv6_prefix(),
         ..SnmpSettings::default()
     }
+}
+
+/// Bounds on what waits for receivers of informs.
+pub(super) fn spool_limits(config: &Config) -> SpoolLimits {
+    let snmp = &config.snmp;
+    SpoolLimits { entries: snmp.spool_entries, bytes: snmp.spool_bytes, age: snmp.spool_age }
 }
 
 /// Identifiers with commas between them.
@@ -94,6 +102,24 @@ pub(super) fn load(service: &Service) -> Result<Option<EngineRecord>, SnmpLoadEr
     let (users, communities, receivers) = (loaded.users, loaded.communities, loaded.receivers);
     tracing::info!(users, communities, receivers, "SNMP access loaded");
     Ok(before)
+}
+
+/// Take over what waits for receivers of informs.
+pub(super) fn load_spool(service: &Service) -> Result<(), LoadError> {
+    let report = service.spool.load()?;
+    for record in &report.examples {
+        tracing::error!(record, "a record of notifications cannot be read; it is left as it is");
+    }
+    if report.damaged > 0 {
+        let stretches = report.damaged;
+        tracing::error!(
+            stretches,
+            "the journal of notifications is damaged; receivers of informs may miss events that waited for them"
+        );
+    }
+    let (events, receivers, ended) = (report.entries, report.receivers, report.ended);
+    tracing::info!(events, receivers, ended, "notifications loaded");
+    Ok(())
 }
 
 /// Start the engine. A store that cannot take that it has started does not keep the node from starting: it is tried again until it can.

@@ -12,7 +12,6 @@ use callboard_core::dialogue::snmp::EngineRecord;
 use callboard_core::event::{self, EventDraft, EventKind};
 use callboard_core::service::snmp::SnmpLoadError;
 use callboard_core::service::{self, Service, Surroundings};
-use callboard_core::store::journal::{FileJournal, Journal as _};
 use callboard_core::store::{self, LoadError, OpenError, SledStore, Store, StoreError};
 use callboard_core::time::{Clock as _, Timestamp};
 use callboard_core::{file, fleet, job, policy, site};
@@ -21,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::AdminParts;
 use super::files::{DataDir, DataError};
 use super::housekeeping::{self, store_words};
+use super::journals::Journals;
 use super::settings::{
     SystemClock, ThreadRandom, download_limits, service_settings, storage_settings, wpi_limits,
 };
@@ -50,7 +50,7 @@ pub enum StartError {
     /// The store does not open.
     #[error("store: {0}")]
     Open(#[from] OpenError),
-    /// The journal of bindings does not open.
+    /// A journal does not open.
     #[error("journal: {0}")]
     Journal(OpenError),
     /// Records cannot be taken over. None was changed.
@@ -100,7 +100,7 @@ pub enum StartError {
 pub struct Node {
     service: Arc<Service>,
     store: Arc<SledStore>,
-    journal: Arc<FileJournal>,
+    journals: Journals,
     health: Health,
     shutdown: Shutdown,
     /// What goes on until the doors are closed: housekeeping.
@@ -165,6 +165,7 @@ fn describe_metrics() {
     service::snmp::describe_metrics();
     callboard_core::snmp::usm::describe_metrics();
     crate::snmp::describe_metrics();
+    callboard_core::snmp::spool::describe_metrics();
 }
 
 /// Start a node: open the store, load the fleet, open the doors. `admin` makes the administration door's handler.
@@ -210,16 +211,17 @@ pub async fn start<A: Handler>(
     }
     let clock = SystemClock::new();
     let started = clock.now();
-    let (store, journal, identity) = open_blocking(&config, &data, started).await?;
+    let (store, journals, identity) = open_blocking(&config, &data, started).await?;
     watch_store(&health, &store);
-    watch_journal(&health, &journal);
+    journals.watch(&health);
 
     let settings = service_settings(&config, default_pin, identity.authority());
     let around = Surroundings {
         store: store.clone(),
         vault,
         clock: Arc::new(clock),
-        journal: journal.clone(),
+        journal: journals.bindings.clone(),
+        notifications: journals.notifications.clone(),
         random: Arc::new(ThreadRandom),
         credentials: Arc::new(Issuer::new(
             identity.authority().clone(),
@@ -238,7 +240,7 @@ pub async fn start<A: Handler>(
     tasks.spawn(snmp::start_engine(service.clone(), engine, shutdown.clone()));
     tasks.spawn(identity.clone().watch(shutdown.clone()));
     let mut node =
-        Node { service, store, journal, health, shutdown, tasks, serving, watched, doors, ready_file: None };
+        Node { service, store, journals, health, shutdown, tasks, serving, watched, doors, ready_file: None };
     let hub = match edges {
         Some(bound) => Some(node.open_edges(&config, bound, &mut other, &identity)?),
         None => None,
@@ -267,7 +269,7 @@ async fn open_blocking(
     config: &Arc<Config>,
     data: &DataDir,
     now: Timestamp,
-) -> Result<(Arc<SledStore>, Arc<FileJournal>, Arc<Identity>), StartError> {
+) -> Result<(Arc<SledStore>, Journals, Arc<Identity>), StartError> {
     let (config, data) = (config.clone(), data.clone());
     tokio::task::spawn_blocking(move || {
         let identity = Identity::open(config.tls_settings(data.path()), now.to_jiff())?;
@@ -285,32 +287,10 @@ async fn open_blocking(
             let folder = folder.display();
             tracing::warn!(%folder, "left by an interrupted compaction; the next one removes it");
         }
-        let journal = open_journal(&config, &data)?;
-        Ok((store, journal, identity))
+        let journals = Journals::open(&config, &data).map_err(StartError::Journal)?;
+        Ok((store, journals, identity))
     })
     .await?
-}
-
-/// Open the journal of bindings.
-fn open_journal(config: &Config, data: &DataDir) -> Result<Arc<FileJournal>, StartError> {
-    let (journal, report) =
-        FileJournal::open(&data.bindings(), &sip::journal_config(config)).map_err(StartError::Journal)?;
-    tracing::info!(
-        new = report.created,
-        size_on_disk = report.size_on_disk,
-        seconds = report.took.as_secs_f64(),
-        "journal of bindings opened"
-    );
-    if report.torn_bytes > 0 {
-        tracing::info!(
-            bytes = report.torn_bytes,
-            "the journal's end was cut short by a crash, and was acknowledged to nobody"
-        );
-    }
-    for path in &report.set_aside {
-        tracing::warn!(file = %path.display(), "a damaged file of the journal was kept for somebody to look into");
-    }
-    Ok(journal)
 }
 
 fn client_settings(config: &Config) -> ClientSettings {
@@ -327,14 +307,6 @@ fn watch_store(health: &Health, store: &Arc<SledStore>) {
     let store = store.clone();
     health.probe("store", move || {
         let health = store.health();
-        (!health.is_ready()).then(|| store_words(&health))
-    });
-}
-
-fn watch_journal(health: &Health, journal: &Arc<FileJournal>) {
-    let journal = journal.clone();
-    health.probe("journal", move || {
-        let health = journal.health();
         (!health.is_ready()).then(|| store_words(&health))
     });
 }
@@ -358,6 +330,7 @@ async fn load(service: &Arc<Service>) -> Result<Option<EngineRecord>, StartError
         }
         sip::load(&loading)?;
         let engine = snmp::load(&loading)?;
+        snmp::load_spool(&loading)?;
         let report = loading.fleet.load(|devices| tracing::info!(devices, "loading"))?;
         for record in &report.examples {
             tracing::error!(record, "a device record cannot be read; it is kept until the device is deleted");
@@ -573,10 +546,11 @@ impl Node {
         self.shutdown.stop();
         self.serving.wait().await;
         self.tasks.wait().await;
-        let store = self.store.clone();
-        let journal = self.journal.clone();
+        // So that receivers do not get again what they acknowledged.
+        self.service.spool.tick(self.service.now());
+        let (store, journals) = (self.store.clone(), self.journals.clone());
         let closed = tokio::task::spawn_blocking(move || {
-            journal.shutdown(STORE_DEADLINE).and(store.shutdown(STORE_DEADLINE))
+            journals.shutdown(STORE_DEADLINE).and(store.shutdown(STORE_DEADLINE))
         })
         .await;
         self.watched.close().await;
